@@ -1,0 +1,59 @@
+"""Nonlinearities of a field: one for all neurons or one per neuron, by name or as a function."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nf_policies.fields.step import Activation
+
+ACTIVATIONS: dict[str, Activation] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "identity": lambda potentials: potentials,
+}
+
+SIGMOID_INITIAL_POTENTIAL = -7.0
+"""Sigmoid neurons start silent: sigmoid(-7) is below 0.001."""
+
+
+class PerNeuron(nn.Module):
+    """One nonlinearity per neuron. Input and output shape: (..., hidden_size)."""
+
+    def __init__(self, functions: Sequence[Activation]) -> None:
+        super().__init__()
+        self.functions = tuple(functions)
+        self.modules_among_them = nn.ModuleList(f for f in functions if isinstance(f, nn.Module))
+
+    def forward(self, potentials: Tensor) -> Tensor:
+        """Apply each neuron's own function."""
+        return torch.stack([f(u) for f, u in zip(self.functions, potentials.unbind(-1), strict=True)], dim=-1)
+
+
+def resolve(activation: str | Activation | Sequence[str | Activation], hidden_size: int) -> Activation:
+    """The function for a name, a callable, or a sequence of either with one entry per neuron.
+
+    Raises:
+        ValueError: If a name is unknown or the sequence's length is not `hidden_size`.
+    """
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"Unknown activation {activation!r}: choose {', '.join(ACTIVATIONS)}, or pass a function.")
+        return ACTIVATIONS[activation]
+    if callable(activation):
+        return activation
+    if len(activation) != hidden_size:
+        raise ValueError(f"One activation or {hidden_size} (one per neuron) are needed, not {len(activation)}.")
+    return PerNeuron([resolve(a, hidden_size) for a in activation])
+
+
+def default_initial_potentials(activation: Activation, hidden_size: int) -> Tensor:
+    """Where a field starts: -7 for sigmoid neurons, 0 for all others. Shape: (hidden_size,)."""
+    functions = activation.functions if isinstance(activation, PerNeuron) else (activation,) * hidden_size
+    return torch.tensor([SIGMOID_INITIAL_POTENTIAL if is_sigmoid(f) else 0.0 for f in functions])
+
+
+def is_sigmoid(activation: Activation) -> bool:
+    """Whether an activation is the logistic function, as a function or as a module."""
+    return activation is torch.sigmoid or isinstance(activation, nn.Sigmoid)

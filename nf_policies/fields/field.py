@@ -1,0 +1,300 @@
+"""What both neural fields share: parameters, one step, a sequence, a population.
+
+A field remembers nothing: potentials go in and come out. `NeuralField` and `SimpleNeuralField` differ only in how
+neighbours interact and in the potential dynamics they offer.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nf_policies.fields import step as core
+from nf_policies.fields.activations import default_initial_potentials, resolve
+from nf_policies.fields.dynamics import INTEGRATORS, Dynamics, optional_parameters
+from nf_policies.fields.sequence import unroll
+from nf_policies.fields.step import Activation, Coefficients
+
+TAU_MIN = 1e-5
+"""Time constants stay above this (as in neuralfields 0.5.2); a field can ask for more with `tau_min`."""
+
+
+class Trace(NamedTuple):
+    """What happens inside a field in one step, for recordings. Shapes: (..., batch, hidden_size or output_size)."""
+
+    stimuli_external: Tensor
+    stimuli_internal: Tensor
+    potentials: Tensor
+    activations: Tensor
+    outputs: Tensor
+
+
+class Field(nn.Module):
+    """The part that `NeuralField` and `SimpleNeuralField` have in common; not for direct use.
+
+    Every `nn.Parameter` of a field is learnable and used; what is fixed is a buffer. Positive parameters are
+    learned as logarithms: tau = tau_min + exp(log_tau), kappa = exp(log_kappa), capacity = exp(log_capacity).
+    """
+
+    dynamics: Dynamics
+    pooling_norm = 1
+    integrator: str
+    log_tau: Tensor
+    log_kappa: Tensor
+    resting_level: Tensor
+    activation_scale: Tensor
+    activation_bias: Tensor
+    initial_potentials: Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        dynamics: Dynamics,
+        input_embedding: nn.Module | None,
+        output_embedding: nn.Module | None,
+        activation: str | Activation | Sequence[str | Activation],
+        activation_bias: bool,
+        tau_init: float | Sequence[float] | Tensor,
+        tau_learnable: bool,
+        tau_min: float,
+        kappa_init: float | Sequence[float] | Tensor,
+        kappa_learnable: bool,
+        initial_potentials: Tensor | None,
+        initial_potentials_learnable: bool,
+        dt: float,
+        integrator: str,
+        batch_first: bool,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}.")
+        if not (math.isfinite(dt) and dt > 0):
+            raise ValueError(f"The step dt must be positive and finite, not {dt}.")
+        if integrator not in INTEGRATORS:
+            raise ValueError(f"Unknown integrator {integrator!r}: choose {' or '.join(INTEGRATORS)}.")
+        if tau_min <= 0:
+            raise ValueError(f"tau_min must be positive, not {tau_min}.")
+        self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+        self.dynamics, self.dt, self.integrator, self.batch_first = dynamics, dt, integrator, batch_first
+        self.tau_min = tau_min
+
+        self.input_embedding = input_embedding or linear(input_size, hidden_size, generator)
+        self.output_embedding = output_embedding or linear(hidden_size, output_size, generator)
+        self.activation = resolve(activation, hidden_size)
+        self.activation_scale = nn.Parameter(torch.ones(hidden_size))
+        if activation_bias:
+            self.activation_bias = nn.Parameter(torch.zeros(hidden_size))
+        else:
+            self.register_buffer("activation_bias", torch.zeros(hidden_size), persistent=False)
+        self.resting_level = nn.Parameter(torch.randn(hidden_size, generator=generator))
+
+        tau = spread("tau_init", tau_init, hidden_size)
+        if not (tau > tau_min).all():
+            raise ValueError(f"tau_init must be greater than tau_min = {tau_min}, not {tau_init}.")
+        self._register("log_tau", (tau - tau_min).log(), tau_learnable)
+
+        self.uses = optional_parameters(dynamics)
+        if "kappa" in self.uses:
+            kappa = spread("kappa_init", kappa_init, hidden_size)
+            if (kappa < 0).any() or ((kappa == 0).any() and not (kappa == 0).all()):
+                raise ValueError(f"kappa_init must be positive, or 0 for no cubic decay at all, not {kappa_init}.")
+            if (kappa > 0).all():
+                self._register("log_kappa", kappa.log(), kappa_learnable)
+        self.kappa_is_off = "log_kappa" not in self._parameters | self._buffers
+
+        if initial_potentials is None:
+            initial_potentials = default_initial_potentials(self.activation, hidden_size)
+        if initial_potentials.numel() != hidden_size:
+            raise ValueError(
+                f"initial_potentials must have {hidden_size} entries, not shape {tuple(initial_potentials.shape)}."
+            )
+        initial_potentials = initial_potentials.detach().clone().reshape(hidden_size)
+        self._register("initial_potentials", initial_potentials, initial_potentials_learnable)
+
+    def _register(self, name: str, value: Tensor, learnable: bool) -> None:
+        if learnable:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+    @property
+    def tau(self) -> Tensor:
+        """Time constants in units of dt's time, above `tau_min`. Shape: (1,) shared or (hidden_size,)."""
+        return self.tau_min + self.log_tau.exp()
+
+    @property
+    def kappa(self) -> Tensor:
+        """Cubic decay, exactly 0 where it is off. Shape: (1,) shared or (hidden_size,)."""
+        return torch.zeros_like(self.resting_level[:1]) if self.kappa_is_off else self.log_kappa.exp()
+
+    def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The interaction matrix (..., hidden_size, hidden_size) of (a population of) this field's parameters."""
+        raise NotImplementedError
+
+    def coefficients(self, population: Mapping[str, Tensor] | None = None) -> Coefficients:
+        """What a step uses, derived from the field's own parameters or from those of a population.
+
+        Args:
+            population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
+        Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
+        """
+        own = dict(self.named_parameters()) | dict(self.named_buffers())
+        p = own | dict(population or {})
+        tau = self.tau_min + p["log_tau"].exp()
+        rate = INTEGRATORS[self.integrator](tau, self.dt)
+        optional = {name: p[f"log_{name}"].exp() for name in self.uses if f"log_{name}" in p}
+        if "kappa" in self.uses and self.kappa_is_off:
+            optional["kappa"] = torch.zeros_like(rate)
+        return Coefficients(
+            lateral=self.lateral(p),
+            resting_level=p["resting_level"].unsqueeze(-2),
+            rate=rate.unsqueeze(-2),
+            scale=p["activation_scale"].unsqueeze(-2),
+            bias=p["activation_bias"].unsqueeze(-2),
+            initial_potentials=p["initial_potentials"].unsqueeze(-2),
+            dynamics={name: value.unsqueeze(-2) for name, value in optional.items()},
+            modules={m: under(population or {}, m) for m in ("input_embedding", "output_embedding", "activation")},
+        )
+
+    def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
+        """One step, with everything that happens in it.
+
+        Args:
+            inputs: Shape: (..., batch, input_size).
+            potentials: Before the step, not modified. Shape: (..., batch, hidden_size).
+            coefficients: Of a population, whose leading dimensions are then the inputs' too; by default the own.
+        """
+        c = self.coefficients() if coefficients is None else coefficients
+        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
+        before = core.activate(c, self.activation, potentials)
+        internal = core.internal_stimuli(c, before, self.pooling_norm)
+        potentials = core.integrate(c, self.dynamics, potentials, external + internal)
+        activations = core.activate(c, self.activation, potentials)
+        outputs = core.apply(c, "output_embedding", self.output_embedding, activations)
+        return Trace(external, internal, potentials, activations, outputs)
+
+    def step(
+        self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Advance the field by one step, for control loops and populations.
+
+        Args:
+            inputs: Shape: (..., batch, input_size).
+            potentials: Field memory, not modified. Shape: (..., batch, hidden_size).
+            coefficients: Of a population, whose leading dimensions are then the inputs' too; by default the own.
+        Returns: outputs (..., batch, output_size) and the next potentials (..., batch, hidden_size).
+        Reference: Amari (1977), Biological Cybernetics 27; Luksch et al. (2012).
+        """
+        trace = self.trace(inputs, potentials, coefficients)
+        return trace.outputs, trace.potentials
+
+    def start(self, batch_size: int) -> Tensor:
+        """Initial potentials for a batch. Shape: (batch_size, hidden_size)."""
+        return self.initial_potentials.expand(batch_size, -1)
+
+    def forward(
+        self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run the field over a sequence; gradients are exact through all of its time steps.
+
+        Args:
+            inputs: (time, batch, input_size), (batch, time, input_size) if `batch_first`, or (time, input_size).
+            potentials: Memory before the first step, by default the initial potentials. Shape: (batch,
+                hidden_size), or (hidden_size,) for an unbatched sequence.
+            episode_starts: True where a new episode begins before that step: its potentials are then the initial
+                ones and no gradient crosses. Shaped as the inputs without their last dimension.
+        Returns: outputs (time, batch, output_size) and the potentials of all time steps (time, batch,
+            hidden_size), in the layout of the inputs.
+        Raises: ValueError if a shape does not fit.
+        """
+        if inputs.dim() not in (2, 3):
+            raise ValueError(f"inputs must be (time, batch, input_size) or (time, input_size), not {shape(inputs)}.")
+        batched = inputs.dim() == 3
+        expected = inputs.shape[:-1]
+        if episode_starts is not None and episode_starts.shape != expected:
+            raise ValueError(f"episode_starts must be {tuple(expected)} as the inputs, not {shape(episode_starts)}.")
+        batch_axis = (0 if self.batch_first else 1) if batched else None
+        memory = (inputs.shape[batch_axis], self.hidden_size) if batch_axis is not None else (self.hidden_size,)
+        if potentials is not None and potentials.shape != memory:
+            raise ValueError(f"potentials must be {memory}, not {shape(potentials)}.")
+
+        if batched and self.batch_first:
+            inputs = inputs.transpose(0, 1)
+            episode_starts = None if episode_starts is None else episode_starts.transpose(0, 1)
+        elif not batched:
+            inputs = inputs.unsqueeze(1)
+            episode_starts = None if episode_starts is None else episode_starts.unsqueeze(1)
+            potentials = None if potentials is None else potentials.unsqueeze(0)
+        if potentials is None:
+            potentials = self.start(inputs.shape[1])
+
+        c = self.coefficients()
+        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
+        trajectory = unroll(c, self.activation, self.dynamics, self.pooling_norm, external, potentials, episode_starts)
+        outputs = core.apply(
+            c, "output_embedding", self.output_embedding, core.activate(c, self.activation, trajectory)
+        )
+
+        if batched and self.batch_first:
+            return outputs.transpose(0, 1), trajectory.transpose(0, 1)
+        if not batched:
+            return outputs.squeeze(1), trajectory.squeeze(1)
+        return outputs, trajectory
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of learnable parameters, those of the embeddings included."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def extra_repr(self) -> str:
+        """Sizes, dynamics and the number of learnable parameters, for `repr`."""
+        dynamics = getattr(self.dynamics, "__name__", repr(self.dynamics))
+        return (
+            f"input_size={self.input_size}, hidden_size={self.hidden_size}, output_size={self.output_size}, "
+            f"dynamics={dynamics}, integrator={self.integrator}, dt={self.dt:g}, n_parameters={self.n_parameters}"
+        )
+
+
+def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer without bias, initialised as `torch.nn.Linear` is, but from the given generator."""
+    layer = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=False)
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    return layer
+
+
+def spread(name: str, init: float | Sequence[float] | Tensor, hidden_size: int) -> Tensor:
+    """Start values from a number (one shared), a pair (log-spaced, one per neuron) or one value per neuron.
+
+    Returns: Shape: (1,) or (hidden_size,).
+    Raises: ValueError naming the argument.
+    """
+    values = torch.as_tensor(init, dtype=torch.get_default_dtype()).detach().clone()
+    if not values.isfinite().all():
+        raise ValueError(f"{name} must be finite, not {init}.")
+    if values.dim() == 0 or values.shape == (1,):
+        return values.reshape(1)
+    if values.shape == (hidden_size,):
+        return values
+    if values.shape == (2,) and hidden_size > 2:
+        if not (values > 0).all():
+            raise ValueError(f"{name} as a pair must be positive to be log-spaced, not {init}.")
+        return torch.logspace(*values.log10().tolist(), hidden_size)
+    raise ValueError(
+        f"{name} must be a number (shared), a pair (log-spaced over the neurons) or {hidden_size} values, not {init}."
+    )
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of one submodule, by their names inside it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape for a message."""
+    return tuple(tensor.shape)
