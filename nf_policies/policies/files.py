@@ -1,0 +1,151 @@
+"""A policy is one file: safetensors with a JSON header. Loading never unpickles and never imports.
+
+The header holds the format version, the field's kind and options, the spaces, the observed entries, the task id and
+how the policy was made; the tensors are the field's parameters and buffers and the normaliser's statistics.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nf_policies.atomic import atomic_path
+from nf_policies.fields import NeuralField, SimpleNeuralField
+from nf_policies.fields.activations import ACTIVATIONS, PerNeuron
+from nf_policies.fields.dynamics import DYNAMICS
+from nf_policies.fields.field import Field
+from nf_policies.fields.step import Activation
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import space_from_json, space_to_json
+
+FORMAT_VERSION = 1
+HEADER = "nf_policies"
+KINDS: dict[str, type[Field]] = {"NeuralField": NeuralField, "SimpleNeuralField": SimpleNeuralField}
+
+
+class PolicyFileError(ValueError):
+    """A policy file that cannot be read; the message says which and why."""
+
+
+def save_policy(policy: Policy, path: Path) -> None:
+    """Write a policy to `path`, atomically. See `Policy.save`."""
+    header = {
+        "format_version": FORMAT_VERSION,
+        "field": {"kind": type(policy.field).__name__, "options": field_options(policy.field)},
+        "observation_space": space_to_json(policy.observation_space),
+        "action_space": space_to_json(policy.action_space),
+        "observed": policy.observed,
+        "env_id": policy.env_id,
+        "dt": policy.field.dt,
+        "n_parameters": policy.n_parameters,
+        "made_by": policy.made_by,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={HEADER: json.dumps(header, allow_nan=False)})
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy from `path`. See `Policy.load`."""
+    if not path.is_file():
+        raise PolicyFileError(f"There is no policy file at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise PolicyFileError(f"{path} is not a whole safetensors file ({error}).") from error
+    if HEADER not in metadata:
+        raise PolicyFileError(f"{path} is a safetensors file, but not a policy written by nf-policies.")
+    try:
+        header = json.loads(metadata[HEADER])
+        version = header["format_version"]
+        if version > FORMAT_VERSION:
+            raise PolicyFileError(
+                f"{path} has format version {version}, and this nf-policies reads up to {FORMAT_VERSION}: upgrade it."
+            )
+        policy = build(header)
+        policy.to(tensors["field.resting_level"].dtype)
+        policy.load_state_dict(tensors)
+    except PolicyFileError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise PolicyFileError(f"{path} does not hold a complete policy ({type(error).__name__}: {reason}).") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise PolicyFileError(f"{path} holds a {name} that is not finite.")
+    return policy
+
+
+def build(header: dict[str, Any]) -> Policy:
+    """The policy that a header describes, with start values where the tensors will go."""
+    kind = header["field"]["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of field {kind!r}")
+    field = KINDS[kind](**header["field"]["options"], generator=torch.Generator())  # type: ignore[call-arg]
+    policy = Policy(
+        field,
+        space_from_json(header["observation_space"]),
+        space_from_json(header["action_space"]),
+        observed=header["observed"],
+        env_id=header["env_id"],
+    )
+    policy.made_by = dict(header["made_by"])
+    return policy
+
+
+def field_options(field: Field) -> dict[str, Any]:
+    """Constructor options that rebuild a field of the same shape, as JSON values; the numbers are in the tensors.
+
+    Raises:
+        ValueError: If the field holds a module or function of the user's own, which a file cannot describe.
+    """
+    learnable = dict(field.named_parameters())
+    options: dict[str, Any] = {
+        "input_size": field.input_size,
+        "hidden_size": field.hidden_size,
+        "output_size": field.output_size,
+        "activation": activation_names(field),
+        "tau_init": [field.tau_min + 1.0] * field.log_tau.numel(),
+        "tau_learnable": "log_tau" in learnable,
+        "tau_min": field.tau_min,
+        "kappa_init": 0.0 if field.kappa_is_off else [1.0] * field.log_kappa.numel(),
+        "kappa_learnable": "log_kappa" in learnable,
+        "initial_potentials_learnable": "initial_potentials" in learnable,
+        "dt": field.dt,
+        "integrator": field.integrator,
+        "batch_first": field.batch_first,
+    }
+    if isinstance(field, NeuralField):
+        own = ("kernel_size", "mirrored", "padding", "channels", "pooling_norm")
+        options |= {name: getattr(field, name) for name in own}
+    elif isinstance(field, SimpleNeuralField):
+        name = getattr(field.dynamics, "__name__", "")
+        if DYNAMICS.get(name) is not field.dynamics:
+            raise ValueError("A policy file cannot describe potential dynamics of your own: save the state_dict instead.")
+        options["dynamics"] = name
+        if "capacity" in field.uses:
+            options |= {"capacity_init": 1.0, "capacity_learnable": "log_capacity" in learnable}
+    for name in ("input_embedding", "output_embedding"):
+        module = getattr(field, name)
+        if type(module) is not torch.nn.Linear or module.bias is not None:
+            raise ValueError(f"A policy file cannot describe an {name} of your own: save the state_dict instead.")
+    return options
+
+
+def activation_names(field: Field) -> str | list[str]:
+    """The name of a field's activation, or one name per neuron."""
+
+    def name_of(function: Activation) -> str:
+        for name, known in ACTIVATIONS.items():
+            if known is function:
+                return name
+        raise ValueError("A policy file cannot describe an activation of your own: save the state_dict instead.")
+
+    if isinstance(field.activation, PerNeuron):
+        return [name_of(function) for function in field.activation.functions]
+    return name_of(field.activation)

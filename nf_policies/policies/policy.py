@@ -1,0 +1,179 @@
+"""Policy: a normaliser in front of a field, an action head behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space
+from torch import Tensor, nn
+
+from nf_policies.fields.field import Field, Trace
+from nf_policies.fields.step import Coefficients, reset
+from nf_policies.fields.vector import ParameterVector
+from nf_policies.policies.heads import make_head
+from nf_policies.policies.normalizer import Normalizer
+from nf_policies.policies.spaces import ObservationEncoder, require_finite
+
+
+def field_sizes(
+    observation_space: Space[Any], action_space: Space[Any], observed: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """The input_size and output_size that a field needs for these spaces.
+
+    Raises:
+        UnsupportedSpaceError: If a space cannot be used, naming it.
+    """
+    return ObservationEncoder(observation_space, observed).size, make_head(action_space).output_size
+
+
+class Policy(nn.Module):
+    """From observation to action through a neural field.
+
+        policy = Policy(SimpleNeuralField(2, 1), env.observation_space, env.action_space, observed=[0, 2])
+        action = policy.act(obs, episode_start=True)
+
+    Args:
+        field: A `NeuralField` or `SimpleNeuralField` of the sizes that `field_sizes` tells.
+        observation_space: Of a single environment.
+        action_space: Of a single environment.
+        observed: Indices of the observation's entries that the policy sees; None for all.
+        env_id: The task it is for, kept in the file.
+    Raises:
+        UnsupportedSpaceError: If a space cannot be used, naming it.
+        ValueError: If the field's sizes do not fit the spaces.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        *,
+        observed: Sequence[int] | None = None,
+        env_id: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.encode = ObservationEncoder(observation_space, observed)
+        self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
+        self.normalizer = Normalizer(self.encode.size)
+        self.field = field
+        self.head = make_head(action_space)
+        needed = (self.encode.size, self.head.output_size)
+        if (field.input_size, field.output_size) != needed:
+            raise ValueError(
+                f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}, not "
+                f"{field.input_size} and {field.output_size}."
+            )
+        self.made_by: dict[str, Any] = {}
+        self._potentials: Tensor | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of learnable parameters; the normaliser's statistics are not among them."""
+        return self.field.n_parameters
+
+    @property
+    def observed(self) -> tuple[int, ...] | None:
+        """Indices of the observation's entries that the policy sees; None for all."""
+        return self.encode.observed
+
+    def forward(
+        self, features: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run over a sequence of encoded observations, with exact gradients.
+
+        Args:
+            features: Encoded observations. Shape: (time, batch, input_size), as the field takes them.
+            potentials: Before the first step. Shape: (batch, hidden_size), by default the initial ones.
+            episode_starts: True where a new episode begins before a step. Shape: (time, batch).
+        Returns: The head's inputs (time, batch, output_size) and potentials (time, batch, hidden_size).
+        """
+        return self.field(self.normalizer(features), potentials, episode_starts)
+
+    def coefficients(self, parameters: Tensor | None = None) -> Coefficients:
+        """The field's coefficients for `step`, one lane per row of parameters.
+
+        Args:
+            parameters: Parameter vectors (lanes, n_parameters), by default the own one, for any number of lanes.
+        """
+        vector = ParameterVector.of(self.field)
+        return self.field.coefficients(vector.split(vector.start[None] if parameters is None else parameters))
+
+    def step(
+        self, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Coefficients
+    ) -> tuple[Tensor, Trace]:
+        """One step of many episodes side by side, one lane each; the memory is the caller's.
+
+        Lanes are computed independently of each other: the same lane gives the same bits in any company.
+
+        Args:
+            features: Encoded observations. Shape: (lanes, input_size).
+            potentials: Before the step. Shape: (lanes, hidden_size).
+            episode_starts: True where a lane begins an episode. Shape: (lanes,).
+            coefficients: From `coefficients`, with a leading dimension of `lanes` or 1.
+        Returns: Actions (lanes, *action_space.shape) and what happened in the field (lanes, ...).
+        """
+        inputs = self.normalizer(features).unsqueeze(1)
+        before = reset(coefficients, potentials.unsqueeze(1), episode_starts.unsqueeze(1))
+        trace = Trace(*(part.squeeze(1) for part in self.field.trace(inputs, before, coefficients)))
+        return self.head(trace.outputs), trace
+
+    @torch.no_grad()
+    def act(self, obs: Any, episode_start: Any = None) -> Any:
+        """The action for an observation, with the memory kept here from call to call.
+
+        Args:
+            obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
+            episode_start: Whether this is the first observation of an episode: a bool, or one per environment. The
+                first call always starts one.
+        Returns: A NumPy action, or a batch of them, in the action space.
+        Raises: ValueError if the shape does not fit, the batch has changed size, or an entry is not finite.
+        """
+        batched = self.encode.batched(obs)
+        features = self.encode(obs if batched else np.asarray(obs)[None])
+        require_finite(features, self.observed)
+        lanes = len(features)
+        starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, dtype=bool), (lanes,))
+        if self._potentials is None or (len(self._potentials) != lanes and starts.all()):
+            self._potentials, starts = self.field.start(lanes), np.ones(lanes, dtype=bool)
+        elif len(self._potentials) != lanes:
+            raise ValueError(
+                f"The memory is of {len(self._potentials)} environments, the observations of {lanes}: pass "
+                "episode_start=True to begin anew."
+            )
+        like = self.field.resting_level
+        actions, trace = self.step(
+            torch.as_tensor(features).to(like), self._potentials, torch.as_tensor(starts.copy()), self.coefficients()
+        )
+        self._potentials = trace.potentials
+        array = actions.cpu().numpy().astype(self.action_space.dtype)
+        return array if batched else array[0]
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy to one safetensors file, atomically.
+
+        Raises:
+            ValueError: If it holds modules or functions of your own, which a file cannot describe.
+            OSError: If the file cannot be written; what was there is kept.
+        """
+        from nf_policies.policies.files import save_policy
+
+        save_policy(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Policy":
+        """Read a policy from its file; nothing in it is executed.
+
+        Raises:
+            PolicyFileError: If the file is missing, truncated, foreign or newer than this package.
+        """
+        from nf_policies.policies.files import load_policy
+
+        return load_policy(Path(path))
+
+    def extra_repr(self) -> str:
+        """The task, what is seen of it and the number of parameters."""
+        seen = "all" if self.observed is None else list(self.observed)
+        return f"env_id={self.env_id}, observed={seen}, n_parameters={self.n_parameters}"
