@@ -144,13 +144,15 @@ class Field(nn.Module):
             population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
         Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
         """
-        own = dict(self.named_parameters()) | dict(self.named_buffers())
-        p = own | dict(population or {})
+        p = dict(self.named_parameters()) | dict(self.named_buffers())
+        if population:
+            size = len(next(iter(population.values())))
+            p = {name: t.expand(size, *t.shape) for name, t in p.items()} | dict(population)
         tau = self.tau_min + p["log_tau"].exp()
         rate = INTEGRATORS[self.integrator](tau, self.dt)
         optional = {name: p[f"log_{name}"].exp() for name in self.uses if f"log_{name}" in p}
         if "kappa" in self.uses and self.kappa_is_off:
-            optional["kappa"] = torch.zeros_like(rate)
+            optional["kappa"] = torch.zeros_like(rate)  # exactly off
         return Coefficients(
             lateral=self.lateral(p),
             resting_level=p["resting_level"].unsqueeze(-2),

@@ -6,7 +6,7 @@ that the same line serves a single field and a thousand candidates.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -88,3 +88,12 @@ def reset(c: Coefficients, potentials: Tensor, episode_starts: Tensor) -> Tensor
         episode_starts: Where a new episode begins before this step. Bool, shape: (..., batch).
     """
     return torch.where(episode_starts.unsqueeze(-1), c.initial_potentials, potentials)
+
+
+def take(c: Coefficients, rows: Tensor) -> Coefficients:
+    """Coefficients of some candidates of a population, in the order and number of `rows` (integer indices)."""
+
+    def pick(value: Any) -> Any:
+        return {name: pick(v) for name, v in value.items()} if isinstance(value, dict) else value.index_select(0, rows)
+
+    return Coefficients(*map(pick, c))

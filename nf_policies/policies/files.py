@@ -126,7 +126,9 @@ def field_options(field: Field) -> dict[str, Any]:
     elif isinstance(field, SimpleNeuralField):
         name = getattr(field.dynamics, "__name__", "")
         if DYNAMICS.get(name) is not field.dynamics:
-            raise ValueError("A policy file cannot describe potential dynamics of your own: save the state_dict instead.")
+            raise ValueError(
+                "A policy file cannot describe potential dynamics of your own: save the state_dict instead."
+            )
         options["dynamics"] = name
         if "capacity" in field.uses:
             options |= {"capacity_init": 1.0, "capacity_learnable": "log_capacity" in learnable}

@@ -14,7 +14,7 @@ from nf_policies.fields.step import Coefficients, reset
 from nf_policies.fields.vector import ParameterVector
 from nf_policies.policies.heads import make_head
 from nf_policies.policies.normalizer import Normalizer
-from nf_policies.policies.spaces import ObservationEncoder, require_finite
+from nf_policies.policies.spaces import ObservationEncoder, finite_problem
 
 
 def field_sizes(
@@ -106,7 +106,8 @@ class Policy(nn.Module):
     ) -> tuple[Tensor, Trace]:
         """One step of many episodes side by side, one lane each; the memory is the caller's.
 
-        Lanes are computed independently of each other: the same lane gives the same bits in any company.
+        Lanes are computed independently of each other: a lane gives the same bits in any company (with sigmoid neurons,
+        whose vectorised form rounds differently at an array's end, up to the last bit).
 
         Args:
             features: Encoded observations. Shape: (lanes, input_size).
@@ -133,7 +134,8 @@ class Policy(nn.Module):
         """
         batched = self.encode.batched(obs)
         features = self.encode(obs if batched else np.asarray(obs)[None])
-        require_finite(features, self.observed)
+        if problem := finite_problem(features, self.observed):
+            raise ValueError(problem)
         lanes = len(features)
         starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, dtype=bool), (lanes,))
         if self._potentials is None or (len(self._potentials) != lanes and starts.all()):
@@ -145,7 +147,10 @@ class Policy(nn.Module):
             )
         like = self.field.resting_level
         actions, trace = self.step(
-            torch.as_tensor(features).to(like), self._potentials, torch.as_tensor(starts.copy()), self.coefficients()
+            torch.as_tensor(features).to(like),
+            self._potentials,
+            torch.as_tensor(starts.copy()),
+            self.coefficients(),
         )
         self._potentials = trace.potentials
         array = actions.cpu().numpy().astype(self.action_space.dtype)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import Space, spaces
-from torch import Tensor
 
 OBSERVATIONS = "Box, Discrete, MultiDiscrete or MultiBinary"
 
@@ -47,7 +45,7 @@ class ObservationEncoder:
             wrong = [i for i in observed if not 0 <= i < self.total]
             if wrong or len(set(observed)) != len(observed) or not observed:
                 raise ValueError(
-                    f"observed must list different indices of the {self.total} observation entries, not {list(observed)}."
+                    f"observed must list different indices of the {self.total} observation entries, not {[*observed]}."
                 )
         self.space = space
         self.observed = None if observed is None else tuple(observed)
@@ -82,17 +80,14 @@ class ObservationEncoder:
         return features if self.observed is None else features[:, list(self.observed)]
 
 
-def require_finite(features: np.ndarray | Tensor, observed: Sequence[int] | None) -> None:
-    """Refuse features with NaN or infinity.
-
-    Raises:
-        ValueError: Naming the first such entry of the observation.
-    """
-    values = torch.as_tensor(features)
-    if not values.isfinite().all():
-        column = int((~values.isfinite()).nonzero()[0, -1])
-        entry = column if observed is None else observed[column]
-        raise ValueError(f"The observation's entry {entry} is {float(values[:, column].sum())}: a policy needs numbers.")
+def finite_problem(features: np.ndarray, observed: Sequence[int] | None) -> str | None:
+    """A sentence naming the first entry of features (batch, size) that is NaN or infinite; None if all are finite."""
+    wrong = np.argwhere(~np.isfinite(features))
+    if not len(wrong):
+        return None
+    row, column = wrong[0]
+    entry = column if observed is None else observed[column]
+    return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
 
 
 def space_to_json(space: Space[Any]) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def space_from_json(data: dict[str, Any]) -> Space[Any]:
     kind = data["kind"]
     if kind == "Box":
         shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
-        low, high = (np.array([float(x) for x in data[side]]).reshape(shape).astype(dtype) for side in ("low", "high"))
+        low, high = (np.array(list(map(float, data[side]))).reshape(shape).astype(dtype) for side in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
     if kind == "Discrete":
         return spaces.Discrete(data["n"], start=data["start"])

@@ -1,0 +1,160 @@
+"""CMA-ES behind ask and tell, maximising returns. The only file that knows pycma.
+
+pycma minimises, seeds NumPy's global generator and stops on tolerances unless told otherwise; here the sign is turned
+once, randomness comes from an own generator, and only a budget ends the search, or restarts it where asked to.
+
+References: Hansen (2016), The CMA Evolution Strategy: A Tutorial; Auger and Hansen (2005), A restart CMA evolution
+strategy with increasing population size; Hansen (2009), Benchmarking a BI-population CMA-ES.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import cma
+import numpy as np
+
+Restarts = Literal["none", "ipop", "bipop"]
+
+NEVER: dict[str, Any] = {
+    "tolx": 0,
+    "tolfun": 0,
+    "tolfunhist": 0,
+    "tolflatfitness": np.inf,
+    "tolstagnation": np.inf,
+    "tolfacupx": np.inf,
+    "tolupsigma": np.inf,
+    "tolconditioncov": np.inf,
+    "tolxstagnation": False,
+    "maxiter": np.inf,
+}
+"""Options with which pycma never stops by itself: a flat or a noisy return is no reason to give up."""
+
+
+class Strategy:
+    """A search distribution over parameter vectors.
+
+        population = strategy.ask()
+        strategy.tell(returns_of(population))
+
+    Args:
+        start: Mean of the first generation. Shape: (n_parameters,), at least 2.
+        scale: Natural step of each entry, multiplied with sigma. Shape: (n_parameters,).
+        sigma: First standard deviation, in units of `scale`.
+        pop_size: Candidates per generation; by default pycma's 4 + 3 log(n_parameters).
+        seed: Of the own generator; the global one is not touched.
+        restarts: "none": only the caller ends the search. "ipop": when pycma's tolerances say that a run has
+            converged, restart with twice the population; "bipop": alternate these with small local runs.
+        options: Further pycma options, copied.
+    Raises: ValueError naming the argument that does not fit.
+    """
+
+    def __init__(
+        self,
+        start: np.ndarray,
+        scale: np.ndarray,
+        *,
+        sigma: float = 1.0,
+        pop_size: int | None = None,
+        seed: int = 0,
+        restarts: Restarts = "none",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        start, scale = np.asarray(start, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+        if start.ndim != 1 or len(start) < 2 or not np.isfinite(start).all():
+            raise ValueError("CMA-ES needs a start vector of at least two finite numbers.")
+        if scale.shape != start.shape or not (np.isfinite(scale) & (scale > 0)).all():
+            raise ValueError("The scale must hold one positive number for each entry of the start vector.")
+        if not (np.isfinite(sigma) and sigma > 0):
+            raise ValueError(f"sigma must be positive and finite, not {sigma}.")
+        if pop_size is not None and pop_size < 3:
+            raise ValueError(f"CMA-ES needs a population of at least 3, not {pop_size}.")
+        if restarts not in get_args(Restarts):
+            raise ValueError(f"Unknown restarts {restarts!r}: choose {', '.join(get_args(Restarts))}.")
+        self._start, self._scale, self._sigma, self._restarts = start, scale, float(sigma), restarts
+        self._rng = np.random.default_rng(seed)
+        self._options = dict(options or {})
+        self._search = self._begin(start, self._sigma, {} if pop_size is None else {"popsize": pop_size})
+        self._first_pop_size, self._first_max_iterations = self._search.popsize, self._search.opts["maxiter"]
+        self._spent = {"small": 0, "large": 0}
+        self._regime = "first"
+        self._doublings = 0
+        self._asked: list[np.ndarray] = []
+        self.generation = 0
+        """Generations told so far, over all restarts."""
+        self.evaluations = 0
+        """Candidates told so far, over all restarts."""
+        self.not_finite = 0
+        """Candidates whose return was NaN or infinite."""
+        self.stop_reasons: list[str] = []
+        """Why each finished run was restarted, in pycma's words."""
+
+    def _begin(self, start: np.ndarray, sigma: float, options: Mapping[str, Any]) -> Any:
+        own = {
+            "CMA_stds": self._scale.copy(),
+            "randn": lambda *shape: self._rng.standard_normal(shape),
+            "seed": np.nan,
+            "verbose": -9,
+            "signals_filename": "",
+        }
+        tolerances = NEVER if self._restarts == "none" else {"tolflatfitness": 20}
+        return cma.CMAEvolutionStrategy(start.copy(), sigma, {**tolerances, **self._options, **own, **options})
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The favourite: the mean of the search distribution. Shape: (n_parameters,)."""
+        return np.array(self._search.mean)
+
+    @property
+    def sigma(self) -> float:
+        """The overall step size."""
+        return float(self._search.sigma)
+
+    @property
+    def pop_size(self) -> int:
+        """Candidates in the next generation."""
+        return int(self._search.popsize)
+
+    def ask(self) -> np.ndarray:
+        """Draw a generation. Shape: (pop_size, n_parameters)."""
+        self._asked = self._search.ask()
+        return np.array(self._asked)
+
+    def tell(self, returns: np.ndarray) -> None:
+        """Learn from the returns of the generation asked for, higher is better; what is not finite ranks last.
+
+        Args:
+            returns: Shape: (pop_size,).
+        Raises: ValueError if the number of returns is not that of the candidates.
+        """
+        returns = np.array(returns, dtype=np.float64)
+        if returns.shape != (len(self._asked),):
+            raise ValueError(f"There are {len(self._asked)} candidates to be told about, not {returns.shape}.")
+        finite = np.isfinite(returns)
+        self.not_finite += int((~finite).sum())
+        returns[~finite] = returns[finite].min() - 1 if finite.any() else 0.0
+        self._search.tell(self._asked, -returns)  # pycma minimises
+        self.generation += 1
+        self.evaluations += len(returns)
+        self._asked = []
+        if self._restarts != "none" and (reasons := self._search.stop()):
+            self.stop_reasons.append(", ".join(reasons))
+            self._restart()
+
+    def _restart(self) -> None:
+        used = int(self._search.countevals)
+        if self._regime in self._spent:
+            self._spent[self._regime] += used
+        doubled = self._first_pop_size * 2 ** (self._doublings + 1)
+        sigma, pop_size, max_iterations = self._sigma, doubled, self._first_max_iterations
+        if self._restarts == "bipop" and self._doublings and self._spent["small"] < self._spent["large"]:
+            # Hansen (2009): a local run, of half the budget of the large ones at most.
+            self._regime = "small"
+            sigma *= 0.01 ** self._rng.random()
+            largest = 2.0**self._doublings
+            pop_size = int(self._first_pop_size * largest ** (self._rng.random() ** 2))
+            max_iterations = min(max_iterations, 0.5 * self._spent["large"] / pop_size)
+        else:
+            self._regime = "large"
+            self._doublings += 1
+        start = self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))
+        self._search = self._begin(start, sigma, {"popsize": pop_size, "maxiter": max_iterations})
