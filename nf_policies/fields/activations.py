@@ -24,7 +24,9 @@ class PerNeuron(nn.Module):
     def __init__(self, functions: Sequence[Activation]) -> None:
         super().__init__()
         self.functions = tuple(functions)
-        self.modules_among_them = nn.ModuleList(f for f in functions if isinstance(f, nn.Module))
+        for neuron, function in enumerate(functions):
+            if isinstance(function, nn.Module):
+                self.add_module(f"neuron_{neuron}", function)
 
     def forward(self, potentials: Tensor) -> Tensor:
         """Apply each neuron's own function."""
@@ -41,7 +43,7 @@ def resolve(activation: str | Activation | Sequence[str | Activation], hidden_si
         if activation not in ACTIVATIONS:
             raise ValueError(f"Unknown activation {activation!r}: choose {', '.join(ACTIVATIONS)}, or pass a function.")
         return ACTIVATIONS[activation]
-    if callable(activation):
+    if callable(activation) and not isinstance(activation, nn.ModuleList):  # a list, callable in name only
         return activation
     if len(activation) != hidden_size:
         raise ValueError(f"One activation or {hidden_size} (one per neuron) are needed, not {len(activation)}.")

@@ -15,6 +15,7 @@ from nf_policies.fields import step as core
 from nf_policies.fields.activations import default_initial_potentials, resolve
 from nf_policies.fields.dynamics import INTEGRATORS, Dynamics, optional_parameters
 from nf_policies.fields.sequence import unroll
+from nf_policies.fields.start_values import linear, spread
 from nf_policies.fields.step import Activation, Coefficients
 
 TAU_MIN = 1e-5
@@ -84,8 +85,12 @@ class Field(nn.Module):
         self.dynamics, self.dt, self.integrator, self.batch_first = dynamics, dt, integrator, batch_first
         self.tau_min = tau_min
 
-        self.input_embedding = input_embedding or linear(input_size, hidden_size, generator)
-        self.output_embedding = output_embedding or linear(hidden_size, output_size, generator)
+        self.input_embedding = (
+            linear(input_size, hidden_size, generator) if input_embedding is None else input_embedding
+        )
+        self.output_embedding = (
+            linear(hidden_size, output_size, generator) if output_embedding is None else output_embedding
+        )
         self.activation = resolve(activation, hidden_size)
         self.activation_scale = nn.Parameter(torch.ones(hidden_size))
         if activation_bias:
@@ -114,7 +119,9 @@ class Field(nn.Module):
             raise ValueError(
                 f"initial_potentials must have {hidden_size} entries, not shape {tuple(initial_potentials.shape)}."
             )
-        initial_potentials = initial_potentials.detach().clone().reshape(hidden_size)
+        initial_potentials = initial_potentials.detach().to(torch.get_default_dtype(), copy=True).reshape(hidden_size)
+        if not initial_potentials.isfinite().all():
+            raise ValueError(f"initial_potentials must be finite, not {initial_potentials.tolist()}.")
         self._register("initial_potentials", initial_potentials, initial_potentials_learnable)
 
     def _register(self, name: str, value: Tensor, learnable: bool) -> None:
@@ -161,8 +168,24 @@ class Field(nn.Module):
             bias=p["activation_bias"].unsqueeze(-2),
             initial_potentials=p["initial_potentials"].unsqueeze(-2),
             dynamics={name: value.unsqueeze(-2) for name, value in optional.items()},
-            modules={m: under(population or {}, m) for m in ("input_embedding", "output_embedding", "activation")},
+            modules={
+                m: under(p if population else {}, m) for m in ("input_embedding", "output_embedding", "activation")
+            },
         )
+
+    def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
+        if inputs.shape[-1] != self.input_size:
+            raise ValueError(f"inputs must end with input_size = {self.input_size} features, not {shape(inputs)}.")
+        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
+        if external.shape != (*inputs.shape[:-1], self.hidden_size):  # broadcasting would hide it
+            raise ValueError(f"input_embedding must map to hidden_size = {self.hidden_size}, not {shape(external)}.")
+        return external
+
+    def _read_out(self, c: Coefficients, activations: Tensor) -> Tensor:
+        outputs = core.apply(c, "output_embedding", self.output_embedding, activations)
+        if outputs.shape != (*activations.shape[:-1], self.output_size):
+            raise ValueError(f"output_embedding must map to output_size = {self.output_size}, not {shape(outputs)}.")
+        return outputs
 
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
         """One step, with everything that happens in it.
@@ -173,12 +196,12 @@ class Field(nn.Module):
             coefficients: Of a population, whose leading dimensions are then the inputs' too; by default the own.
         """
         c = self.coefficients() if coefficients is None else coefficients
-        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
+        external = self._embed(c, inputs)
         before = core.activate(c, self.activation, potentials)
         internal = core.internal_stimuli(c, before, self.pooling_norm)
         potentials = core.integrate(c, self.dynamics, potentials, external + internal)
         activations = core.activate(c, self.activation, potentials)
-        outputs = core.apply(c, "output_embedding", self.output_embedding, activations)
+        outputs = self._read_out(c, activations)
         return Trace(external, internal, potentials, activations, outputs)
 
     def step(
@@ -198,7 +221,7 @@ class Field(nn.Module):
 
     def start(self, batch_size: int) -> Tensor:
         """Initial potentials for a batch. Shape: (batch_size, hidden_size)."""
-        return self.initial_potentials.expand(batch_size, -1)
+        return self.initial_potentials.repeat(batch_size, 1)  # a copy, so that nobody writes into the field
 
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
@@ -221,6 +244,8 @@ class Field(nn.Module):
         expected = inputs.shape[:-1]
         if episode_starts is not None and episode_starts.shape != expected:
             raise ValueError(f"episode_starts must be {tuple(expected)} as the inputs, not {shape(episode_starts)}.")
+        if episode_starts is not None and episode_starts.dtype != torch.bool:
+            raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
         batch_axis = (0 if self.batch_first else 1) if batched else None
         memory = (inputs.shape[batch_axis], self.hidden_size) if batch_axis is not None else (self.hidden_size,)
         if potentials is not None and potentials.shape != memory:
@@ -237,11 +262,9 @@ class Field(nn.Module):
             potentials = self.start(inputs.shape[1])
 
         c = self.coefficients()
-        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
+        external = self._embed(c, inputs)
         trajectory = unroll(c, self.activation, self.dynamics, self.pooling_norm, external, potentials, episode_starts)
-        outputs = core.apply(
-            c, "output_embedding", self.output_embedding, core.activate(c, self.activation, trajectory)
-        )
+        outputs = self._read_out(c, core.activate(c, self.activation, trajectory))
 
         if batched and self.batch_first:
             return outputs.transpose(0, 1), trajectory.transpose(0, 1)
@@ -261,35 +284,6 @@ class Field(nn.Module):
             f"input_size={self.input_size}, hidden_size={self.hidden_size}, output_size={self.output_size}, "
             f"dynamics={dynamics}, integrator={self.integrator}, dt={self.dt:g}, n_parameters={self.n_parameters}"
         )
-
-
-def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer without bias, initialised as `torch.nn.Linear` is, but from the given generator."""
-    layer = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=False)
-    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    return layer
-
-
-def spread(name: str, init: float | Sequence[float] | Tensor, hidden_size: int) -> Tensor:
-    """Start values from a number (one shared), a pair (log-spaced, one per neuron) or one value per neuron.
-
-    Returns: Shape: (1,) or (hidden_size,).
-    Raises: ValueError naming the argument.
-    """
-    values = torch.as_tensor(init, dtype=torch.get_default_dtype()).detach().clone()
-    if not values.isfinite().all():
-        raise ValueError(f"{name} must be finite, not {init}.")
-    if values.dim() == 0 or values.shape == (1,):
-        return values.reshape(1)
-    if values.shape == (hidden_size,):
-        return values
-    if values.shape == (2,) and hidden_size > 2:
-        if not (values > 0).all():
-            raise ValueError(f"{name} as a pair must be positive to be log-spaced, not {init}.")
-        return torch.logspace(*values.log10().tolist(), hidden_size)
-    raise ValueError(
-        f"{name} must be a number (shared), a pair (log-spaced over the neurons) or {hidden_size} values, not {init}."
-    )
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ def bell(kernel_size: int, mirrored: bool) -> Tensor:
     Returns: The free weights. Shape: (free_size(kernel_size, mirrored),).
     """
     offset = torch.arange(kernel_size) - (kernel_size - 1) / 2
-    kernel = 2 * torch.exp(-((offset / max(kernel_size / 4, 0.5)) ** 2)) - 1
+    kernel = 2 * torch.exp(-((offset / max(kernel_size / 4, 0.75)) ** 2)) - 1  # two neurons still excite each other
     return kernel[: free_size(kernel_size, mirrored)]
 
 

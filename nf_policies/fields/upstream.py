@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from nf_policies.fields.activations import PerNeuron
 from nf_policies.fields.field import Field
 
 RENAMED = {
     "potentials_to_activations.weight": "activation_scale",
     "potentials_to_activations.bias": "activation_bias",
     "prev_activations_embedding.weight": "interaction.weight",
-    "conv_layer.weight": "kernel",
     "resting_level": "resting_level",
 }
+NONLINEARITY = "potentials_to_activations.nonlin"
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
     values: dict[str, Tensor] = {"initial_potentials": own["initial_potentials"]}
     for name, value in state_dict.items():
         if name == "_tau_opt":
-            values["log_tau"] = (value.exp() + 1e-5 - field.tau_min).log()
+            values["log_tau"] = (value.exp() + (1e-5 - field.tau_min)).log()
         elif name == "_kappa_opt":
             upstream_off = bool((value == -torch.inf).all())
             if "kappa" in field.uses and upstream_off != field.kappa_is_off:
@@ -43,10 +44,13 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
             values["log_kappa"] = value
         elif name == "_capacity_opt":
             values["log_capacity"] = value
-        elif name.endswith("conv_layer.weight"):
+        elif name == "conv_layer.weight":
             values["kernel"] = value.squeeze(1)
         elif name.startswith(("input_embedding.", "output_embedding.")):
             values[name] = value
+        elif name.startswith(NONLINEARITY):  # a module, `nonlin.weight`, or one per neuron, `nonlin_3.weight`
+            own_name = "activation.neuron_" if isinstance(field.activation, PerNeuron) else "activation."
+            values[own_name + name.removeprefix(NONLINEARITY)[1:]] = value
         elif name == "potentials_to_activations.bias" and "activation_bias" not in own:
             continue  # upstream keeps a zero buffer where a SimpleNeuralField has no bias
         elif name in RENAMED:

@@ -1,0 +1,138 @@
+"""What theory says about a field: Amari's bumps and the exact solution of a linear leak.
+
+A continuous field tau du/dt = -u + ∫ w(x - y) H(u(y)) dy - threshold, with the Heaviside step H and a symmetric
+kernel w, holds a bump (one active interval) of width a exactly if W(a) = threshold, where W(a) is the integral of w
+from 0 to a. A `NeuralField` on a fine grid with a steep sigmoid comes close to it (`sample_kernel`).
+
+Reference: Amari (1977), Dynamics of pattern formation in lateral-inhibition type neural fields, Biological
+Cybernetics 27, 77-87.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Kernel = Callable[[Tensor], Tensor]
+"""A symmetric kernel w over distance, elementwise, for distances >= 0 in float64."""
+
+PANELS = 256
+"""Of the quadrature over one width, with three points each."""
+
+GRID = 4096
+"""Widths that are tried in the search for bumps: two bumps closer than reach / GRID are not told apart."""
+
+
+class Bump(NamedTuple):
+    """A stationary solution of one active interval.
+
+    Attributes:
+        width: Of the active interval, in the kernel's unit of length.
+        rate: At which a disturbed width comes back, times tau. Negative: stable; positive: the bump dies or grows.
+    """
+
+    width: float
+    rate: float
+
+    @property
+    def stable(self) -> bool:
+        """Whether a slightly disturbed width returns, which is where the kernel is negative at the width."""
+        return self.rate < 0
+
+
+def kernel_integral(kernel: Kernel, width: Tensor) -> Tensor:
+    """W(a), the integral of the kernel from 0 to a, by Gauss-Legendre quadrature with three points per panel.
+
+    Args:
+        kernel: w.
+        width: Any shape.
+    Returns: One integral per width, in float64.
+    """
+    width = width.to(torch.float64)
+    point = torch.tensor([-(0.6**0.5), 0.0, 0.6**0.5], dtype=torch.float64)
+    weight = torch.tensor([5.0, 8.0, 5.0], dtype=torch.float64) / 18
+    share = ((torch.arange(PANELS)[:, None] + (point + 1) / 2) / PANELS).flatten()
+    return (kernel(width[..., None] * share) * weight.repeat(PANELS)).sum(-1) * width / PANELS
+
+
+def relaxation_rate(kernel: Kernel, width: float) -> float:
+    """Eigenvalue of a symmetric disturbance of a bump's edges, times tau: 2 w(a) / (w(0) - w(a)).
+
+    The other eigenvalue of the edges, of a shift of the whole bump, is 0.
+    """
+    centre, edge = kernel(torch.tensor([0.0, width], dtype=torch.float64)).tolist()
+    return 2 * edge / (centre - edge)
+
+
+def bumps(kernel: Kernel, threshold: float, reach: float) -> list[Bump]:
+    """All bumps of a field: the widths with W(a) = threshold.
+
+    Args:
+        kernel: w.
+        threshold: How far below zero the field rests, the negative resting level.
+        reach: The widest bump to look for.
+    Returns: Bumps from narrow to wide; none where W stays away from the threshold.
+    Raises: ValueError if `reach` is not positive.
+    """
+    if not reach > 0:
+        raise ValueError(f"reach must be positive, not {reach}.")
+    widths = torch.linspace(0, reach, GRID + 1, dtype=torch.float64)
+    roots = bisect(lambda a: kernel_integral(kernel, a) - threshold, widths)
+    return [Bump(a, relaxation_rate(kernel, a)) for a in roots.tolist() if a > 0]
+
+
+def highest_threshold(kernel: Kernel, reach: float) -> tuple[float, float]:
+    """The threshold above which a field holds no bump: the maximum of W, and the width where it lies.
+
+    Args:
+        kernel: w.
+        reach: The widest bump to look for.
+    Returns: (threshold, width).
+    Raises: ValueError if `reach` is not positive.
+    """
+    if not reach > 0:
+        raise ValueError(f"reach must be positive, not {reach}.")
+    edges = torch.tensor([0.0, reach], dtype=torch.float64)
+    extrema = torch.cat((edges, bisect(kernel, torch.linspace(0, reach, GRID + 1, dtype=torch.float64))))
+    height, index = kernel_integral(kernel, extrema).max(0)  # W' = w, so W peaks where w changes sign
+    return height.item(), extrema[index].item()
+
+
+def bisect(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
+    """Where a function changes sign between neighbouring grid points, to rounding. Shape: (n_roots,)."""
+    positive = function(grid) > 0
+    crossing = positive[:-1] != positive[1:]
+    low, high, positive_high = grid[:-1][crossing], grid[1:][crossing], positive[1:][crossing]
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = (function(middle) > 0) == positive_high
+        low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
+    return (low + high) / 2
+
+
+def sample_kernel(kernel: Kernel, kernel_size: int, spacing: float) -> Tensor:
+    """The full kernel of a `NeuralField` whose neurons lie `spacing` apart: w times spacing.
+
+    Args:
+        kernel: w.
+        kernel_size: Number of neurons under the kernel, odd or even.
+        spacing: Between neurons, in the kernel's unit of length.
+    Returns: Weights, float64. Shape: (kernel_size,).
+    """
+    offset = torch.arange(kernel_size, dtype=torch.float64) - (kernel_size - 1) // 2
+    return kernel((offset * spacing).abs()) * spacing
+
+
+def linear_relaxation(potentials: Tensor, fixed_point: Tensor, rate: Tensor, steps: int) -> Tensor:
+    """Potentials of a linear field without neighbours under a constant stimulus: u* + (1 - rate)^t (u0 - u*).
+
+    Args:
+        potentials: u0. Shape: (..., hidden_size).
+        fixed_point: u*, resting level plus stimulus. Shape: (..., hidden_size).
+        rate: Of one step, from `dynamics.euler` or `dynamics.exponential_euler`. Shape: (1,) or (hidden_size,).
+        steps: Number of steps t.
+    Returns: After 1, 2, ... t steps. Shape: (steps, ..., hidden_size).
+    """
+    t = torch.arange(1, steps + 1, dtype=potentials.dtype).reshape(-1, *[1] * potentials.dim())
+    return fixed_point + (1 - rate) ** t * (potentials - fixed_point)
