@@ -30,7 +30,8 @@ def spread(name: str, init: float | Sequence[float] | Tensor, hidden_size: int) 
     if values.shape == (2,) and hidden_size > 2:
         if not (values > 0).all():
             raise ValueError(f"{name} as a pair must be positive to be log-spaced, not {init}.")
-        return torch.logspace(*values.log10().tolist(), hidden_size)
+        first, last = values.log10().tolist()
+        return torch.logspace(first, last, hidden_size)
     raise ValueError(
         f"{name} must be a number (shared), a pair (log-spaced over the neurons) or {hidden_size} values, not {init}."
     )
