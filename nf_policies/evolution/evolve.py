@@ -155,9 +155,7 @@ class Evolution:
         """
         if self.incumbent is None or self.incumbent.score < target:
             return False
-        returns = self._play(
-            self.incumbent.policy, episode_seeds(self.seed, self.generation, TARGET, TARGET_EPISODES)
-        )
+        returns = self._play(self.incumbent.policy, episode_seeds(self.seed, self.generation, TARGET, TARGET_EPISODES))
         self.incumbent = self.incumbent.with_returns(returns)
         return bool(returns.mean() >= target)
 

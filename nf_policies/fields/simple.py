@@ -99,7 +99,8 @@ class SimpleNeuralField(Field):
         )
         self.interaction = linear(self.hidden_size, self.hidden_size, generator)
         if self_centric_init:
-            nn.init.constant_(self.interaction.weight, -0.5).fill_diagonal_(1.0)
+            with torch.no_grad():
+                self.interaction.weight.fill_(-0.5).fill_diagonal_(1.0)
         if "capacity" in self.uses:
             capacity = self._saturation() if capacity_init is None else torch.tensor(float(capacity_init))
             if not (capacity > 0 and capacity.isfinite()):

@@ -13,7 +13,7 @@ class ParameterVector:
     Attributes:
         entries: (name, shape) of each parameter tensor, in order.
         start: The module's values when this was made; all finite. Shape: (n_parameters,).
-        scale: Natural step of each entry: 1 / sqrt(fan-in) for weights, 1 for all others. Shape: (n_parameters,).
+        scale: Natural step of each entry, see `natural_scale`. Shape: (n_parameters,).
     """
 
     entries: tuple[tuple[str, torch.Size], ...]
@@ -36,7 +36,7 @@ class ParameterVector:
         return cls(
             entries=tuple((name, p.shape) for name, p in learnable.items()),
             start=torch.cat([p.reshape(-1) for p in learnable.values()]),
-            scale=torch.cat([torch.full_like(p, natural_scale(p)).reshape(-1) for p in learnable.values()]),
+            scale=torch.cat([torch.full_like(p, natural_scale(n, p)).reshape(-1) for n, p in learnable.items()]),
         )
 
     def __len__(self) -> int:
@@ -83,6 +83,8 @@ class ParameterVector:
         return "\n".join(rows)
 
 
-def natural_scale(parameter: Tensor) -> float:
-    """Weights that are summed over n terms matter as 1 / sqrt(n); everything else as 1."""
+def natural_scale(name: str, parameter: Tensor) -> float:
+    """Weights that are summed over n terms matter as 1 / sqrt(n), logarithms as a third (a factor of 1.4), others as 1."""
+    if name.rpartition(".")[2].startswith("log_"):
+        return 1 / 3
     return parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 1.0

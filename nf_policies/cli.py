@@ -1,0 +1,47 @@
+"""The command line: nf-policies evolve | rollout."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import tyro
+from rich.console import Console
+
+from nf_policies.commands.evolve import Evolve
+from nf_policies.commands.rollout import Rollout
+
+Command = (
+    Annotated[Evolve, tyro.conf.subcommand("evolve", description=Evolve.__doc__)]
+    | Annotated[Rollout, tyro.conf.subcommand("rollout", description=Rollout.__doc__)]
+)
+
+INTERRUPTED = 130
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: Words of the command line, by default the process's own.
+    Returns: The exit status: 0, 1 after an error told in one sentence, 2 for a wrong option, 130 after Ctrl-C.
+    """
+    sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
+    messages = Console(stderr=True, soft_wrap=True, highlight=False)
+    command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))  # type: ignore[arg-type]
+    try:
+        command.run(messages)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        if os.environ.get("NF_POLICIES_DEBUG"):
+            raise
+        messages.print(f"nf-policies: {error}", markup=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""nf-policies rollout: play a saved policy."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from nf_policies.policies import Policy, PolicyFileError
+from nf_policies.rollouts import Recorder, film, plot_recording, rollout, save_recording
+
+
+@dataclass
+class Rollout:
+    """Play whole episodes of a saved policy on its Gymnasium task and tell what it reaches."""
+
+    file: tyro.conf.Positional[Path]
+    """Policy file, as evolve and train save it."""
+    env: str | None = None
+    """Task to play, a Gymnasium id or package.module:EnvId; by default the one the policy was made for."""
+    episodes: int = 100
+    """Number of episodes."""
+    seed: int = 0
+    """Seed of the first episode; the next have the seeds after it."""
+    max_episode_steps: int | None = None
+    """Time limit in steps, in place of the registered one."""
+    video: Path | None = None
+    """Film the first episode into this .mp4 or .gif (needs the video extra, but no display)."""
+    record: Path | None = None
+    """Save observations, actions, rewards, potentials, stimuli and activations of all steps into this .npz."""
+    plot: Path | None = None
+    """Draw the first episode into this picture."""
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print one JSON object."""
+
+    def run(self, messages: Console) -> None:
+        """Load, play, and write what was asked for."""
+        policy = Policy.load(self.file)
+        env_id = self.env or policy.env_id
+        if env_id is None:
+            raise PolicyFileError(f"{self.file} does not say which task it is for: name one with --env.")
+        recorder = Recorder() if self.record or self.plot else None
+        score = rollout(
+            policy,
+            env_id,
+            episodes=self.episodes,
+            seed=self.seed,
+            max_episode_steps=self.max_episode_steps,
+            watch=recorder,
+        )
+        if recorder is not None:
+            recording = recorder.recording()
+            if self.record:
+                save_recording(recording, self.record)
+            if self.plot:
+                plot_recording(recording, self.plot, title=f"{env_id}, {policy.n_parameters} parameters")
+        if self.video:
+            film(policy, env_id, self.video, seed=self.seed, max_episode_steps=self.max_episode_steps)
+        if self.json:
+            print(json.dumps(score.summary()))
+        else:
+            print(score)
+            for path in (self.record, self.plot, self.video):
+                if path:
+                    print(f"wrote {path}")

@@ -1,0 +1,80 @@
+"""What an evolution leaves to look at: progress.csv, TensorBoard events and a learning curve."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from nf_policies.atomic import atomic_path
+from nf_policies.evolution.evolve import Generation
+
+COLUMNS = list(Generation.__dataclass_fields__)
+
+
+class ProgressLog:
+    """Write every generation to `progress.csv` and TensorBoard.
+
+    Args:
+        run_dir: The run's folder.
+        generation: How many generations to keep of what is there: those after a checkpoint are played again.
+    """
+
+    def __init__(self, run_dir: Path, generation: int = 0) -> None:
+        self.path = run_dir / "progress.csv"
+        rows = read_progress(self.path)[:generation] if generation else []
+        with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        self._file = self.path.open("a", newline="", encoding="utf-8")
+        self._csv = csv.DictWriter(self._file, COLUMNS)
+        self._board = SummaryWriter(str(run_dir), purge_step=generation + 1 if generation else None)
+
+    def write(self, record: Generation) -> None:
+        """Append one generation."""
+        self._csv.writerow(record.row())
+        self._file.flush()
+        for name, value in record.row().items():
+            if name != "generation" and np.isfinite(value):
+                self._board.add_scalar(f"evolution/{name}", value, record.generation)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._file.close()
+        self._board.close()
+
+
+def read_progress(path: Path) -> list[dict[str, str]]:
+    """The rows of a progress.csv, none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def plot_progress(run_dir: Path, *, title: str = "") -> None:
+    """Draw a run's progress.csv as `learning_curve.png`."""
+    rows = read_progress(run_dir / "progress.csv")
+    if not rows:
+        return
+    steps = np.array([float(row["env_steps"]) for row in rows])
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    returns, sigma = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for name, label, style in (
+        ("return_median", "median candidate", {"color": "0.6"}),
+        ("return_of_mean", "mean of the search distribution", {"color": "tab:blue"}),
+        ("return_incumbent", "best so far, on fresh episodes", {"color": "tab:red", "linewidth": 2}),
+    ):
+        returns.plot(steps, [float(row[name]) for row in rows], label=label, **style)
+    returns.set_ylabel("return")
+    returns.set_title(title)
+    returns.legend()
+    returns.grid(alpha=0.3)
+    sigma.semilogy(steps, [float(row["sigma"]) for row in rows], color="tab:blue")
+    sigma.set_ylabel("sigma")
+    sigma.set_xlabel("environment steps")
+    sigma.grid(alpha=0.3)
+    with atomic_path(run_dir / "learning_curve.png") as temporary:
+        figure.savefig(temporary, dpi=120)

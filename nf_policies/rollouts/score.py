@@ -1,0 +1,95 @@
+"""What a policy reaches: the returns of whole episodes, and their summary."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nf_policies.policies import Policy
+from nf_policies.policies.play import Episode, Step, play
+from nf_policies.policies.tasks import make_lanes
+
+MAX_LANES = 64
+
+
+@dataclass(frozen=True)
+class Score:
+    """The returns of a policy's episodes on a task; the i-th was reset with seed `seed + i`.
+
+    Attributes:
+        returns: Undiscounted. Shape: (episodes,).
+        steps: Environment steps of all episodes.
+        seconds: Of wall clock for playing them, making the environments left out.
+    """
+
+    env_id: str
+    seed: int
+    returns: np.ndarray
+    n_parameters: int
+    steps: int
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """The figures by name, as plain numbers for JSON."""
+        return {
+            "env_id": self.env_id,
+            "episodes": len(self.returns),
+            "seed": self.seed,
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "return_median": float(np.median(self.returns)),
+            "return_min": float(self.returns.min()),
+            "returns": self.returns.tolist(),
+            "n_parameters": self.n_parameters,
+            "steps": self.steps,
+            "steps_per_second": self.steps / self.seconds,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes of "
+            f"{self.env_id} (median {np.median(self.returns):.1f}, worst {self.returns.min():.1f}), "
+            f"{self.n_parameters} parameters, {self.steps / self.seconds:,.0f} steps per second"
+        )
+
+
+def rollout(
+    policy: Policy,
+    env_id: str,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    max_episode_steps: int | None = None,
+    watch: Callable[[Step], None] | None = None,
+) -> Score:
+    """Play whole episodes on a Gymnasium task.
+
+    Args:
+        policy: Not changed.
+        env_id: Gymnasium id, `package.module:EnvId` included.
+        episodes: Number of episodes.
+        seed: Of the first episode; the next have the seeds after it.
+        max_episode_steps: Time limit in steps, in place of the registered one.
+        watch: Called after every step, for a recording.
+    Raises:
+        TaskError: If the task cannot be made.
+        ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
+    """
+    if episodes < 1:
+        raise ValueError(f"A rollout needs at least one episode, not {episodes}.")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or greater, not {seed}.")
+    with closing(make_lanes(env_id, min(episodes, MAX_LANES), max_episode_steps=max_episode_steps)) as envs:
+        if envs.single_observation_space != policy.observation_space:
+            raise ValueError(
+                f"The policy sees {policy.observation_space}, but {env_id} shows {envs.single_observation_space}."
+            )
+        began = time.perf_counter()
+        played = play(envs, policy, [Episode(seed + i) for i in range(episodes)], watch=watch)
+        seconds = time.perf_counter() - began
+    if played.problem:
+        raise ValueError(f"{env_id}: {played.problem}")
+    return Score(env_id, seed, played.returns, policy.n_parameters, int(played.lengths.sum()), seconds)
