@@ -69,4 +69,6 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
         if not value.isfinite().all():
             raise ValueError(f"{name} of the upstream model cannot be held by this field (tau_min = {field.tau_min}).")
         values[name] = value
+    for name in sorted(values.keys() - own.keys() - {"log_kappa", "log_capacity"}):
+        raise ValueError(f"The upstream model has {name}, and this field has not.")
     field.load_state_dict({name: values[name] for name in own})
