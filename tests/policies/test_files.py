@@ -1,0 +1,154 @@
+"""A policy file brings back the same policy, and anything else is refused in one sentence."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField
+from nf_policies.policies.files import FORMAT_VERSION, HEADER
+
+OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.MultiDiscrete([3, 2])
+OPTIONS = [
+    {},
+    {"tau_init": (1.2, 9.0), "tau_learnable": False, "integrator": "exponential_euler", "dt": 0.5},
+    {"kappa_init": 0.0, "initial_potentials": torch.linspace(-1, 1, 5), "initial_potentials_learnable": True},
+    {"activation": ["tanh", "sigmoid", "relu", "identity", "tanh"], "kappa_learnable": False, "tau_min": 0.5},
+]
+NEURAL = [{"kernel_size": 4, "mirrored": False, "padding": "zeros"}, {"channels": 3, "pooling_norm": 2}]
+SIMPLE = [
+    {"dynamics": "capacity_32_abs", "capacity_learnable": False, "activation": "tanh"},
+    {"dynamics": "linear", "self_centric_init": True},
+]
+
+
+def fields():
+    generator = torch.Generator().manual_seed(0)
+    for options in [*OPTIONS, *NEURAL]:
+        yield NeuralField(2, 5, 3, generator=generator, **options)
+    for options in [*OPTIONS, *SIMPLE]:
+        yield SimpleNeuralField(2, 3, 5, generator=generator, **options)
+
+
+def policy_of(field) -> Policy:
+    policy = Policy(field, OBS, ACT, observed=[2, 0], env_id="CartPole-v1")
+    policy.normalizer.update(7, torch.tensor([1.0, -2.0]), torch.tensor([0.5, 3.0]))
+    policy.made_by = {"command": "test", "seed": 3}
+    return policy
+
+
+@pytest.mark.parametrize("field", list(fields()), ids=repr)
+def test_a_loaded_policy_is_the_saved_one_bit_by_bit(field, tmp_path) -> None:
+    policy = policy_of(field)
+    policy.save(tmp_path / "policy.safetensors")
+    loaded = Policy.load(tmp_path / "policy.safetensors")
+    assert repr(loaded) == repr(policy)
+    assert (loaded.observation_space, loaded.action_space) == (OBS, ACT)
+    assert (loaded.observed, loaded.env_id, loaded.made_by) == ((2, 0), "CartPole-v1", policy.made_by)
+    assert loaded.field.n_parameters == policy.field.n_parameters
+    for obs in np.random.default_rng(0).normal(size=(5, 4, 3)):
+        np.testing.assert_array_equal(loaded.act(obs), policy.act(obs))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1, 1, (2, 2), np.float64),
+        spaces.Box(0, 255, (2,), np.uint8),
+        spaces.Discrete(3, start=-1),
+        spaces.MultiDiscrete([2, 3], start=[1, -1]),
+        spaces.MultiBinary([2, 2]),
+    ],
+    ids=str,
+)
+def test_spaces_survive(space, tmp_path) -> None:
+    size = int(np.prod(space.shape)) if isinstance(space, spaces.Box | spaces.MultiBinary) else None
+    size = size or int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
+    Policy(NeuralField(size, 5, 1), space, spaces.Discrete(2)).save(tmp_path / "p.safetensors")
+    assert Policy.load(tmp_path / "p.safetensors").observation_space == space
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    policy_of(SimpleNeuralField(2, 3)).save(tmp_path / "policy.safetensors")
+    return tmp_path / "policy.safetensors"
+
+
+def rewrite(path: Path, **changes) -> None:
+    """Change entries of a policy file's header; None removes one."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[HEADER]) | changes
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = {name: value for name, value in header.items() if value is not None}
+    save_file(tensors, path, metadata={HEADER: json.dumps(header)})
+
+
+def test_a_truncated_file_is_refused(saved) -> None:
+    saved.write_bytes(saved.read_bytes()[:-20])
+    with pytest.raises(PolicyFileError, match="not a whole safetensors file"):
+        Policy.load(saved)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    (tmp_path / "evil.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(PolicyFileError):
+        Policy.load(tmp_path / "evil.safetensors")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(PolicyFileError, match="not a policy written by nf-policies"):
+        Policy.load(tmp_path / "other.safetensors")
+
+
+def test_a_newer_file_is_refused_with_what_would_work(saved) -> None:
+    rewrite(saved, format_version=FORMAT_VERSION + 1)
+    with pytest.raises(PolicyFileError, match="upgrade"):
+        Policy.load(saved)
+
+
+@pytest.mark.parametrize("missing", ["field", "observation_space", "action_space", "made_by"])
+def test_an_incomplete_header_is_refused(saved, missing) -> None:
+    rewrite(saved, **{missing: None})
+    with pytest.raises(PolicyFileError, match=f"does not hold a complete policy.*{missing}"):
+        Policy.load(saved)
+
+
+def test_a_file_with_a_number_that_is_not_finite_is_refused(saved) -> None:
+    policy = Policy.load(saved)
+    with torch.no_grad():
+        policy.field.resting_level[0] = torch.nan
+    policy.save(saved)
+    with pytest.raises(PolicyFileError, match=r"field\.resting_level that is not finite"):
+        Policy.load(saved)
+
+
+def test_what_a_file_cannot_describe_is_not_saved(tmp_path) -> None:
+    own = SimpleNeuralField(2, 3, input_embedding=torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh()))
+    with pytest.raises(ValueError, match="input_embedding of your own"):
+        policy_of(own).save(tmp_path / "p.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_save_keeps_the_old_file(saved, monkeypatch) -> None:
+    before = saved.read_bytes()
+
+    def full_disk(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nf_policies.policies.files.save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        policy_of(SimpleNeuralField(2, 3)).save(saved)
+    assert saved.read_bytes() == before
+    assert len(list(saved.parent.iterdir())) == 1, "no temporary file is left behind"

@@ -1,0 +1,104 @@
+"""A policy's memory, its normaliser, and its lanes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from nf_policies import NeuralField, ParameterVector, Policy, SimpleNeuralField
+from nf_policies.policies.normalizer import Normalizer
+
+OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (2,))
+
+
+@pytest.fixture(params=["neural", "simple"])
+def policy(request) -> Policy:
+    generator = torch.Generator().manual_seed(1)
+    if request.param == "neural":
+        return Policy(NeuralField(3, 7, 2, activation="tanh", generator=generator), OBS, ACT)
+    return Policy(SimpleNeuralField(3, 2, 4, activation="tanh", generator=generator), OBS, ACT)
+
+
+def observations(time: int, batch: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(time, batch, 3)).astype(np.float32)
+
+
+def test_act_keeps_the_memory_that_a_sequence_has(policy) -> None:
+    obs = observations(12, 4)
+    starts = np.random.default_rng(1).random((12, 4)) < 0.3
+    starts[0] = True
+    outputs, _ = policy(torch.as_tensor(obs), episode_starts=torch.as_tensor(starts))
+    acted = [policy.act(o, s) for o, s in zip(obs, starts, strict=True)]
+    np.testing.assert_allclose(np.stack(acted), policy.head(outputs).detach(), atol=1e-6)
+
+
+def test_memory_is_on_the_same_observation_gets_another_action_after_another_history(policy) -> None:
+    obs = observations(3, 1)[:, 0]
+    policy.act(obs[0], True)
+    after_first = policy.act(obs[2])
+    policy.act(obs[1], True)
+    assert not np.allclose(after_first, policy.act(obs[2]))
+
+
+def test_the_first_action_after_a_reset_in_a_rollout_is_that_of_a_fresh_policy(policy) -> None:
+    obs = observations(5, 1)[:, 0]
+    for o in obs[:4]:
+        policy.act(o)
+    np.testing.assert_array_equal(policy.act(obs[4], True), copy.deepcopy(policy).act(obs[4], True))
+
+
+def test_a_batch_that_changes_size_in_mid_episode_is_refused(policy) -> None:
+    policy.act(observations(1, 4)[0], True)
+    with pytest.raises(ValueError, match="4 environments, the observations of 3"):
+        policy.act(observations(1, 3)[0])
+    policy.act(observations(1, 3)[0], True)
+
+
+def test_an_observation_of_another_shape_or_not_finite_is_refused(policy) -> None:
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        policy.act(np.zeros(2))
+    with pytest.raises(ValueError, match="Entry 1 of an observation is nan"):
+        policy.act(np.array([0, np.nan, 0]))
+
+
+def test_a_lane_gives_the_same_bits_alone_and_in_company(policy) -> None:
+    obs = torch.as_tensor(observations(1, 64)[0])
+    vector = ParameterVector.of(policy.field)
+    parameters = vector.start + torch.randn(64, len(vector), generator=torch.Generator().manual_seed(2))
+    potentials = torch.randn(64, policy.field.hidden_size, generator=torch.Generator().manual_seed(3))
+    starts = torch.arange(64) % 5 == 0
+    with torch.no_grad():
+        together, _ = policy.step(obs, potentials, starts, policy.coefficients(parameters))
+        for i in (0, 5, 33, 63):
+            one = slice(i, i + 1)
+            alone, _ = policy.step(obs[one], potentials[one], starts[one], policy.coefficients(parameters[one]))
+            assert torch.equal(together[one], alone)
+
+
+def test_normaliser_has_the_statistics_of_all_features_however_they_were_batched() -> None:
+    features = np.random.default_rng(0).normal(5, 3, size=(100, 2))
+    normalizer = Normalizer(2).double()
+    assert torch.equal(normalizer(torch.ones(1, 2).double()), torch.ones(1, 2).double()), "the identity at first"
+    for batch in (features[:7], features[7:60], features[60:]):
+        normalizer.update(len(batch), torch.as_tensor(batch.mean(0)), torch.as_tensor(batch.var(0)))
+    np.testing.assert_allclose(normalizer.mean, features.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(normalizer.var, features.var(0), rtol=1e-12)
+    normalised = normalizer(torch.as_tensor(features))
+    np.testing.assert_allclose(normalised.std(0, correction=0), 1, rtol=1e-6)
+
+
+def test_acting_never_changes_the_normaliser(policy) -> None:
+    policy.normalizer.update(10, torch.ones(3), torch.ones(3))
+    before = copy.deepcopy(policy.normalizer.state_dict())
+    for o in observations(20, 4):
+        policy.act(o)
+    for name, value in policy.normalizer.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_float64_policies_act_in_float64(policy) -> None:
+    policy = policy.double()
+    assert policy.act(np.zeros(3), True).dtype == np.float32, "in the action space's type"
+    assert policy(torch.zeros(1, 1, 3).double())[0].dtype == torch.float64
