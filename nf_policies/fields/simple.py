@@ -118,9 +118,7 @@ class SimpleNeuralField(Field):
 
     @property
     def capacity(self) -> Tensor:
-        """Potential at which the capacity dynamics saturate. Shape: (1,)."""
-        if "capacity" not in self.uses:
-            raise AttributeError("These potential dynamics have no capacity.")
+        """Potential at which the capacity dynamics saturate; no attribute of other dynamics. Shape: (1,)."""
         return self.log_capacity.exp()
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -59,15 +59,12 @@ FIELDS: dict[str, Callable[[], NeuralField | SimpleNeuralField]] = {
 def build(name: str) -> NeuralField | SimpleNeuralField:
     """A field by its name in the table, its parameters moved away from the symmetric ones of a fresh field."""
     with torch.random.fork_rng():
-        torch.manual_seed(FIELDS_SEED)
+        torch.manual_seed(5)
         field = FIELDS[name]().double()
         with torch.no_grad():
             for parameter in field.parameters():
                 parameter += 0.2 * torch.randn_like(parameter)
     return field
-
-
-FIELDS_SEED = 5
 
 
 @pytest.fixture(params=FIELDS)
