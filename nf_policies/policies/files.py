@@ -38,6 +38,7 @@ def save_policy(policy: Policy, path: Path) -> None:
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
         "observed": policy.observed,
+        "squash": getattr(policy.head, "squash", None),
         "env_id": policy.env_id,
         "dt": policy.field.dt,
         "n_parameters": policy.n_parameters,
@@ -93,6 +94,7 @@ def build(header: dict[str, Any]) -> Policy:
         space_from_json(header["action_space"]),
         observed=header["observed"],
         env_id=header["env_id"],
+        squash=header.get("squash") or "tanh",
     )
     policy.made_by = dict(header["made_by"])
     return policy

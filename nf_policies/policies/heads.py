@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from nf_policies.policies.spaces import UnsupportedSpaceError
 
+SQUASHES = ("tanh", "clip")
+
 
 class Head(nn.Module):
     """The common part of all heads: how many outputs they read."""
@@ -65,10 +67,13 @@ class MultiBinaryHead(Head):
 
 
 class BoxHead(Head):
-    """Continuous actions: tanh squashes each output, then it is scaled to the bounds."""
+    """Continuous actions: each output is squashed to [-1, 1], by tanh or by clipping, then scaled to the bounds."""
 
-    def __init__(self, space: spaces.Box) -> None:
+    def __init__(self, space: spaces.Box, squash: str = "tanh") -> None:
         super().__init__()
+        if squash not in SQUASHES:
+            raise ValueError(f"Unknown squash {squash!r}: choose {' or '.join(SQUASHES)}.")
+        self.squash = squash
         self.shape = space.shape
         self.output_size = int(np.prod(space.shape))
         self.low: Tensor
@@ -80,7 +85,7 @@ class BoxHead(Head):
     def forward(self, outputs: Tensor) -> Tensor:
         """Actions within the bounds. Shape: (..., *space.shape)."""
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
-        actions = middle + half * outputs.tanh()
+        actions = middle + half * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
         # Rounding may pass a bound by one unit in the last place.
         return actions.clamp(self.low, self.high).reshape(*outputs.shape[:-1], *self.shape)
 
@@ -91,9 +96,12 @@ def choose(logits: Tensor, n: int) -> Tensor:
     return torch.cat((first, logits), dim=-1)[..., :n].argmax(dim=-1)
 
 
-def make_head(space: Space[Any]) -> Head:
+def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     """The head for an action space.
 
+    Args:
+        space: Of a single environment.
+        squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises:
         UnsupportedSpaceError: For Dict, Tuple, Text, unbounded or integer Box, naming the space.
     """
@@ -113,7 +121,7 @@ def make_head(space: Space[Any]) -> Head:
             raise UnsupportedSpaceError(
                 f"Box actions of {space.dtype} are not supported ({space}): use MultiDiscrete for whole numbers."
             )
-        return BoxHead(space)
+        return BoxHead(space, squash)
     raise UnsupportedSpaceError(
         f"{type(space).__name__} actions are not supported ({space}): a policy acts in Discrete, MultiDiscrete, "
         "MultiBinary or bounded Box spaces."

@@ -40,6 +40,7 @@ class Policy(nn.Module):
         action_space: Of a single environment.
         observed: Indices of the observation's entries that the policy sees; None for all.
         env_id: The task it is for, kept in the file.
+        squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises:
         UnsupportedSpaceError: If a space cannot be used, naming it.
         ValueError: If the field's sizes do not fit the spaces.
@@ -53,13 +54,14 @@ class Policy(nn.Module):
         *,
         observed: Sequence[int] | None = None,
         env_id: str | None = None,
+        squash: str = "tanh",
     ) -> None:
         super().__init__()
         self.encode = ObservationEncoder(observation_space, observed)
         self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
         self.normalizer = Normalizer(self.encode.size)
         self.field = field
-        self.head = make_head(action_space)
+        self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
         if (field.input_size, field.output_size) != needed:
             raise ValueError(

@@ -1,0 +1,170 @@
+"""What a field is compared with: GRU, LSTM and a memoryless network, with a field's interface.
+
+`outputs, potentials = cell(inputs, potentials, episode_starts)`, time-major; the potentials of an LSTM are its hidden
+and its cell state side by side, those of a memoryless network have no entries.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Cell(nn.Module):
+    """The part that all three have in common; not for direct use.
+
+    Args:
+        input_size: Number of inputs.
+        hidden_size: Number of hidden units.
+        memory_size: Number of potentials.
+        output_size: Number of outputs, read linearly from the hidden units; None for the hidden units themselves.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, memory_size: int, output_size: int | None) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.memory_size = memory_size
+        self.output_size = hidden_size if output_size is None else output_size
+        self.output_embedding = (
+            nn.Identity() if output_size is None else nn.Linear(hidden_size, output_size, bias=False)
+        )
+        self.initial_potentials: Tensor
+        self.register_buffer("initial_potentials", torch.zeros(memory_size), persistent=False)
+
+    def start(self, batch_size: int) -> Tensor:
+        """Initial potentials for a batch. Shape: (batch_size, memory_size)."""
+        return self.initial_potentials.expand(batch_size, -1)
+
+    def coefficients(self) -> None:
+        """Nothing is derived from a cell's parameters ahead of a step."""
+        return
+
+    def stimuli(self, inputs: Tensor) -> Tensor:
+        """What the inputs contribute, for any number of leading dimensions."""
+        raise NotImplementedError
+
+    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden units (batch, hidden_size) and potentials (batch, memory_size) one step later."""
+        raise NotImplementedError
+
+    def step(self, inputs: Tensor, potentials: Tensor, coefficients: None = None) -> tuple[Tensor, Tensor]:
+        """Advance by one step.
+
+        Args:
+            inputs: Shape: (batch, input_size).
+            potentials: Not modified. Shape: (batch, memory_size).
+            coefficients: Not used; there because a field's step takes them.
+        Returns: outputs (batch, output_size) and the next potentials (batch, memory_size).
+        """
+        hidden, potentials = self.advance(self.stimuli(inputs), potentials)
+        return self.output_embedding(hidden), potentials
+
+    def forward(
+        self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run over a sequence; gradients are exact through all of its time steps.
+
+        Args:
+            inputs: Shape: (time, batch, input_size).
+            potentials: Before the first step, by default the initial ones. Shape: (batch, memory_size).
+            episode_starts: True where a new episode begins before that step. Shape: (time, batch).
+        Returns: outputs (time, batch, output_size) and potentials (time, batch, memory_size).
+        """
+        start = self.start(inputs.shape[1])
+        potentials = start if potentials is None else potentials
+        hidden_units, trajectory = [], []
+        for t, stimuli in enumerate(self.stimuli(inputs)):
+            if episode_starts is not None:
+                potentials = torch.where(episode_starts[t].unsqueeze(-1), start, potentials)
+            hidden, potentials = self.advance(stimuli, potentials)
+            hidden_units.append(hidden)
+            trajectory.append(potentials)
+        return self.output_embedding(torch.stack(hidden_units)), torch.stack(trajectory)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of learnable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class GRU(Cell):
+    """A gated recurrent unit, with torch's parameters and start values.
+
+    Reference: Cho et al. (2014), Learning phrase representations using RNN encoder-decoder.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None) -> None:
+        super().__init__(input_size, hidden_size, hidden_size, output_size)
+        self.cell = nn.GRUCell(input_size, hidden_size)
+
+    def stimuli(self, inputs: Tensor) -> Tensor:
+        """Shape: (..., 3 * hidden_size)."""
+        return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
+
+    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the gates: reset, update, new."""
+        r, z, n = stimuli.chunk(3, dim=-1)
+        r_h, z_h, n_h = functional.linear(potentials, self.cell.weight_hh, self.cell.bias_hh).chunk(3, dim=-1)
+        update = torch.sigmoid(z + z_h)
+        new = torch.tanh(n + torch.sigmoid(r + r_h) * n_h)
+        hidden = new + update * (potentials - new)
+        return hidden, hidden
+
+
+class LSTM(Cell):
+    """Long short-term memory, with torch's parameters and start values.
+
+    Reference: Hochreiter and Schmidhuber (1997), Neural Computation 9.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None) -> None:
+        super().__init__(input_size, hidden_size, 2 * hidden_size, output_size)
+        self.cell = nn.LSTMCell(input_size, hidden_size)
+
+    def stimuli(self, inputs: Tensor) -> Tensor:
+        """Shape: (..., 4 * hidden_size)."""
+        return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
+
+    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the gates: input, forget, candidate, output."""
+        hidden, cell = potentials.chunk(2, dim=-1)
+        gates = stimuli + functional.linear(hidden, self.cell.weight_hh, self.cell.bias_hh)
+        i, f, g, o = gates.chunk(4, dim=-1)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(cell)
+        return hidden, torch.cat((hidden, cell), dim=-1)
+
+
+class Memoryless(Cell):
+    """Layers of tanh units that see the present only; with no layers, a linear policy.
+
+    Args:
+        input_size: Number of inputs.
+        hidden_size: Units per layer.
+        output_size: Number of outputs; None for the last layer's units.
+        layers: Number of layers.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None, *, layers: int = 2) -> None:
+        sizes: Sequence[int] = [input_size] + [hidden_size] * layers
+        super().__init__(input_size, sizes[-1], 0, output_size)
+        modules: list[nn.Module] = []
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            modules += [nn.Linear(fan_in, fan_out), nn.Tanh()]
+        self.layers = nn.Sequential(*modules)
+
+    def stimuli(self, inputs: Tensor) -> Tensor:
+        """The layers' outputs. Shape: (..., hidden_size)."""
+        return self.layers(inputs)
+
+    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """Nothing is remembered."""
+        return stimuli, potentials
+
+    def forward(
+        self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run over a sequence, all time steps at once. Shapes as `Cell.forward`."""
+        return self.output_embedding(self.layers(inputs)), inputs.new_empty(*inputs.shape[:2], 0)

@@ -1,0 +1,224 @@
+"""A rollout on tensors, cut into whole sequences: no padding, no mask, no copy to the host.
+
+A minibatch is a number of sequences with the memory that each began with. SB3's loss sees them flattened, time-major,
+and hands the observations on to the policy as they are.
+"""
+
+import functools
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
+from torch import Tensor
+
+from nf_policies.ppo.returns import gae
+
+
+class Sequences(NamedTuple):
+    """Whole sequences of observations with their memory, where SB3 has plain observations."""
+
+    observed: PyTorchObs
+    """What the policy kept of the observations. Shape: (time, sequences, ·)."""
+    potentials: Tensor
+    """Memory before the first step. Shape: (sequences, memory_size)."""
+    episode_starts: Tensor
+    """Shape: (time, sequences)."""
+
+
+class Transition(NamedTuple):
+    """One step of all environments. Shapes: (num_envs, ·)."""
+
+    observed: PyTorchObs
+    potentials: Tensor
+    """Before the step and before any reset."""
+    episode_starts: Tensor
+    actions: Tensor
+    values: Tensor
+    log_probs: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final: PyTorchObs | None
+    """What the policy keeps of the last observations of episodes, where one ended; elsewhere anything."""
+
+
+class SequenceBuffer(RolloutBuffer):
+    """A rollout of `buffer_size` steps of every environment.
+
+    Args:
+        buffer_size: Number of steps of each environment.
+        observation_space: Of a single environment.
+        action_space: Of a single environment.
+        device: Where the tensors live.
+        gae_lambda: From one-step (0) to Monte Carlo (1) advantages.
+        gamma: Discount.
+        n_envs: Number of environments.
+        seq_len: Length of a sequence; divides `buffer_size`.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: torch.device | str = "auto",
+        gae_lambda: float = 1,
+        gamma: float = 0.99,
+        n_envs: int = 1,
+        seq_len: int = 1,
+    ) -> None:
+        self.seq_len = seq_len
+        self.trajectory: Callable[[Sequences], Tensor] | None = None
+        """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
+        super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
+
+    def reset(self) -> None:
+        """Forget the rollout."""
+        self.pos, self.full = 0, False
+        self.stored: dict[str, Any] = {}
+        self.rows = torch.zeros(self.n_envs, dtype=torch.long)
+        self.written = torch.zeros(self.n_envs, dtype=torch.bool)
+
+    def add(self, transition: Transition, real: Tensor | None = None) -> None:  # type: ignore[override]
+        """Store one step of all environments.
+
+        Args:
+            transition: The step.
+            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
+                The buffer is full when every environment has its steps, and what others do meanwhile is left out too.
+        """
+        if not self.stored:
+            self.stored = {name: self._room(value) for name, value in transition._asdict().items()}
+            self.stored["next_values"] = self._room(transition.values)
+        if self.stored["final"] is None and transition.final is not None:
+            self.stored["final"] = self._room(transition.final)
+        where: Any = self.pos
+        lanes: Any = slice(None)
+        if real is not None:
+            self.written = real.cpu() & (self.rows < self.buffer_size)
+            lanes = self.written.nonzero().squeeze(-1)
+            where = (self.rows[lanes], lanes)
+        for name, value in transition._asdict().items():
+            if value is not None:
+                each(lambda room, v: room.__setitem__(where, v[lanes]), self.stored[name], value)
+        if real is None:
+            self.pos += 1
+        else:
+            self.rows += self.written
+            self.pos = int(self.rows.min())
+        self.full = self.pos == self.buffer_size
+        self.aligned = real is None
+
+    def follow(self, values: Tensor) -> None:
+        """Note the values (num_envs,) of the observations that followed the last step."""
+        if not self.stored:
+            return
+        if self.aligned:
+            self.stored["next_values"][self.pos - 1] = values
+        else:
+            lanes = self.written.nonzero().squeeze(-1)
+            self.stored["next_values"][self.rows[lanes] - 1, lanes] = values[lanes]
+
+    @torch.no_grad()
+    def finish(self, potentials: Tensor, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
+        """Compute advantages and value targets, and lay the rollout out as sequences.
+
+        Args:
+            potentials: Memory after the last step. Shape: (num_envs, memory_size).
+            values_of: Values of observations with the memory before them, for episodes that were cut short.
+        """
+        s = self.stored
+        if s["final"] is not None:
+            cut = (s["truncated"] & ~s["terminated"]).nonzero(as_tuple=True)
+            after = torch.cat((s["potentials"][1:], potentials[None]))[cut]
+            s["next_values"][cut] = values_of(each(lambda o: o[cut], s["final"]), after)
+        self.check_finite()
+        advantages = gae(
+            s["rewards"],
+            s["values"],
+            s["next_values"],
+            s["terminated"],
+            s["truncated"],
+            self.gamma,
+            self.gae_lambda,
+        )
+        self.targets = advantages + s["values"]
+        self.sequences = {
+            name: each(self._cut, value)
+            for name, value in (s | {"advantages": advantages, "targets": self.targets}).items()
+            if name not in ("final", "next_values", "terminated", "truncated", "rewards")
+        }
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """Minibatches of whole sequences in random order, each sequence once.
+
+        Args:
+            batch_size: Number of steps in a minibatch, a multiple of `seq_len`; None for all.
+        """
+        q = self.sequences
+        starts = q["potentials"][0] if self.trajectory is None else self._refreshed()
+        n = starts.shape[0]
+        per_batch = n if batch_size is None else batch_size // self.seq_len
+        for chosen in torch.randperm(n, device=starts.device).split(per_batch):
+            pick = functools.partial(torch.index_select, dim=1, index=chosen)
+            observations = Sequences(each(pick, q["observed"]), starts[chosen], pick(q["episode_starts"]))
+            names = ("actions", "values", "log_probs", "advantages", "targets")
+            actions, *others = (pick(q[name]).flatten(0, 1) for name in names)
+            yield RolloutBufferSamples(observations, actions, *others)  # type: ignore[arg-type]
+
+    @property
+    def values(self) -> np.ndarray:  # type: ignore[override]
+        """Values, for SB3's logging. Shape: (buffer_size, num_envs)."""
+        return self.stored["values"].cpu().numpy()
+
+    @property
+    def returns(self) -> np.ndarray:  # type: ignore[override]
+        """Value targets, for SB3's logging. Shape: (buffer_size, num_envs)."""
+        return self.targets.cpu().numpy()
+
+    def check_finite(self) -> None:
+        """Refuse a rollout with a reward or observation that is NaN or infinite.
+
+        Raises: ValueError naming the first.
+        """
+        parts = {"reward": self.stored["rewards"], "observation": self.stored["observed"]}
+        if isinstance(parts["observation"], dict):
+            parts |= {f"observation {key!r}": value for key, value in parts.pop("observation").items()}
+        for what, values in parts.items():
+            if not values.isfinite().all():
+                step, env = (~values.isfinite()).nonzero()[0, :2].tolist()
+                raise ValueError(
+                    f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must "
+                    "return finite numbers."
+                )
+
+    @torch.no_grad()
+    def _refreshed(self) -> Tensor:
+        """Memory before each sequence under the present parameters, from the rollout's first on."""
+        assert self.trajectory is not None
+        s = self.stored
+        whole = Sequences(s["observed"], s["potentials"][0], s["episode_starts"])
+        before = torch.cat((whole.potentials[None], self.trajectory(whole)[:-1]))
+        return self._cut(before)[0]
+
+    def _room(self, value: Any) -> Any:
+        """Uninitialised space for `buffer_size` steps of something; None for None."""
+        if value is None:
+            return None
+        return each(lambda v: torch.empty((self.buffer_size, *v.shape), dtype=v.dtype, device=v.device), value)
+
+    def _cut(self, rollout: Tensor) -> Tensor:
+        """Shapes: (n_steps, num_envs, ·) -> (seq_len, n_steps / seq_len * num_envs, ·)."""
+        chunks = rollout.unflatten(0, (-1, self.seq_len)).transpose(0, 1)
+        return chunks.flatten(1, 2)
+
+
+def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
+    """Apply a function to observations, or to each entry of Dict observations."""
+    if isinstance(first, dict):
+        return {key: function(value, *(other[key] for other in others)) for key, value in first.items()}
+    return function(first, *others)

@@ -1,0 +1,85 @@
+"""Action distributions that SB3 lacks: Gaussians behind a tanh, with exact densities.
+
+An action here is the Gaussian sample before the tanh; the task receives the squashed one. Keeping the sample keeps
+its density exact where tanh saturates in float32. Densities are those of the squashed action in [-1, 1].
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import (
+    DiagGaussianDistribution,
+    Distribution,
+    StateDependentNoiseDistribution,
+    make_proba_distribution,
+)
+from torch import Tensor
+from torch.distributions import Normal
+from torch.nn import functional
+
+QUADRATURE_NODES = 16
+
+
+def log_tanh_slope(x: Tensor) -> Tensor:
+    """Logarithm of d tanh(x) / dx = 1 - tanh(x)^2, without cancellation at large |x|."""
+    return 2 * (math.log(2) - x - functional.softplus(-2 * x))
+
+
+def squashed_entropy(normal: Normal) -> Tensor:
+    """Entropy of tanh(x) for independent Gaussian x: that of x plus the mean log slope, by Gauss-Hermite quadrature.
+
+    Args:
+        normal: Of shape (batch, action_size).
+    Returns: Shape: (batch,).
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
+    x = normal.mean.unsqueeze(-1) + normal.stddev.unsqueeze(-1) * torch.as_tensor(nodes).to(normal.mean)
+    slope = log_tanh_slope(x) @ torch.as_tensor(weights / weights.sum()).to(normal.mean)
+    return (normal.entropy() + slope).sum(-1)
+
+
+class SquashedGaussian(DiagGaussianDistribution):
+    """Independent Gaussians behind a tanh."""
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-density of tanh(actions). Shapes: (batch, action_size) -> (batch,)."""
+        return super().log_prob(actions) - log_tanh_slope(actions).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Shape: (batch,)."""
+        return squashed_entropy(self.distribution)
+
+
+class SquashedStateDependentNoise(StateDependentNoiseDistribution):
+    """State-dependent exploration behind a tanh.
+
+    Reference: Raffin, Kober and Stulp (2021), Smooth exploration for robotic reinforcement learning.
+    """
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log-density of tanh(actions). Shapes: (batch, action_size) -> (batch,)."""
+        return super().log_prob(actions) - log_tanh_slope(actions).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Shape: (batch,)."""
+        return squashed_entropy(self.distribution)
+
+
+def make_distribution(
+    space: spaces.Space[Any], squash: str, use_sde: bool, sde_options: dict[str, Any]
+) -> Distribution:
+    """The distribution for an action space: SB3's own, except behind a tanh.
+
+    Args:
+        space: Discrete, MultiDiscrete, MultiBinary or bounded Box.
+        squash: "tanh" or "clip", for Box.
+        use_sde: Whether the noise depends on the activations (gSDE), for Box.
+        sde_options: `full_std` and `use_expln` of gSDE.
+    """
+    if isinstance(space, spaces.Box) and squash == "tanh":
+        size = int(np.prod(space.shape))
+        return SquashedStateDependentNoise(size, **sde_options) if use_sde else SquashedGaussian(size)
+    return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)

@@ -1,0 +1,327 @@
+"""NeuralFieldPolicy: SB3's actor-critic policy with a field between the features and the heads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from nf_policies.policies.heads import make_head
+from nf_policies.policies.normalizer import Normalizer
+from nf_policies.ppo.actions import action_scaling, parameters_layer
+from nf_policies.ppo.buffer import Sequences
+from nf_policies.ppo.distributions import make_distribution
+from nf_policies.ppo.extractor import Prepared, RecurrentExtractor, make_field
+from nf_policies.ppo.visible import visible_features
+
+CRITICS = ("separate", "shared", "memoryless")
+
+
+class NeuralFieldPolicy(ActorCriticPolicy):
+    """Actor and critic with memory: features, normalised -> fields -> action distribution and value.
+
+    Args:
+        observation_space: Of a single environment.
+        action_space: Box, Discrete, MultiDiscrete or MultiBinary.
+        lr_schedule: Learning rate as a function of the remaining progress.
+        field: "neural", "simple", "gru", "lstm", "memoryless", or a class with a field's interface.
+        hidden_size: Neurons of the actor's field.
+        field_kwargs: Further arguments of the field. Neural fields start here with tanh neurons, exponential Euler
+            steps and one time constant per neuron, log-spaced from 1.15 to 3.5 steps.
+        critic: "separate" (a field of its own), "shared" (reads the actor's field) or "memoryless" (two layers of
+            tanh units).
+        critic_hidden_size: Neurons of the critic's field or units per layer; by default as the actor's, 64 if
+            memoryless.
+        privileged_critic: Whether the critic sees all entries and not only those `observed`.
+        observed: What the actor sees: indices of the features, or keys of a Dict space; None for everything.
+        squash: How Box actions stay within bounds: "tanh" or "clip".
+        normalize_observations: Whether the policy keeps running statistics of the features. They are learned while
+            collecting and frozen everywhere else.
+        log_std_init: First log standard deviation of Box actions, in units of half their range.
+        use_sde: Whether the noise of Box actions depends on the activations (gSDE).
+        full_std: For gSDE, one standard deviation per activation and action.
+        use_expln: For gSDE, a standard deviation that grows slower than the exponential.
+        features_extractor_class: SB3's; what it learns comes before the field, and nothing is then normalised.
+        features_extractor_kwargs: Its arguments.
+        normalize_images: Whether images are divided by 255.
+        optimizer_class: Adam unless told otherwise.
+        optimizer_kwargs: Its arguments.
+    Raises: UnsupportedSpaceError or ValueError naming what does not fit.
+    """
+
+    mlp_extractor: RecurrentExtractor  # type: ignore[assignment]
+    features_extractor: BaseFeaturesExtractor
+    action_net: nn.Sequential
+    action_scaling: nn.Module
+    extractor_learns: bool
+    squash: str
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        field: str | type[nn.Module] = "neural",
+        hidden_size: int = 16,
+        field_kwargs: dict[str, Any] | None = None,
+        critic: str = "separate",
+        critic_hidden_size: int | None = None,
+        privileged_critic: bool = False,
+        observed: Sequence[int] | Sequence[str] | None = None,
+        squash: str = "tanh",
+        normalize_observations: bool = True,
+        log_std_init: float = 0.0,
+        use_sde: bool = False,
+        full_std: bool = True,
+        use_expln: bool = False,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        if critic not in CRITICS:
+            raise ValueError(f"Unknown critic {critic!r}: choose {', '.join(CRITICS)}.")
+        if critic == "shared" and privileged_critic:
+            raise ValueError("A shared critic reads the actor's field, so it cannot be privileged.")
+        make_head(action_space, squash)  # refuses what cannot be acted in
+        self._field, self._hidden_size, self._field_kwargs = field, hidden_size, dict(field_kwargs or {})
+        self._critic, self._critic_hidden_size = critic, critic_hidden_size
+        self._privileged_critic, self._observed, self.squash = privileged_critic, observed, squash
+        self._normalize_observations = normalize_observations
+        self._sde_options = {"full_std": full_std, "use_expln": use_expln}
+        if features_extractor_class is None:
+            is_dict = isinstance(observation_space, spaces.Dict)
+            features_extractor_class = CombinedExtractor if is_dict else FlattenExtractor
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=[],
+            ortho_init=False,
+            use_sde=use_sde,
+            log_std_init=log_std_init,
+            full_std=full_std,
+            use_expln=use_expln,
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=features_extractor_kwargs,
+            normalize_images=normalize_images,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        """Make the fields, the heads and the optimiser, in place of SB3's layers."""
+        # An extractor that learns changes its features' scale by itself, and its inputs must be kept for its gradient.
+        self.extractor_learns = bool(list(self.features_extractor.parameters()))
+        seen = visible_features(self.observation_space, self.features_dim, self._observed, self.extractor_learns)
+        everything = torch.arange(self.features_dim)
+        critic_sees = everything if self._privileged_critic else seen
+        self.normalizer = Normalizer(self.features_dim)
+
+        actor = make_field(self._field, len(seen), self._hidden_size, self._field_kwargs)
+        critic = None
+        if self._critic == "separate":
+            size = self._hidden_size if self._critic_hidden_size is None else self._critic_hidden_size
+            critic = make_field(self._field, len(critic_sees), size, self._field_kwargs)
+        elif self._critic == "memoryless":
+            critic = make_field("memoryless", len(critic_sees), self._critic_hidden_size or 64, {})
+        self.mlp_extractor = RecurrentExtractor(actor, critic, seen, critic_sees)
+
+        latent = self.mlp_extractor.latent_dim_pi
+        self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self._sde_options)
+        if isinstance(self.action_space, spaces.Box):
+            options = {"latent_sde_dim": latent} if self.use_sde else {}
+            networks: Any = self.action_dist.proba_distribution_net(
+                latent_dim=latent, log_std_init=self.log_std_init, **options
+            )
+            self.log_std = networks[1]
+        self.action_net = parameters_layer(latent, self.action_space)
+        self.action_scaling = action_scaling(self.action_space, self.squash)
+        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
+        nn.init.orthogonal_(self.value_net.weight)
+        nn.init.zeros_(self.value_net.bias)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def observe(self, obs: PyTorchObs, learn: bool = False) -> PyTorchObs:
+        """What of an observation is kept in a rollout: its normalised features.
+
+        Where the features extractor learns, its inputs are kept as they are.
+
+        Args:
+            obs: Batch of observations, tensors.
+            learn: Whether the normaliser's statistics follow them; only while collecting.
+        Returns: Shape: (batch, n_features).
+        """
+        if self.extractor_learns:
+            return obs
+        features = self.extract_features(obs)
+        assert isinstance(features, Tensor)
+        if not self._normalize_observations:
+            return features
+        if learn:
+            var, mean = torch.var_mean(features, dim=0, correction=0)
+            self.normalizer.update(len(features), mean, var)
+        return self.normalizer(features)
+
+    def features_of(self, observed: PyTorchObs) -> Tensor:
+        """Features of what `observe` returned, for any number of leading dimensions."""
+        if not self.extractor_learns:
+            assert isinstance(observed, Tensor)
+            return observed
+        if isinstance(observed, dict):
+            some_key = next(iter(observed))
+            lead = observed[some_key].shape[: -len(self.observation_space[some_key].shape) or None]  # type: ignore[index]
+            flat: PyTorchObs = {key: o.flatten(0, len(lead) - 1) for key, o in observed.items()}
+        else:
+            lead = observed.shape[: observed.dim() - len(self.observation_space.shape or ())]
+            flat = observed.flatten(0, len(lead) - 1)
+        features = self.extract_features(flat)
+        assert isinstance(features, Tensor)
+        return features.unflatten(0, lead)
+
+    def act(
+        self, observed: PyTorchObs, potentials: Tensor, episode_starts: Tensor, prepared: Prepared
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One step of a rollout.
+
+        Args:
+            observed: From `observe`. Shape: (num_envs, ·).
+            potentials: Memory before the step. Shape: (num_envs, memory_size).
+            episode_starts: Shape: (num_envs,).
+            prepared: From `mlp_extractor.prepare`.
+        Returns: Actions (num_envs, ·), values (num_envs,), log-probabilities (num_envs,) and the next potentials.
+        """
+        extractor = self.mlp_extractor
+        before = torch.where(episode_starts.unsqueeze(-1), extractor.start(len(potentials)), potentials)
+        latent_pi, latent_vf, after = extractor.step(self.features_of(observed), before, prepared)
+        distribution = self._get_action_dist_from_latent(latent_pi)
+        actions = distribution.get_actions()
+        return actions, self.value_net(latent_vf).squeeze(-1), distribution.log_prob(actions), after
+
+    def values_of(self, observed: PyTorchObs, potentials: Tensor) -> Tensor:
+        """Values (batch,) of observations inside an episode, with the memory (batch, memory_size) before them."""
+        _, latent_vf, _ = self.mlp_extractor.step(self.features_of(observed), potentials, self.mlp_extractor.prepare())
+        return self.value_net(latent_vf).squeeze(-1)
+
+    def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
+        """Values, log-probabilities and entropies of whole sequences, flattened time-major.
+
+        Args:
+            obs: Sequences with their memory.
+            actions: Shape: (time * sequences, ·).
+        """
+        latent_pi, latent_vf, _ = self.mlp_extractor(self.features_of(obs.observed), obs.potentials, obs.episode_starts)
+        distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
+        return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), distribution.entropy()
+
+    def trajectory(self, obs: Sequences) -> Tensor:
+        """Potentials after every step of the sequences. Shape: (time, sequences, memory_size)."""
+        return self.mlp_extractor(self.features_of(obs.observed), obs.potentials, obs.episode_starts)[2]
+
+    def forward(  # type: ignore[override]
+        self,
+        obs: PyTorchObs,
+        potentials: Tensor | None = None,
+        episode_starts: Tensor | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions, values and log-probabilities of a batch of observations, each the first of its episode by default.
+
+        Args:
+            obs: Tensors of shape (batch, ·).
+            potentials: Shape: (batch, memory_size).
+            episode_starts: Shape: (batch,).
+            deterministic: Whether to take the most likely actions.
+        """
+        latent_pi, latent_vf, _ = self._latents(obs, potentials, episode_starts)
+        distribution = self._get_action_dist_from_latent(latent_pi)
+        actions = distribution.get_actions(deterministic=deterministic)
+        return actions, self.value_net(latent_vf), distribution.log_prob(actions)
+
+    def get_distribution(
+        self, obs: PyTorchObs, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> Distribution:
+        """The action distribution. Arguments as `forward`."""
+        return self._get_action_dist_from_latent(self._latents(obs, potentials, episode_starts)[0])
+
+    def predict_values(
+        self, obs: PyTorchObs, potentials: Tensor | None = None, episode_starts: Tensor | None = None
+    ) -> Tensor:
+        """Values (batch, 1). Arguments as `forward`."""
+        return self.value_net(self._latents(obs, potentials, episode_starts)[1])
+
+    def _latents(
+        self, obs: PyTorchObs, potentials: Tensor | None, episode_starts: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.features_of(self.observe(obs))
+        start = self.mlp_extractor.start(len(features))
+        if potentials is None:
+            potentials = start
+        elif episode_starts is not None:
+            potentials = torch.where(episode_starts.unsqueeze(-1), start, potentials)
+        return self.mlp_extractor.step(features, potentials, self.mlp_extractor.prepare())
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions for the task, and the memory to pass with the next observation.
+
+        Args:
+            observation: One observation or a batch of them.
+            state: The second thing returned by the previous call; None begins all episodes anew.
+            episode_start: Where a new episode begins with this observation, a bool or one per environment.
+            deterministic: Whether to take the most likely actions.
+        Returns: Actions in the action space, and the actor's potentials as a tuple of one array (batch, ·).
+        Raises: ValueError if the batch has another size than the memory, or for what `env.reset()` returned.
+        """
+        self.set_training_mode(False)
+        if isinstance(observation, tuple):
+            raise ValueError("predict takes an observation, not the (obs, info) pair that Gymnasium's reset returns.")
+        obs, batched = self.obs_to_tensor(observation)
+        features = self.features_of(self.observe(obs))
+        extractor = self.mlp_extractor
+        start = extractor.split(extractor.start(len(features)))[0]
+        potentials = start
+        if state is not None:
+            if len(state[0]) != len(features):
+                raise ValueError(f"The state is of {len(state[0])} environments, the observation of {len(features)}.")
+            potentials = torch.as_tensor(state[0], device=self.device)
+            if episode_start is not None:
+                begins = torch.as_tensor(np.broadcast_to(episode_start, (len(features),)).astype(bool).copy())
+                potentials = torch.where(begins.to(self.device).unsqueeze(-1), start, potentials)
+        latent, after = extractor.step_actor(features, potentials, extractor.prepare())
+        actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
+        array = self.action_scaling(actions).cpu().numpy().astype(self.action_space.dtype)
+        return array if batched else array[0], (after.cpu().numpy(),)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        for name in ("net_arch", "activation_fn", "ortho_init", "squash_output", "full_std", "use_expln"):
+            data.pop(name)
+        return (
+            data
+            | self._sde_options
+            | {
+                "field": self._field,
+                "hidden_size": self._hidden_size,
+                "field_kwargs": self._field_kwargs,
+                "critic": self._critic,
+                "critic_hidden_size": self._critic_hidden_size,
+                "privileged_critic": self._privileged_critic,
+                "observed": self._observed,
+                "squash": self.squash,
+                "normalize_observations": self._normalize_observations,
+            }
+        )
