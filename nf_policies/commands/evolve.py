@@ -66,7 +66,7 @@ class Evolve:
     field: Literal["simple", "neural"] = "simple"
     """SimpleNeuralField (all neurons interact) or NeuralField (a convolution over neurons)."""
     hidden_size: int | None = None
-    """Number of neurons; by default one per output (simple) or 16 (neural)."""
+    """Number of neurons; by default one per output and at least 2 (simple), or 16 (neural)."""
     dynamics: Literal["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"] = "linear"
     """Potential dynamics of the simple field; the neural field's are cubic."""
     activation: Literal["tanh", "sigmoid"] = "tanh"
@@ -237,7 +237,7 @@ def new_policy(options: Evolve) -> Policy:
         field = SimpleNeuralField(
             input_size,
             output_size,
-            options.hidden_size,
+            options.hidden_size or max(output_size, 2),
             dynamics=options.dynamics,
             activation=options.activation,
             tau_init=options.tau,

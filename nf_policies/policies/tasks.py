@@ -34,10 +34,10 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
         render_mode: Gymnasium's, "rgb_array" for pictures.
     Raises: TaskError if the id is unknown, a package is missing, or its episodes could last for ever.
     """
+    # A task need not know render_mode, so it is told only where pictures are wanted.
+    pictures = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        env: gym.Env = gym.make(
-            env_id, max_episode_steps=max_episode_steps, render_mode=render_mode, disable_env_checker=True
-        )
+        env: gym.Env = gym.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **pictures)
     except (gym.error.Error, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise TaskError(f"The task {env_id} cannot be made: {reason}") from error
