@@ -1,0 +1,167 @@
+"""The functional contract of a task: physics as pure functions of tensors, one lane per environment.
+
+A `Task` has the methods of `gymnasium.experimental.functional.FuncEnv`, in torch. Everything that a method needs
+comes in, everything that it makes goes out, and no Python branch looks at a tensor, so that
+
+- a whole step, policy included, compiles into one graph (`torch.compile(..., fullgraph=True)`),
+- the same lines serve one environment, a million of them, and `torch.vmap` over single ones,
+- a state can be stored, copied, edited and started from.
+
+Shapes: a *state* is a NamedTuple of tensors (num_envs,). Features are kept as separate tensors (num_envs,) until
+`observation` stacks them, because that is what fuses into one loop on a CPU and one kernel on a GPU. Actions are
+integers (num_envs,) for a Discrete space and (num_envs, action_size) for a Box. The dtype and device of a state are
+those of the random numbers that `initial` is given.
+
+Randomness: `rng` is what a method may use of it, already drawn: independent uniform numbers in [0, 1), each of shape
+(num_envs,). `Task.draws` says how many `initial` and `transition` take; `initial` takes at least one, which tells it
+the number of environments. What is seen and what is earned follow from states and actions.
+`torch.rand(n, num_envs, generator=generator).unbind()` makes them, and so does `nf_envs.randomness.uniforms`, which
+compiles.
+
+Constants: `params` is a frozen dataclass; each constant is a number for all environments or a tensor (num_envs,).
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_type_hints
+
+import torch
+from gymnasium import Space
+from gymnasium.experimental.functional import FuncEnv
+from gymnasium.spaces import Box
+from torch import Tensor
+
+Constant = float | Tensor
+"""A constant: a number, or one per environment (num_envs,)."""
+
+Positive = Annotated[Constant, "positive", math.nextafter(0, 1)]
+NonNegative = Annotated[Constant, "zero or more", 0.0]
+
+Rng = Sequence[Tensor]
+"""Independent uniform numbers in [0, 1), each (num_envs,)."""
+
+State = TypeVar("State")
+
+
+class Draws(NamedTuple):
+    """How many uniform random numbers `initial` and `transition` take; the other methods take none."""
+
+    initial: int = 1
+    transition: int = 0
+
+
+class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[State]):
+    """A task as functions; a subclass says what its state, constants and physics are.
+
+    Args:
+        params: Physical constants, an instance of the task's `constants`; None for its default values.
+
+    Attributes:
+        constants: The dataclass of the task's constants.
+        observation_space: Of one environment; the same whatever the constants are.
+        action_space: Of one environment.
+        default_params: The constants that are used where a method is given none.
+        draws: Numbers of random numbers that the methods take.
+        velocities: Indices of the features that are velocities.
+        still_action: The Discrete action that does least.
+        twin: Id of the task of Gymnasium that this one equals step by step, if there is one.
+    """
+
+    constants: type[Any]
+    observation_space: Box
+    action_space: Space[Any]
+    default_params: Any
+    draws: Draws = Draws()
+    velocities: tuple[int, ...] = ()
+    still_action: ClassVar[int] = 0
+    twin: ClassVar[str | None] = None
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__()
+        if params is not None:
+            check_constants(type(self).__name__, params)
+            self.default_params = params
+
+    def get_default_params(self, **kwargs: Any) -> Any:
+        """The constants, some of them changed."""
+        return self.constants(**kwargs)
+
+    @property
+    def dt(self) -> float:
+        """Seconds per step; 1 for tasks that have no clock."""
+        return float(getattr(self.default_params, "dt", 1.0))
+
+    def features(self, state: State, rng: Rng = (), params: Any = None) -> tuple[Tensor, ...]:
+        """The entries of the observation, each (num_envs,)."""
+        raise NotImplementedError
+
+    def observation(self, state: State, rng: Rng = (), params: Any = None) -> Tensor:
+        """What the agent sees. Shape: (num_envs, observation_size)."""
+        return torch.stack(self.features(state, rng, params), dim=-1)
+
+    @property
+    def physics(self) -> "Task[Any]":
+        """The task without sensors and actuators in front of it: itself."""
+        return self
+
+    def physical(self, state: State) -> Any:
+        """The part of a state that `physics` has."""
+        return state
+
+    def begin(self, physical: Any, rng: Rng, params: Any = None) -> State:
+        """The state of an episode that starts from a state of the physics, in place of `initial`'s."""
+        return physical
+
+    def picture(self, state: State, params: Any = None) -> Any:
+        """The `nf_envs.drawing.Picture` of a state of Python floats; tasks with a twin use Gymnasium's instead."""
+        raise NotImplementedError(f"{type(self).__name__} has no picture.")
+
+
+def check_constants(name: str, constants: Any) -> None:
+    """Refuse impossible constants.
+
+    Args:
+        name: Of the task, for the message.
+        constants: A dataclass of numbers, tensors, or distributions that have `low` and `high`.
+    Raises: ValueError naming the constant and what would work.
+    """
+    for key, hint in get_type_hints(type(constants), include_extras=True).items():
+        value = getattr(constants, key)
+        what, least = getattr(hint, "__metadata__", ("finite", -math.inf))
+        low = torch.as_tensor(getattr(value, "low", value))
+        high = torch.as_tensor(getattr(value, "high", value))
+        if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
+            raise ValueError(f"The constant {key} of {name} must be finite, not {value}.")
+        if (low < least).any():
+            raise ValueError(f"The constant {key} of {name} must be {what}, not {value}.")
+
+
+def with_constants(name: str, constants: Any, changes: Mapping[str, Any]) -> Any:
+    """Constants with some of them changed.
+
+    Args:
+        name: Of the task, for the message.
+        constants: A dataclass.
+        changes: New values by name.
+    Raises: ValueError if there is no such constant, or its value is impossible.
+    """
+    known = [field.name for field in dataclasses.fields(constants)]
+    unknown = [key for key in changes if key not in known]
+    if unknown:
+        raise ValueError(f"{name} has no constant {unknown[0]!r}; it has {', '.join(known)}.")
+    changed = dataclasses.replace(constants, **changes)
+    check_constants(name, changed)
+    return changed
+
+
+def between(u: Tensor, low: Constant, high: Constant) -> Tensor:
+    """Uniform random numbers in [low, high) from uniform ones in [0, 1)."""
+    return low + (high - low) * u
+
+
+def clipped(x: Tensor, low: Constant, high: Constant) -> Tensor:
+    """Values no lower than low and no higher than high."""
+    least: Any = low
+    greatest: Any = high
+    return x.clip(min=least).clip(max=greatest)

@@ -1,0 +1,130 @@
+"""What a vector view does to its environments, as pure functions: start episodes, step, start the next ones.
+
+`Lanes` is all that is remembered between steps. Each function is one graph for `torch.compile`.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nf_envs.base import Task
+from nf_envs.randomness import uniforms
+
+
+class Lanes(NamedTuple):
+    """Environments side by side; all tensors (num_envs,)."""
+
+    state: Any
+    keys: Tensor
+    """What a lane's random numbers are made from, int32."""
+    episodes: Tensor
+    """Count of the lane's episodes, int32."""
+    steps: Tensor
+    """Steps taken in the episode, int32."""
+    over: Tensor
+    """Whether the episode is over and the next has not begun."""
+
+
+class Outcome(NamedTuple):
+    """What a step of all lanes gives."""
+
+    lanes: Lanes
+    obs: Tensor
+    """(num_envs, observation_size), of the new episode in a lane that has just begun one."""
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_obs: Tensor
+    """Before any new episode. (num_envs, observation_size)"""
+    info: dict[str, Any]
+    final_info: dict[str, Any]
+
+
+def where(mask: Tensor, yes: Any, no: Any) -> Any:
+    """A state with the lanes of `yes` where the mask (num_envs,) is true, else those of `no`."""
+    if isinstance(no, Tensor):
+        return torch.where(mask.reshape(mask.shape + (1,) * (no.dim() - mask.dim())), yes, no)
+    parts = [where(mask, a, b) for a, b in zip(yes, no, strict=True)]
+    return type(no)(*parts) if hasattr(no, "_fields") else tuple(parts)
+
+
+def start(
+    task: Task[Any], keys: Tensor, episodes: Tensor, params: Any, dtype: torch.dtype, physical: Any = None
+) -> tuple[Lanes, Tensor]:
+    """Begin an episode in every lane.
+
+    Args:
+        task: The functional core.
+        keys: int32 (num_envs,), from `randomness.lane_keys`.
+        episodes: Which episode of the lane it is; int32 (num_envs,).
+        params: Constants.
+        dtype: Of the state.
+        physical: A state of `task.physics` to start from, in place of a random one.
+    Returns: Lanes, and observations (num_envs, observation_size).
+    """
+    zeros = torch.zeros_like(episodes)
+    rng = uniforms(keys, episodes, zeros, task.draws.initial, dtype)
+    state = task.initial(rng, params) if physical is None else task.begin(physical, rng, params)
+    lanes = Lanes(state, keys, episodes, zeros, torch.zeros_like(episodes, dtype=torch.bool))
+    return lanes, task.observation(state, (), params)
+
+
+def restart(
+    task: Task[Any], lanes: Lanes, obs: Tensor, which: Tensor, params: Any, dtype: torch.dtype
+) -> tuple[Lanes, Tensor]:
+    """Begin the next episode in the lanes `which` (num_envs,); the others keep their state and observation."""
+    fresh, fresh_obs = start(task, lanes.keys, lanes.episodes + 1, params, dtype)
+    return where(which, fresh, lanes), where(which, fresh_obs, obs)
+
+
+def advance(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
+    """Step every lane and begin no episode. The time limit truncates."""
+    used = task.draws.initial + lanes.steps * task.draws.transition
+    rng = uniforms(lanes.keys, lanes.episodes, used, task.draws.transition, dtype)
+    state = task.transition(lanes.state, action, rng, params)
+    reward = task.reward(lanes.state, action, state, rng, params)
+    terminated = task.terminal(state, (), params)
+    steps = lanes.steps + 1
+    truncated = steps >= limit
+    obs = task.observation(state, (), params)
+    info = task.state_info(state, params)
+    next_lanes = Lanes(state, lanes.keys, lanes.episodes, steps, terminated | truncated)
+    return Outcome(next_lanes, obs, reward, terminated, truncated, obs, info, info)
+
+
+def step_same(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
+    """Step, and begin the next episode within the same step (Gymnasium's SAME_STEP)."""
+    out = advance(task, lanes, action, params, limit, dtype)
+    lanes, obs = restart(task, out.lanes, out.obs, out.lanes.over, params, dtype)
+    return out._replace(lanes=lanes, obs=obs, info=task.state_info(lanes.state, params))
+
+
+def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
+    """Step; a lane whose episode is over begins the next one instead (Gymnasium's NEXT_STEP)."""
+    out = advance(task, lanes, action, params, limit, dtype)
+    begun, obs = restart(task, lanes, out.obs, lanes.over, params, dtype)
+    state = where(lanes.over, begun, out.lanes)
+    return out._replace(
+        lanes=state,
+        obs=obs,
+        reward=torch.where(lanes.over, 0.0, out.reward),
+        terminated=out.terminated & ~lanes.over,
+        truncated=out.truncated & ~lanes.over,
+        info=task.state_info(state.state, params),
+    )
+
+
+def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
+    """Step; a lane whose episode is over waits, with reward 0, until it is reset (Gymnasium's DISABLED)."""
+    out = advance(task, lanes, action, params, limit, dtype)
+    held = where(lanes.over, lanes, out.lanes)
+    return out._replace(
+        lanes=held,
+        obs=task.observation(held.state, (), params),
+        reward=torch.where(lanes.over, 0.0, out.reward),
+        # A waiting lane keeps the flags with which its episode ended.
+        terminated=task.terminal(held.state, (), params),
+        truncated=held.steps >= limit,
+        info=task.state_info(held.state, params),
+    )

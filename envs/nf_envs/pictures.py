@@ -1,0 +1,48 @@
+"""Which picture a task has: Gymnasium's own where it is Gymnasium's task, else its `Picture`."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from nf_envs.base import Task
+from nf_envs.drawing import Screen
+
+
+class Painter:
+    """Shows states of a task.
+
+    Args:
+        task: With a `picture`, or with a twin of Gymnasium that has one.
+        mode: "human" for a window, "rgb_array" for arrays (height, width, 3) of uint8.
+    Raises: DependencyNotInstalled without pygame.
+    """
+
+    def __init__(self, task: Task[Any], mode: str) -> None:
+        self.task = task
+        physics = task.physics
+        # A twin's picture has Gymnasium's lengths, so a task with other constants still looks the same.
+        self.twin: Any = gym.make(physics.twin, render_mode=mode).unwrapped if physics.twin else None
+        self.screen = None if self.twin else Screen(mode, fps=round(1 / task.dt))
+
+    def show(self, state: Any, action: Any = None) -> np.ndarray | None:
+        """Show a state.
+
+        Args:
+            state: Of the task, entries of shape (1,).
+            action: The last one, for those pictures that have an arrow.
+        Returns: The picture, if there is no window.
+        """
+        physical = self.task.physical(state)
+        numbers = [value.item() for value in physical]
+        if self.screen is not None:
+            return self.screen.show(self.task.physics.picture(type(physical)(*numbers)))
+        self.twin.state = np.array(numbers)
+        self.twin.last_u = None if action is None else np.float32(np.ravel(action)[0])
+        frame: np.ndarray | None = self.twin.render()
+        return frame
+
+    def close(self) -> None:
+        """Close any window."""
+        shown: Any = self.twin or self.screen
+        shown.close()

@@ -1,0 +1,50 @@
+"""Random numbers as a pure function of (lane, episode, count), so that they can be drawn inside a compiled step.
+
+A lane's numbers depend on nothing else: an environment starts the same episodes whatever its neighbours do, on a CPU
+or a GPU, eager or compiled, in float32 or float64. torch's own generators can neither be used inside a full graph nor
+be split into lanes. The mixing function is the 32-bit integer hash of C. Wellons' hash prospector (bias 0.11).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GOLDEN = 0x9E3779B9
+"""2^32 divided by the golden ratio: steps of this size visit the integers most evenly."""
+
+
+def _signed(x: int) -> int:
+    """The 32 lowest bits of an integer, as torch.int32 reads them."""
+    return (x + 2**31) % 2**32 - 2**31
+
+
+def mix(x: Tensor) -> Tensor:
+    """A bijection of 32-bit integers that scatters neighbours. int32, any shape."""
+    x = (x ^ ((x >> 16) & 0xFFFF)) * _signed(0x21F0AAAD)
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * _signed(0xD35A2D97)
+    return x ^ ((x >> 15) & 0x1FFFF)
+
+
+def lane_keys(seeds: Sequence[int], device: torch.device) -> Tensor:
+    """One key per lane; the lowest 32 bits of its seed count. Shape: (num_envs,), int32."""
+    words = np.array([seed % 2**32 for seed in seeds], dtype=np.uint32).view(np.int32)
+    return mix(torch.as_tensor(words, device=device))
+
+
+def uniforms(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Independent uniform numbers in [0, 1), multiples of 2^-24.
+
+    Args:
+        keys: Which lanes. Shape: (num_envs,), int32.
+        episodes: Which episode of each lane. Shape: (num_envs,), int32.
+        first: Count of the numbers used before in the episode. Shape: (num_envs,), int32.
+        n: How many.
+        dtype: Of the result.
+    Returns: n tensors (num_envs,).
+    """
+    other = mix(episodes + 1) if n else episodes
+    counter = keys + first * _signed(GOLDEN)
+    words = [mix(mix(counter + _signed(i * GOLDEN)) ^ other) for i in range(n)]
+    return tuple(((word >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24 for word in words)

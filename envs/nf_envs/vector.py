@@ -1,0 +1,294 @@
+"""A task as a `gymnasium.vector.VectorEnv` on tensors of one device, and its NumPy view."""
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from nf_envs import lanes
+from nf_envs.base import Task, with_constants
+from nf_envs.build import build
+from nf_envs.pictures import Painter
+from nf_envs.randomness import lane_keys
+
+_STEPS = {
+    AutoresetMode.SAME_STEP: lanes.step_same,
+    AutoresetMode.NEXT_STEP: lanes.step_next,
+    AutoresetMode.DISABLED: lanes.step_paused,
+}
+_NO_LIMIT = 2**31 - 1
+
+
+class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
+    """Environments of one task side by side; observations, actions, rewards and flags are tensors of a device.
+
+    Nothing is copied to another device in a step, except one flag where actions are checked. `info` has the task's
+    own entries as tensors (num_envs,) and, in the mode SAME_STEP, `final_obs` and `final_info` of all lanes with
+    `_final_obs` and `_final_info` (num_envs,) true where an episode ended in this step. The mode is in
+    `metadata["autoreset_mode"]`; where it is DISABLED, a lane whose episode is over waits with reward 0, whatever
+    its action is, until it is reset.
+
+    Args:
+        num_envs: Number of environments.
+        task: A `Task`, a class of one, or its import path "module:Class".
+        max_episode_steps: Steps after which an episode is truncated; None for no limit.
+        device: Where everything is, as torch names it.
+        dtype: Of the physics; observations and rewards are float32.
+        autoreset_mode: When an episode that is over is followed by the next one.
+        compile: Whether to compile the step with `torch.compile`; the first step takes seconds.
+        check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
+        render_mode: "rgb_array" for pictures.
+        options: What is done to the task, as for `nf_envs.build`.
+    Raises: ValueError if there is no such device, or as `nf_envs.build`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP, "torch": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: Any = None,
+        max_episode_steps: int | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        compile: bool = False,
+        check_actions: bool = True,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, not {num_envs}.")
+        self.func_env: Task[Any] = build(task, **options)
+        self.num_envs = num_envs
+        self.max_episode_steps = max_episode_steps
+        self.device = available(device)
+        self.dtype = dtype
+        self.check_actions = check_actions
+        self.render_mode = render_mode
+        mode = autoreset_mode if isinstance(autoreset_mode, AutoresetMode) else AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": mode, "render_fps": round(1 / self.func_env.dt)}
+        self.single_observation_space = copy.deepcopy(self.func_env.observation_space)
+        self.single_action_space = copy.deepcopy(self.func_env.action_space)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.params = self.func_env.default_params
+        self.lanes: lanes.Lanes | None = None
+        self._step = compiled(_STEPS[mode]) if compile else _STEPS[mode]
+        self._same_step = mode is AutoresetMode.SAME_STEP
+        self._painter: Painter | None = None
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Begin an episode in all lanes, or in some.
+
+        Args:
+            seed: One for all, from which lane i gets seed + i, or one per lane. A lane's episodes follow from its
+                seed alone; a lane without one goes on to its next episode.
+            options: `reset_mask` (num_envs,) bool, the lanes to reset; `constants`, a dict of physical constants as
+                numbers or (num_envs,), which last until the next reset of all lanes; `state`, a state of the physics
+                to start from, entries as numbers or (num_envs,).
+        Returns: Observations (num_envs, observation_size) of all lanes, and info.
+        Raises: ValueError if an option is not known or does not fit.
+        """
+        options = dict(options or {})
+        mask = self._mask(options.pop("reset_mask", None))
+        changes = options.pop("constants", None)
+        physical = options.pop("state", None)
+        if options:
+            raise ValueError(f"Unknown reset option {next(iter(options))!r}: known are reset_mask, constants, state.")
+        if mask is not None and self.lanes is None:
+            raise ValueError("reset_mask needs environments that run: reset all of them first.")
+        self._set_constants(mask, changes or {})
+        keys, episodes = self._next_episodes(seed)
+        fresh, obs = lanes.start(
+            self.func_env, keys, episodes, self.params, self.dtype, None if physical is None else self._state(physical)
+        )
+        if mask is not None and self.lanes is not None:
+            fresh = lanes.where(mask, fresh, self.lanes)
+            obs = self.func_env.observation(fresh.state, (), self.params)
+        self.lanes = fresh
+        return obs.to(torch.float32), dict(self.func_env.state_info(fresh.state, self.params))
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Step every lane.
+
+        Args:
+            actions: Integers (num_envs,) for a Discrete space, else (num_envs, action_size).
+        Returns: Observations (num_envs, observation_size) and rewards (num_envs,) in float32, terminated and
+            truncated (num_envs,), info.
+        Raises: ValueError if an action is outside the space or not finite.
+        """
+        if self.lanes is None:
+            raise ValueError("Reset the environments before the first step.")
+        actions = torch.as_tensor(actions, device=self.device)
+        if self.check_actions:
+            check_actions(actions, self.single_action_space, self.num_envs)
+        limit = self.max_episode_steps or _NO_LIMIT
+        out = self._step(self.func_env, self.lanes, actions, self.params, limit, self.dtype)
+        info = dict(out.info)
+        if self._same_step:
+            ended = out.terminated | out.truncated
+            info |= {"final_obs": out.final_obs.to(torch.float32), "_final_obs": ended}
+            info |= {"final_info": dict(out.final_info), "_final_info": ended}
+        self.lanes = out.lanes
+        return out.obs.to(torch.float32), out.reward.to(torch.float32), out.terminated, out.truncated, info
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture (height, width, 3) of every environment."""
+        if self.render_mode is None or self.lanes is None:
+            return None
+        self._painter = self._painter or Painter(self.func_env, "rgb_array")
+        frames = (self._painter.show(lane(self.lanes.state, i)) for i in range(self.num_envs))
+        return tuple(frame for frame in frames if frame is not None)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close what pictures were drawn with."""
+        if self._painter is not None:
+            self._painter.close()
+
+    def _next_episodes(self, seed: int | Sequence[int | None] | None) -> tuple[Tensor, Tensor]:
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+        if seed is None and self.lanes is not None:
+            return self.lanes.keys, self.lanes.episodes + 1
+        if seed is None:
+            seed = int(self.np_random.integers(2**31))
+        seeds = [int(seed) + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need {self.num_envs} seeds, not {len(seeds)}.")
+        given = torch.tensor([s is not None for s in seeds], device=self.device)
+        keys = lane_keys([0 if s is None else s for s in seeds], self.device)
+        episodes = torch.zeros(self.num_envs, dtype=torch.int32, device=self.device)
+        if self.lanes is None:
+            if not given.all():
+                raise ValueError("Before the first reset every environment needs a seed, or none.")
+            return keys, episodes
+        return torch.where(given, keys, self.lanes.keys), torch.where(given, episodes, self.lanes.episodes + 1)
+
+    def _mask(self, mask: Any) -> Tensor | None:
+        if mask is None:
+            return None
+        mask = torch.as_tensor(mask, device=self.device)
+        if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
+            raise ValueError(f"reset_mask must be {self.num_envs} booleans, not {mask.dtype} of shape {[*mask.shape]}.")
+        return mask
+
+    def _lane_values(self, name: str, value: Any) -> Tensor:
+        value = torch.as_tensor(value, dtype=self.dtype, device=self.device)
+        if value.shape not in ((), (self.num_envs,)):
+            raise ValueError(f"{name} must be one number or {self.num_envs}, not an array of shape {[*value.shape]}.")
+        return value.expand(self.num_envs)
+
+    def _set_constants(self, mask: Tensor | None, changes: dict[str, Any]) -> None:
+        base = self.func_env.default_params if mask is None else self.params
+        values = {k: v if isinstance(v, int | float) else self._lane_values(k, v) for k, v in changes.items()}
+        name = type(self.func_env.physics).__name__
+        params = with_constants(name, base, values)
+        if mask is not None:
+            old = {k: getattr(base, k) for k in changes}
+            if any(hasattr(v, "low") for v in old.values()):
+                raise ValueError("Constants that are drawn at random can be set in all lanes, not under a reset_mask.")
+            both = {k: (self._lane_values(k, values[k]), self._lane_values(k, old[k])) for k in changes}
+            params = with_constants(name, base, {k: torch.where(mask, new, was) for k, (new, was) in both.items()})
+        self.params = params
+
+    def _state(self, physical: Any) -> Any:
+        rng = (torch.zeros(self.num_envs, dtype=self.dtype, device=self.device),) * self.func_env.draws.initial
+        like = self.func_env.physical(self.func_env.initial(rng, self.params))
+        if len(physical) != len(like):
+            raise ValueError(f"The state must have {len(like)} entries: {', '.join(like._fields)}.")
+        entries = zip(like._fields, physical, like, strict=True)
+        return type(like)(*(self._lane_values(name, value).to(old.dtype) for name, value, old in entries))
+
+
+class NumpyVectorEnv(VectorWrapper):
+    """A `TensorVectorEnv` for those who work with NumPy; arrays share memory with the tensors where they can.
+
+    Args:
+        env: The environments.
+    """
+
+    env: TensorVectorEnv
+
+    def __init__(self, env: TensorVectorEnv) -> None:
+        super().__init__(env)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As `TensorVectorEnv.reset`, in arrays."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        return to_numpy(obs), to_numpy(info)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """As `TensorVectorEnv.step`, in arrays."""
+        obs, reward, terminated, truncated, info = self.env.step(torch.as_tensor(np.asarray(actions)))
+        return to_numpy(obs), to_numpy(reward), to_numpy(terminated), to_numpy(truncated), to_numpy(info)
+
+
+def to_numpy(value: Any) -> Any:
+    """Tensors as arrays, in dictionaries too."""
+    if isinstance(value, Tensor):
+        return value.cpu().numpy()
+    return {key: to_numpy(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+
+
+def lane(state: Any, i: int) -> Any:
+    """The state of one environment, shape (1,) each."""
+    if isinstance(state, Tensor):
+        return state[i : i + 1]
+    parts = [lane(part, i) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def available(device: str | torch.device) -> torch.device:
+    """The device, if it is there.
+
+    Raises: ValueError if it is not.
+    """
+    try:
+        return torch.zeros((), device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"There is no device {str(device)!r} here: use 'cpu'.") from error
+
+
+def check_actions(actions: Tensor, space: gym.Space[Any], num_envs: int) -> None:
+    """Refuse actions that do not fit the space of one environment.
+
+    Raises: ValueError naming the first that does not.
+    """
+    shape = (num_envs, *(space.shape or ()))
+    if actions.shape != shape:
+        raise ValueError(f"Actions must have shape {[*shape]}, not {[*actions.shape]}.")
+    if isinstance(space, Discrete):
+        if actions.is_floating_point():
+            raise ValueError(f"Actions must be integers from 0 to {int(space.n) - 1}, not {actions.dtype}.")
+        wrong = (actions < 0) | (actions >= int(space.n))
+    else:
+        assert isinstance(space, gym.spaces.Box)
+        low, high = (torch.as_tensor(side, device=actions.device) for side in (space.low, space.high))
+        # Written so that NaN is wrong.
+        wrong = ~((actions >= low) & (actions <= high)).all(-1)
+    if wrong.any():
+        i = int(wrong.nonzero()[0])
+        raise ValueError(f"The action of environment {i} is {actions[i].tolist()}, outside {space}.")
+
+
+def compiled(step: Any) -> Any:
+    """A step compiled into one graph; each view has a cache of its own where torch can do that."""
+    known = inspect.signature(torch.compile).parameters
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False}
+    if "isolate_recompiles" in known:
+        options["isolate_recompiles"] = True
+    return torch.compile(step, **options)
