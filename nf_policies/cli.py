@@ -1,11 +1,14 @@
 """The command line: nf-policies evolve | rollout."""
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films need no display, and SDL need not look for one
 
 import tyro
 from rich.console import Console
@@ -14,8 +17,8 @@ from nf_policies.commands.evolve import Evolve
 from nf_policies.commands.rollout import Rollout
 
 Command = (
-    Annotated[Evolve, tyro.conf.subcommand("evolve", description=Evolve.__doc__)]
-    | Annotated[Rollout, tyro.conf.subcommand("rollout", description=Rollout.__doc__)]
+    Annotated[Evolve, tyro.conf.subcommand("evolve", description=inspect.getdoc(Evolve))]
+    | Annotated[Rollout, tyro.conf.subcommand("rollout", description=inspect.getdoc(Rollout))]
 )
 
 INTERRUPTED = 130

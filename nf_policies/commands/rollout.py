@@ -55,7 +55,8 @@ class Rollout:
             if self.record:
                 save_recording(recording, self.record)
             if self.plot:
-                plot_recording(recording, self.plot, title=f"{env_id}, {policy.n_parameters} parameters")
+                title = f"{env_id}, {policy.n_parameters} parameters"
+                plot_recording(recording, self.plot, observed=policy.observed, title=title)
         if self.video:
             film(policy, env_id, self.video, seed=self.seed, max_episode_steps=self.max_episode_steps)
         if self.json:

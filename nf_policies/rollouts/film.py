@@ -34,9 +34,10 @@ def film(policy: Policy, env_id: str, path: Path, *, seed: int = 0, max_episode_
         import imageio.v2 as imageio
     except ModuleNotFoundError as error:
         raise TaskError('Films need the video extra: pip install "nf-policies[video]".') from error
-    with closing(make_task(env_id, max_episode_steps=max_episode_steps, render_mode="rgb_array")) as env:
+    with closing(make_task(env_id, max_episode_steps=max_episode_steps)) as env:
         if "rgb_array" not in env.metadata.get("render_modes", ()):
             raise TaskError(f'{env_id} does not render "rgb_array", so it cannot be filmed.')
+    with closing(make_task(env_id, max_episode_steps=max_episode_steps, render_mode="rgb_array")) as env:
         actor = copy.deepcopy(policy)
         fps = env.metadata.get("render_fps") or FPS
         options = {"fps": fps, "macro_block_size": 2} if path.suffix == ".mp4" else {"duration": 1000 / fps, "loop": 0}

@@ -1,5 +1,6 @@
 """Draw a recording: what the policy saw, what its field did, and how it acted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ LINES_MAX = 8
 """Up to this many neurons are drawn as lines, more as a picture over space and time."""
 
 
-def plot_recording(recording: dict[str, np.ndarray], path: Path, *, title: str = "") -> None:
+def plot_recording(
+    recording: dict[str, np.ndarray], path: Path, *, observed: Sequence[int] | None = None, title: str = ""
+) -> None:
     """Draw the first episode of a recording.
 
     Args:
         recording: From `Recorder.recording` or a file that `numpy.load` read.
         path: Of the picture; its ending tells matplotlib the format. Written atomically.
+        observed: Indices of the observation's entries that the policy sees; None for all. Others are not drawn.
         title: Above the picture.
     """
     first = recording["episode"] == 0
     panels = [
-        ("observations", "observations", "viridis"),
+        ("observations seen", "observations", "viridis"),
         ("stimuli, external", "stimuli_external", "RdBu_r"),
         ("stimuli, internal", "stimuli_internal", "RdBu_r"),
         ("potentials", "potentials", "RdBu_r"),
@@ -33,8 +37,9 @@ def plot_recording(recording: dict[str, np.ndarray], path: Path, *, title: str =
     figure = Figure(figsize=(9, 1.5 * len(panels) + 0.5), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (label, name, colours) in zip(axes, panels, strict=True):
-        values = recording[name][first]
-        draw(axis, values.reshape(len(values), -1), colours, figure, steps=name == "actions")
+        values = recording[name][first].reshape(first.sum(), -1)
+        entries = observed if name == "observations" and observed is not None else range(values.shape[1])
+        draw(axis, values, entries, colours, figure, steps=name == "actions")
         axis.set_ylabel(label)
     axes[0].set_title(title)
     axes[-1].set_xlabel("step")
@@ -42,16 +47,18 @@ def plot_recording(recording: dict[str, np.ndarray], path: Path, *, title: str =
         figure.savefig(temporary, dpi=120)
 
 
-def draw(axis: Any, values: np.ndarray, colours: str, figure: Figure, *, steps: bool) -> None:
+def draw(axis: Any, values: np.ndarray, entries: Sequence[int], colours: str, figure: Figure, *, steps: bool) -> None:
     """Draw values over time, as lines where they are few and as a space-time picture where they are many.
 
     Args:
         axis: Matplotlib axes.
         values: Shape: (time, features).
+        entries: Indices of the features to draw.
         colours: Colour map of the picture.
         figure: Gets the picture's colour bar.
         steps: Whether lines are drawn as stairs.
     """
+    values = values[:, list(entries)]
     if values.shape[1] > LINES_MAX:
         limit = np.abs(values).max() if colours == "RdBu_r" else None
         low = -limit if limit is not None else None
@@ -60,8 +67,8 @@ def draw(axis: Any, values: np.ndarray, colours: str, figure: Figure, *, steps: 
         )
         figure.colorbar(image, ax=axis, pad=0.01)
         return
-    for i, line in enumerate(values.T):
-        axis.plot(line, drawstyle="steps-post" if steps else "default", linewidth=1, label=str(i))
+    for entry, line in zip(entries, values.T, strict=True):
+        axis.plot(line, drawstyle="steps-post" if steps else "default", linewidth=1, label=str(entry))
     if values.shape[1] > 1:
         axis.legend(loc="upper right", fontsize="x-small", ncols=values.shape[1])
     axis.grid(alpha=0.3)

@@ -1,0 +1,167 @@
+"""The command line as a user meets it: files, JSON, resuming, Ctrl-C, and what bad input gets."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nf_policies.cli import main
+
+COMMAND = [sys.executable, "-m", "nf_policies.cli"]
+EVOLVED = ["best.safetensors", "checkpoint", "config.json", "learning_curve.png", "policy.safetensors", "progress.csv"]
+KEYS = {"env_id", "episodes", "seed", "return_mean", "return_std", "return_median", "return_min", "returns"} | {
+    "n_parameters",
+    "steps",
+    "steps_per_second",
+}
+
+
+def evolve(*words: str) -> int:
+    return main(["evolve", *words])
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    """progress.csv without the clock."""
+    with (run_dir / "progress.csv").open() as file:
+        return [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
+
+
+def test_evolve_and_rollout_in_a_new_process_agree(tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    words = ["CartPole-v1", "--hide-velocity", "--generations", "4", "--population", "6", "--episodes", "2"]
+    assert evolve(*words, "--out", str(out), "--json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1, "one JSON object and nothing else"
+    result = json.loads(lines[0])
+    more = {"env_steps", "evaluations", "wall_seconds", "stop_reason", "run_dir", "policy"}
+    assert set(result) >= KEYS | more
+    assert (result["stop_reason"], result["evaluations"], result["n_parameters"]) == ("generations", 24, 15)
+    assert set(EVOLVED) <= {path.name for path in out.iterdir()}
+    assert any(path.name.startswith("events.out.tfevents") for path in out.iterdir())
+    assert len(rows(out)) == 4
+
+    again = subprocess.run(
+        [*COMMAND, "rollout", result["policy"], "--json", "--seed", str(result["seed"])],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    played = json.loads(again.stdout)
+    assert set(played) == KEYS
+    assert played["returns"] == result["returns"]
+
+
+def test_resuming_is_exact_and_takes_a_new_budget(tmp_path) -> None:
+    words = ["test/Recall-v0", "--population", "6", "--episodes", "2", "--seed", "5"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert evolve(*words, "--generations", "8", "--out", str(whole)) == 0
+    assert evolve(*words, "--generations", "4", "--out", str(parts)) == 0
+    assert evolve("--resume", str(parts), "--generations", "8") == 0
+    for name in ("best.safetensors", "policy.safetensors", "checkpoint/evolution.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
+    assert rows(whole) == rows(parts)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_an_interrupted_run_loses_nothing_and_goes_on(kill, status, tmp_path) -> None:
+    out = tmp_path / "run"
+    command = [*COMMAND, "evolve", "Pendulum-v1", "--out", str(out), "--population", "4"]
+    process = subprocess.Popen([*command, "--episodes", "1"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("generation 5"):
+            break
+    process.send_signal(kill)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == status
+    if kill == signal.SIGINT:
+        assert f"nf-policies evolve --resume {out}" in messages
+        assert (out / "best.safetensors").exists()
+    generations = len(rows(out))
+    assert generations >= 5
+    assert evolve("--resume", str(out), "--generations", str(generations + 2)) == 0
+    assert [int(row["generation"]) for row in rows(out)] == list(range(1, generations + 3))
+
+
+def test_a_run_stops_at_its_target(tmp_path, capsys) -> None:
+    assert evolve("test/Constant-v0", "--target", "1", "--out", str(tmp_path / "run"), "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["stop_reason"], result["return_mean"]) == ("target", 1.0)
+    assert result["evaluations"] == 16, "one generation was enough"
+
+
+@pytest.mark.parametrize("options", [["--field", "neural"], ["--dynamics", "capacity_21", "--restarts", "bipop"]])
+def test_other_fields_and_searches_work(options, tmp_path) -> None:
+    words = ["MountainCar-v0", "--max-episode-steps", "20", "--generations", "2", "--episodes", "1"]
+    assert evolve(*words, *options, "--out", str(tmp_path / "run")) == 0
+
+
+def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "my_tasks.py").write_text(
+        "import gymnasium as gym\n"
+        "from gymnasium.envs.classic_control import PendulumEnv\n"
+        "gym.register('MyTask-v0', PendulumEnv, max_episode_steps=10)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert evolve("my_tasks:MyTask-v0", "--generations", "1", "--json") == 0
+    run_dir = Path(json.loads(capsys.readouterr().out)["run_dir"])
+    assert run_dir == Path("runs/my_tasks-MyTask-v0-evolve-001")
+    assert evolve("my_tasks:MyTask-v0", "--generations", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["run_dir"].endswith("-002"), "a run is never overwritten"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["evolve"], "Which task?"),
+        (["evolve", "Nope-v1"], "Nope-v1 cannot be made"),
+        (["evolve", "test/Nested-v0"], "Dict observations are not supported"),
+        (["evolve", "test/FreeForce-v0"], "Unbounded Box actions are not supported"),
+        (["evolve", "test/Endless-v0"], "no time limit"),
+        (["evolve", "CartPole-v1", "--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (["evolve", "CartPole-v1", "--generations", "0"], "--generations must be at least 1"),
+        (["evolve", "CartPole-v1", "--population", "2"], "population of at least 3"),
+        (["evolve", "CartPole-v1", "--sigma", "nan"], "sigma must be positive"),
+        (["evolve", "CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
+        (["evolve", "CartPole-v1", "--tau", "0"], "tau_init must be greater"),
+        (["evolve", "CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),
+        (["evolve", "--resume", "nowhere"], "There is no run in nowhere"),
+        (["rollout", "nothing.safetensors"], "There is no policy file at nothing.safetensors"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_a_non_zero_exit(words, sentence, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    out, messages = capsys.readouterr()
+    assert sentence in messages
+    assert len(messages.splitlines()) == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_a_run_is_neither_overwritten_nor_continued_with_other_options(tmp_path, capsys) -> None:
+    out = str(tmp_path / "run")
+    words = ["test/Constant-v0", "--generations", "1", "--out", out]
+    assert evolve(*words) == 0
+    before = {path: path.read_bytes() for path in Path(out).rglob("*") if path.is_file()}
+    assert evolve(*words) == 1
+    assert f"--resume {out}" in capsys.readouterr().err
+    assert evolve("--resume", out, "--sigma", "2") == 1
+    assert "--sigma cannot change" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path(out).rglob("*") if path.is_file()} == before
+
+
+def test_an_unwritable_file_of_a_rollout_is_told_and_the_policy_stays(tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert evolve("test/Constant-v0", "--generations", "1", "--out", str(out)) == 0
+    policy = out / "best.safetensors"
+    assert main(["rollout", str(policy), "--record", "/dev/null/r.npz"]) == 1
+    assert "/dev/null" in capsys.readouterr().err
+    assert policy.exists()
