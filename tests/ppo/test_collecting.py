@@ -1,0 +1,150 @@
+"""What a rollout holds: real steps only, the right memory, and the right value behind every time limit."""
+
+from typing import Any
+
+import pytest
+import torch
+from counting import MODES, side_by_side
+from stable_baselines3.common.callbacks import BaseCallback
+
+from nf_policies.ppo import FieldPPO
+
+LENGTHS = [3, 5, 4]
+N_STEPS = 16
+
+
+class Nothing(BaseCallback):
+    """Lets everything go on."""
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def make_model(env: Any, **options: Any) -> FieldPPO:
+    policy = {"normalize_observations": False, "hidden_size": 4} | options.pop("policy_kwargs", {})
+    return FieldPPO(
+        "NeuralFieldPolicy",
+        env,
+        n_steps=N_STEPS,
+        batch_size=N_STEPS,
+        seed=0,
+        device="cpu",
+        policy_kwargs=policy,
+        **options,
+    )
+
+
+def collect(env: Any, rollouts: int = 1, prepare: Any = lambda model: None, **options: Any) -> FieldPPO:
+    """A model after some rollouts without learning."""
+    model = make_model(env, **options)
+    prepare(model)
+    _, callback = model._setup_learn(10**6)
+    for _ in range(rollouts):
+        assert model.collect_rollouts(model.env, callback, model.rollout_buffer, N_STEPS)
+    return model
+
+
+def value_is_always(number: float) -> Any:
+    def prepare(model: FieldPPO) -> None:
+        torch.nn.init.zeros_(model.policy.value_net.weight)
+        torch.nn.init.constant_(model.policy.value_net.bias, number)
+
+    return prepare
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_real_steps_are_kept_in_order(mode) -> None:
+    env = side_by_side(mode, LENGTHS)
+    model = collect(env, rollouts=2)
+    observed = model.rollout_buffer.stored["observed"]
+    starts = model.rollout_buffer.stored["episode_starts"]
+    for which, length in enumerate(LENGTHS):
+        rows = observed[:, which].long()
+        assert (rows[:, 0] == which).all()
+        assert rows[:, 2].max() == length - 1
+        numbers = rows[:, 1] * length + rows[:, 2]
+        assert (numbers.diff() == 1).all()
+        assert ((rows[:, 2] == 0) == starts[:, which]).all()
+    real = sum(single.real_steps for single in env.envs)
+    assert model.num_timesteps == real
+    if mode != "next_step":
+        assert real == 2 * N_STEPS * len(LENGTHS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_time_limit_is_no_end_so_an_exact_critic_is_confirmed_everywhere(mode) -> None:
+    model = collect(side_by_side(mode, [10, 7]), prepare=value_is_always(10), gamma=0.9)
+    torch.testing.assert_close(model.rollout_buffer.targets, torch.full((N_STEPS, 2), 10.0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("also_truncates", [False, True])
+def test_a_termination_is_the_end_also_where_it_meets_a_time_limit(mode, also_truncates) -> None:
+    env = side_by_side(mode, [4], terminates=True, truncates=also_truncates)
+    model = collect(env, prepare=value_is_always(10), gamma=0.9, gae_lambda=1.0)
+    targets = model.rollout_buffer.targets[:12, 0].reshape(3, 4)
+    exact = torch.tensor([sum(0.9**k for k in range(n)) for n in (4, 3, 2, 1)])
+    torch.testing.assert_close(targets, exact.expand(3, 4))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("critic", ["separate", "shared"])
+def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode, critic) -> None:
+    model = collect(side_by_side(mode, LENGTHS), rollouts=2, policy_kwargs={"critic": critic})
+    policy, stored = model.policy, model.rollout_buffer.stored
+    for which, length in enumerate(LENGTHS):
+        for step in range(N_STEPS):
+            _, episode, t = stored["observed"][step, which].tolist()
+            # The episode so far, this step and the observation after it, played by hand.
+            history = torch.tensor([[[which, episode, s]] for s in range(int(t) + 2)])
+            no_reset = torch.zeros(len(history), 1, dtype=torch.bool)
+            with torch.no_grad():
+                _, latent_vf, potentials = policy.mlp_extractor(history, policy.mlp_extractor.start(1), no_reset)
+                values = policy.value_net(latent_vf)[:, 0, 0]
+            torch.testing.assert_close(stored["values"][step, which], values[-2])
+            torch.testing.assert_close(
+                stored["next_values"][step, which], values[-1], msg=f"{which} {step} {t} {length}"
+            )
+            if t > 0:
+                torch.testing.assert_close(stored["potentials"][step, which], potentials[-3, 0])
+
+
+def test_sequences_may_begin_inside_an_episode_and_remember_it() -> None:
+    model = collect(side_by_side("vec_env", LENGTHS), seq_len=4)
+    whole = model.rollout_buffer.sequences["potentials"]
+    assert whole.shape[:2] == (4, 3 * N_STEPS // 4)
+    torch.testing.assert_close(whole[0, 3:6], model.rollout_buffer.stored["potentials"][4])
+
+
+def test_memory_goes_on_from_rollout_to_rollout_and_through_learn_without_a_reset() -> None:
+    model = make_model(side_by_side("vec_env", [1000]), n_epochs=1, learning_rate=0.0)
+    model.learn(N_STEPS)
+    first = model.rollout_buffer.stored["potentials"][0].clone()
+    model.learn(N_STEPS, reset_num_timesteps=False)
+    stored = model.rollout_buffer.stored
+    assert stored["observed"][0, 0, 2] == N_STEPS
+    assert not stored["episode_starts"].any()
+    assert not torch.equal(stored["potentials"][0], first)
+
+
+def test_gymnasiums_episodes_are_counted_as_monitor_does() -> None:
+    for mode in ("same_step", "next_step", "disabled"):
+        model = collect(side_by_side(mode, LENGTHS))
+        assert {(e["r"], e["l"]) for e in model.ep_info_buffer} == {(n, n) for n in LENGTHS}
+
+
+def test_a_vector_environment_that_does_not_state_its_mode_is_refused() -> None:
+    env = side_by_side("same_step", LENGTHS)
+    del env.metadata["autoreset_mode"]
+    with pytest.raises(ValueError, match="does not state its autoreset mode"):
+        make_model(env)
+
+
+def test_a_callback_stops_in_the_middle_of_a_rollout() -> None:
+    class Stop(Nothing):
+        def _on_step(self) -> bool:
+            return self.n_calls < 5
+
+    model = make_model(side_by_side("vec_env", LENGTHS))
+    model.learn(1000, callback=Stop())
+    assert model.num_timesteps == 5 * len(LENGTHS)
