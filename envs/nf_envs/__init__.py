@@ -14,10 +14,11 @@ from nf_envs.registration import register_envs
 if TYPE_CHECKING:
     from nf_envs.base import Draws, Task
     from nf_envs.build import build
+    from nf_envs.catalog import catalog
     from nf_envs.single import SingleEnv
     from nf_envs.vector import NumpyVectorEnv, TensorVectorEnv
 
-__all__ = ["Draws", "NumpyVectorEnv", "SingleEnv", "Task", "TensorVectorEnv", "build", "register_envs"]
+__all__ = ["Draws", "NumpyVectorEnv", "SingleEnv", "Task", "TensorVectorEnv", "build", "catalog", "register_envs"]
 
 _HOME = {
     "Draws": "base",
@@ -26,6 +27,7 @@ _HOME = {
     "Task": "base",
     "TensorVectorEnv": "vector",
     "build": "build",
+    "catalog": "catalog",
 }
 
 

@@ -41,6 +41,8 @@ NonNegative = Annotated[Constant, "zero or more", 0.0]
 Rng = Sequence[Tensor]
 """Independent uniform numbers in [0, 1), each (num_envs,)."""
 
+DEGREE = math.pi / 180
+
 State = TypeVar("State")
 
 

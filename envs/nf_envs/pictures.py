@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from torch import Tensor
 
 from nf_envs.base import Task
 from nf_envs.drawing import Screen
@@ -33,11 +34,10 @@ class Painter:
             action: The last one, for those pictures that have an arrow.
         Returns: The picture, if there is no window.
         """
-        physical = self.task.physical(state)
-        numbers = [value.item() for value in physical]
+        physical = _numbers(self.task.physical(state))
         if self.screen is not None:
-            return self.screen.show(self.task.physics.picture(type(physical)(*numbers)))
-        self.twin.state = np.array(numbers)
+            return self.screen.show(self.task.physics.picture(physical))
+        self.twin.state = np.array(physical)
         self.twin.last_u = None if action is None else np.float32(np.ravel(action)[0])
         frame: np.ndarray | None = self.twin.render()
         return frame
@@ -46,3 +46,11 @@ class Painter:
         """Close any window."""
         shown: Any = self.twin or self.screen
         shown.close()
+
+
+def _numbers(state: Any) -> Any:
+    """The state of one environment as numbers; what is not one number stays a tensor."""
+    if isinstance(state, Tensor):
+        return state.item() if state.numel() == 1 else state
+    parts = [_numbers(part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

@@ -1,6 +1,6 @@
 """The ids of all tasks, under the namespace `nf/`; importing this module loads neither torch nor any task."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -10,10 +10,11 @@ class Entry:
 
     Attributes:
         id: Without the namespace.
-        task: Import path of its class, within `nf_envs`.
+        task: Import path of its class, or of a function that makes one, within `nf_envs`.
         limit: Steps after which an episode is truncated.
         asks: What it asks of a policy, in a line.
         reference: Where it is from.
+        velocities: Whether it shows velocities, and so has a variant without them.
         options: What is done to the task, as for `nf_envs.build`.
     """
 
@@ -22,12 +23,15 @@ class Entry:
     limit: int
     asks: str
     reference: str
+    velocities: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
 
 _GYMNASIUM = "Gymnasium, step by step the same"
+_NEUROEVOLUTION = "Gomez, Schmidhuber and Miikkulainen (2008), JMLR 9"
+_ROBOTS = "SimuRLacra (Muratore 2020)"
 
-ENTRIES = (
+_TASKS = (
     Entry("CartPole-v1", "classic:CartPole", 500, "Keep a pole upright with pushes of full force.", _GYMNASIUM),
     Entry("Pendulum-v1", "classic:Pendulum", 200, "Swing a pendulum up with a weak motor and hold it.", _GYMNASIUM),
     Entry("MountainCar-v0", "classic:MountainCar", 200, "Leave a valley by swinging, soon.", _GYMNASIUM),
@@ -46,7 +50,78 @@ ENTRIES = (
         "Swing a hanging pole up by moving the cart, and balance it.",
         "Tassa et al. (2018), arXiv:1801.00690",
     ),
+    Entry("SinglePole-v0", "balance:SinglePole", 100_000, "Balance a pole for half an hour.", _NEUROEVOLUTION),
+    Entry("DoublePole-v0", "balance:DoublePole", 100_000, "Balance a long pole and a short one.", _NEUROEVOLUTION),
+    Entry(
+        "DoublePoleDamping-v0",
+        "balance:DoublePoleDamping",
+        1000,
+        "Balance a long and a short pole without shaking the cart.",
+        "Gruau, Whitley and Pyeatt (1996), Genetic Programming",
+    ),
+    Entry(
+        "RepeatFirst-v0",
+        "memory:RepeatFirst",
+        100,
+        "Remember the first cue until a signal asks for it.",
+        "Hochreiter and Schmidhuber (1997), Neural Computation 9",
+        velocities=False,
+    ),
+    Entry(
+        "RepeatPrevious-v0",
+        "memory:RepeatPrevious",
+        100,
+        "Say which cue was shown four steps ago, at every step.",
+        "Morad et al. (2023), arXiv:2303.01859",
+        velocities=False,
+    ),
+    Entry(
+        "TMaze-v0",
+        "memory:TMaze",
+        100,
+        "Turn at the end of a corridor as the cue at its start said.",
+        "Bakker (2002), NeurIPS 14",
+        velocities=False,
+    ),
+    Entry(
+        "CountParity-v0",
+        "memory:CountParity",
+        100,
+        "Say whether the number of pulses so far is odd, at every step.",
+        "Hochreiter and Schmidhuber (1997), Neural Computation 9",
+        velocities=False,
+    ),
+    Entry("OneMassOscillator-v0", "robots:OneMassOscillator", 300, "Bring a mass on a spring to rest.", _ROBOTS),
+    Entry("BallOnBeam-v0", "robots:BallOnBeam", 500, "Roll a ball to the middle of a beam by tilting it.", _ROBOTS),
+    Entry("DampedPendulum-v0", "robots:DampedPendulum", 400, "Swing a rod up from rest and hold it.", _ROBOTS),
+    Entry("FurutaSwingUp-v0", "robots:furuta_swing_up", 600, "Swing up a pole at the end of a turning arm.", _ROBOTS),
+    Entry("FurutaBalance-v0", "robots:furuta_balance", 500, "Balance a pole at the end of a turning arm.", _ROBOTS),
+    Entry(
+        "MotorCartPoleSwingUp-v0",
+        "robots:motor_cart_pole_swing_up",
+        8000,
+        "Swing a pole up with a motorised cart on a short rail.",
+        _ROBOTS,
+    ),
+    Entry(
+        "MotorCartPoleBalance-v0",
+        "robots:motor_cart_pole_balance",
+        300,
+        "Balance a pole with a motorised cart on a short rail.",
+        _ROBOTS,
+    ),
+    Entry("BallBalancer-v0", "robots:BallBalancer", 500, "Roll a ball to the middle of a tilting plate.", _ROBOTS),
 )
+
+
+def _without_velocities(entry: Entry) -> Entry:
+    name, _, version = entry.id.rpartition("-")
+    asks = f"{entry.asks.rstrip('.')}, without seeing velocities."
+    options = {**entry.options, "hide_velocities": True}
+    return replace(entry, id=f"{name}NoVel-{version}", asks=asks, velocities=False, options=options)
+
+
+ENTRIES = tuple(e for entry in _TASKS for e in ([entry, _without_velocities(entry)] if entry.velocities else [entry]))
 """All registered tasks, in the order in which they are listed."""
 
 

@@ -208,6 +208,8 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         like = self.func_env.physical(self.func_env.initial(rng, self.params))
         if len(physical) != len(like):
             raise ValueError(f"The state must have {len(like)} entries: {', '.join(like._fields)}.")
+        if not all(isinstance(entry, Tensor) and entry.dim() == 1 for entry in like):
+            raise ValueError(f"{type(self.func_env.physics).__name__} cannot start from a given state.")
         entries = zip(like._fields, physical, like, strict=True)
         return type(like)(*(self._lane_values(name, value).to(old.dtype) for name, value, old in entries))
 

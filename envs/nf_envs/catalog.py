@@ -1,0 +1,43 @@
+"""All tasks at a glance, for commands and documentation."""
+
+from typing import Any, NamedTuple
+
+from gymnasium import Space
+
+from nf_envs.build import build
+from nf_envs.registration import ENTRIES, Entry
+
+
+class Listed(NamedTuple):
+    """A task as it is listed."""
+
+    id: str
+    """With the namespace."""
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    max_episode_steps: int
+    dt: float
+    """Seconds per step; 1 where there is no clock."""
+    asks: str
+    reference: str
+    twin: str | None
+    """Id of the same task in Gymnasium."""
+
+
+def catalog() -> tuple[Listed, ...]:
+    """All registered tasks, in order."""
+    return tuple(_listed(entry) for entry in ENTRIES)
+
+
+def _listed(entry: Entry) -> Listed:
+    task = build(f"nf_envs.{entry.task}", **entry.options)
+    return Listed(
+        f"nf/{entry.id}",
+        task.observation_space,
+        task.action_space,
+        entry.limit,
+        task.dt,
+        entry.asks,
+        entry.reference,
+        task.twin,
+    )

@@ -1,0 +1,302 @@
+"""What a robot does to a task: imperfect sensors and actuators, each a line in a list.
+
+    gym.make("nf/CartPole-v1", sensing=[HideVelocities(), ObservationNoise(0.02), ActionDelay(1, 3)])
+
+Entries are applied from the task outwards: a sensor sees what the sensors before it show, and an actuator acts on
+what the ones before it. What they remember begins anew with each episode.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from nf_envs.base import Draws, Rng, Task
+from nf_envs.randomness import normal
+from nf_envs.wrapped import Actuated, Features, Repeated, Sensed
+
+
+@dataclass(frozen=True)
+class Observe:
+    """Show some entries of the observation, in the given order; the space has only these."""
+
+    indices: Sequence[int]
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if an index does not exist or none is left."""
+        size = len(task.observation_space.low)
+        if not self.indices or any(not 0 <= i < size for i in self.indices):
+            raise ValueError(f"Entries to observe are some of 0 to {size - 1}, not {[*self.indices]}.")
+        seen = Sensed(task, self)
+        seen.velocities = tuple(k for k, i in enumerate(self.indices) if i in task.velocities)
+        return seen
+
+    def space(self, box: Box) -> Box:  # noqa: D102
+        indices = list(self.indices)
+        return Box(box.low[indices], box.high[indices])
+
+    def draws(self, size: int) -> Draws:  # noqa: D102
+        return Draws(0, 0)
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        return self.sense((), features, rng)
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        return (), tuple(features[i] for i in self.indices)
+
+
+@dataclass(frozen=True)
+class HideVelocities:
+    """Show everything but the velocities."""
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if the task shows no velocities, or nothing else."""
+        size = len(task.observation_space.low)
+        return Observe([i for i in range(size) if i not in _velocities(task)]).wrap(task)
+
+
+@dataclass(frozen=True)
+class OnlyVelocities:
+    """Show the velocities and nothing else."""
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if the task shows no velocities."""
+        return Observe(_velocities(task)).wrap(task)
+
+
+class _Same:
+    """A sensor that leaves the space as it is and needs no random numbers."""
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        return Sensed(task, self)  # type: ignore[arg-type]  # the methods below complete the protocol
+
+    def space(self, box: Box) -> Box:
+        return box
+
+    def draws(self, size: int) -> Draws:
+        return Draws(0, 0)
+
+
+@dataclass(frozen=True)
+class Mask(_Same):
+    """Show 0 in place of some entries; the space keeps its shape, as RL Baselines3 Zoo's mask does."""
+
+    indices: Sequence[int]
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        return self.sense((), features, rng)
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        return (), tuple(x * 0 if i in self.indices else x for i, x in enumerate(features))
+
+
+@dataclass(frozen=True)
+class ObservationNoise:
+    """Add normal noise, one standard deviation for all entries or one for each; a sensor saturates at its bounds."""
+
+    std: float | Sequence[float]
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if there are not as many deviations as entries, or one is negative."""
+        size = len(task.observation_space.low)
+        std = np.broadcast_to(self.std, (size,)) if np.ndim(self.std) == 0 else np.asarray(self.std)
+        if std.shape != (size,) or not (std >= 0).all():
+            raise ValueError(f"Observation noise is one deviation >= 0 or {size} of them, not {self.std}.")
+        return Sensed(task, _Noise(tuple(std.tolist()), task.observation_space))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    std: tuple[float, ...]
+    box: Box
+
+    def space(self, box: Box) -> Box:
+        return box
+
+    def draws(self, size: int) -> Draws:
+        return Draws(size, size)
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:
+        return self.sense((), features, rng)
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:
+        bounds = zip(self.box.low.tolist(), self.box.high.tolist(), strict=True)
+        entries = zip(features, self.std, rng, bounds, strict=True)
+        return (), tuple((x + std * normal(u)).clip(low, high) for x, std, u, (low, high) in entries)
+
+
+@dataclass(frozen=True)
+class FrameDropout(_Same):
+    """Show the last observation again with some probability per step."""
+
+    probability: float
+
+    def draws(self, size: int) -> Draws:  # noqa: D102
+        return Draws(0, 1)
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if the probability is none."""
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"A probability of frame drop-out is from 0 to 1, not {self.probability}.")
+        return super().wrap(task)
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        return features, features
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        lost = rng[0] < self.probability
+        seen = tuple(torch.where(lost, old, new) for old, new in zip(memory, features, strict=True))
+        return seen, seen
+
+
+@dataclass(frozen=True)
+class FilterVelocities:
+    """Low-pass filter the velocities, as a differentiator 50 s / (s + 50) of the positions does; `cutoff` in rad/s."""
+
+    cutoff: float = 50.0
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if the task shows no velocities, or the cutoff is not above 0."""
+        if not self.cutoff > 0:
+            raise ValueError(f"The cutoff of a velocity filter is above 0 rad/s, not {self.cutoff}.")
+        return Sensed(task, _Filter(_velocities(task), 1 - math.exp(-self.cutoff * task.dt)))
+
+
+@dataclass(frozen=True)
+class _Filter(_Same):
+    indices: tuple[int, ...]
+    gain: float
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:
+        return features, features
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:
+        pairs = enumerate(zip(memory, features, strict=True))
+        seen = tuple(old + self.gain * (new - old) if i in self.indices else new for i, (old, new) in pairs)
+        return seen, seen
+
+
+@dataclass(frozen=True)
+class ObservationDelay(_Same):
+    """Show what was to be seen `steps` ago; with `greatest`, a number drawn for each episode from `steps` to it."""
+
+    steps: int
+    greatest: int | None = None
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if a number of steps is negative or the greatest is the least."""
+        _check_delay("observation", self.steps, self.greatest)
+        return super().wrap(task)
+
+    def draws(self, size: int) -> Draws:  # noqa: D102
+        return Draws(1, 0)
+
+    def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        longest = self.steps if self.greatest is None else self.greatest
+        return (_delay(rng[0], self.steps, longest), (features,) * longest), features
+
+    def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
+        delay, past = memory
+        line = (features, *past)
+        seen = tuple(_delayed(delay, entries) for entries in zip(*line, strict=True))
+        return (delay, line[: len(past)]), seen
+
+
+@dataclass(frozen=True)
+class ActionDelay:
+    """Apply the action of `steps` ago; with `greatest`, a number drawn for each episode from `steps` to it."""
+
+    steps: int
+    greatest: int | None = None
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if a number of steps is negative or the greatest is the least."""
+        _check_delay("action", self.steps, self.greatest)
+        return Actuated(task, self)
+
+    def draws(self, size: int) -> Draws:  # noqa: D102
+        return Draws(1, 0)
+
+    def first(self, still: Tensor, rng: Rng) -> Any:  # noqa: D102
+        longest = self.steps if self.greatest is None else self.greatest
+        return _delay(rng[0], self.steps, longest), (still,) * longest
+
+    def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:  # noqa: D102
+        delay, past = memory
+        line = (action, *past)
+        return (delay, line[: len(past)]), _delayed(delay, line)
+
+
+@dataclass(frozen=True)
+class ActionNoise:
+    """Add normal noise to a continuous action, within the bounds of its space."""
+
+    std: float
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if the action is not continuous, or the deviation negative."""
+        if isinstance(task.action_space, Discrete):
+            raise ValueError(f"Action noise needs continuous actions, and the task takes {task.action_space}.")
+        if not self.std >= 0:
+            raise ValueError(f"The deviation of action noise is 0 or more, not {self.std}.")
+        assert isinstance(task.action_space, Box)
+        return Actuated(task, _NoisyAction(self.std, task.action_space))
+
+
+@dataclass(frozen=True)
+class _NoisyAction:
+    std: float
+    box: Box
+
+    def draws(self, size: int) -> Draws:
+        return Draws(0, size)
+
+    def first(self, still: Tensor, rng: Rng) -> Any:
+        return ()
+
+    def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:
+        noisy = action + self.std * torch.stack([normal(u) for u in rng], dim=-1)
+        bounds = zip(noisy.unbind(-1), self.box.low.tolist(), self.box.high.tolist(), strict=True)
+        return (), torch.stack([entry.clip(low, high) for entry, low, high in bounds], dim=-1)
+
+
+@dataclass(frozen=True)
+class ActionRepeat:
+    """Let every action last for several steps; rewards add up, and an episode that ends stops it."""
+
+    times: int
+
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if it is less than once."""
+        if self.times < 1:
+            raise ValueError(f"An action is repeated at least 1 time, not {self.times}.")
+        return Repeated(task, self.times)
+
+
+def _velocities(task: Task[Any]) -> tuple[int, ...]:
+    if not task.velocities:
+        raise ValueError(f"{type(task.physics).__name__} shows no velocities.")
+    return task.velocities
+
+
+def _check_delay(what: str, steps: int, greatest: int | None) -> None:
+    if steps < 0 or (greatest is not None and greatest < steps):
+        raise ValueError(f"An {what} delay is 0 steps or more, and its greatest not less: not {steps} to {greatest}.")
+
+
+def _delay(u: Tensor, least: int, greatest: int) -> Tensor:
+    return torch.floor(u * (greatest - least + 1)) + least
+
+
+def _delayed(delay: Tensor, line: Sequence[Tensor]) -> Tensor:
+    """The entry of each lane's own age; entries (num_envs, ...), the newest first."""
+    chosen = line[0]
+    for age, entry in enumerate(line[1:], start=1):
+        old = (delay == age).reshape(delay.shape + (1,) * (entry.dim() - delay.dim()))
+        chosen = torch.where(old, entry, chosen)
+    return chosen
