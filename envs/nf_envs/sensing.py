@@ -3,7 +3,8 @@
     gym.make("nf/CartPole-v1", sensing=[HideVelocities(), ObservationNoise(0.02), ActionDelay(1, 3)])
 
 Entries are applied from the task outwards: a sensor sees what the sensors before it show, and an actuator acts on
-what the ones before it. What they remember begins anew with each episode.
+what the ones before it. What they remember begins anew with each episode. Constants may be distributions
+(`Uniform`, `LogUniform`, `Normal`), of which every episode draws its own.
 """
 
 import math
@@ -13,12 +14,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete
-from torch import Tensor
+from gymnasium.spaces import Box
 
+from nf_envs.acting import ActionDelay, ActionNoise, ActionRepeat
 from nf_envs.base import Draws, Rng, Task
+from nf_envs.delays import check_delay, delayed, drawn_delay
+from nf_envs.random_physics import LogUniform, Normal, Randomised, Uniform
 from nf_envs.randomness import normal
-from nf_envs.wrapped import Actuated, Features, Repeated, Sensed
+from nf_envs.wrapped import Features, Sensed
+
+__all__ = [
+    "ActionDelay",
+    "ActionNoise",
+    "ActionRepeat",
+    "FilterVelocities",
+    "FrameDropout",
+    "HideVelocities",
+    "LogUniform",
+    "Mask",
+    "Normal",
+    "ObservationDelay",
+    "ObservationNoise",
+    "Observe",
+    "OnlyVelocities",
+    "Randomised",
+    "Uniform",
+]
 
 
 @dataclass(frozen=True)
@@ -190,7 +211,7 @@ class ObservationDelay(_Same):
 
     def wrap(self, task: Task[Any]) -> Task[Any]:
         """Raises ValueError if a number of steps is negative or the greatest is the least."""
-        _check_delay("observation", self.steps, self.greatest)
+        check_delay("observation", self.steps, self.greatest)
         return super().wrap(task)
 
     def draws(self, size: int) -> Draws:  # noqa: D102
@@ -198,105 +219,16 @@ class ObservationDelay(_Same):
 
     def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
         longest = self.steps if self.greatest is None else self.greatest
-        return (_delay(rng[0], self.steps, longest), (features,) * longest), features
+        return (drawn_delay(rng[0], self.steps, longest), (features,) * longest), features
 
     def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
         delay, past = memory
         line = (features, *past)
-        seen = tuple(_delayed(delay, entries) for entries in zip(*line, strict=True))
+        seen = tuple(delayed(delay, entries) for entries in zip(*line, strict=True))
         return (delay, line[: len(past)]), seen
-
-
-@dataclass(frozen=True)
-class ActionDelay:
-    """Apply the action of `steps` ago; with `greatest`, a number drawn for each episode from `steps` to it."""
-
-    steps: int
-    greatest: int | None = None
-
-    def wrap(self, task: Task[Any]) -> Task[Any]:
-        """Raises ValueError if a number of steps is negative or the greatest is the least."""
-        _check_delay("action", self.steps, self.greatest)
-        return Actuated(task, self)
-
-    def draws(self, size: int) -> Draws:  # noqa: D102
-        return Draws(1, 0)
-
-    def first(self, still: Tensor, rng: Rng) -> Any:  # noqa: D102
-        longest = self.steps if self.greatest is None else self.greatest
-        return _delay(rng[0], self.steps, longest), (still,) * longest
-
-    def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:  # noqa: D102
-        delay, past = memory
-        line = (action, *past)
-        return (delay, line[: len(past)]), _delayed(delay, line)
-
-
-@dataclass(frozen=True)
-class ActionNoise:
-    """Add normal noise to a continuous action, within the bounds of its space."""
-
-    std: float
-
-    def wrap(self, task: Task[Any]) -> Task[Any]:
-        """Raises ValueError if the action is not continuous, or the deviation negative."""
-        if isinstance(task.action_space, Discrete):
-            raise ValueError(f"Action noise needs continuous actions, and the task takes {task.action_space}.")
-        if not self.std >= 0:
-            raise ValueError(f"The deviation of action noise is 0 or more, not {self.std}.")
-        assert isinstance(task.action_space, Box)
-        return Actuated(task, _NoisyAction(self.std, task.action_space))
-
-
-@dataclass(frozen=True)
-class _NoisyAction:
-    std: float
-    box: Box
-
-    def draws(self, size: int) -> Draws:
-        return Draws(0, size)
-
-    def first(self, still: Tensor, rng: Rng) -> Any:
-        return ()
-
-    def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:
-        noisy = action + self.std * torch.stack([normal(u) for u in rng], dim=-1)
-        bounds = zip(noisy.unbind(-1), self.box.low.tolist(), self.box.high.tolist(), strict=True)
-        return (), torch.stack([entry.clip(low, high) for entry, low, high in bounds], dim=-1)
-
-
-@dataclass(frozen=True)
-class ActionRepeat:
-    """Let every action last for several steps; rewards add up, and an episode that ends stops it."""
-
-    times: int
-
-    def wrap(self, task: Task[Any]) -> Task[Any]:
-        """Raises ValueError if it is less than once."""
-        if self.times < 1:
-            raise ValueError(f"An action is repeated at least 1 time, not {self.times}.")
-        return Repeated(task, self.times)
 
 
 def _velocities(task: Task[Any]) -> tuple[int, ...]:
     if not task.velocities:
         raise ValueError(f"{type(task.physics).__name__} shows no velocities.")
     return task.velocities
-
-
-def _check_delay(what: str, steps: int, greatest: int | None) -> None:
-    if steps < 0 or (greatest is not None and greatest < steps):
-        raise ValueError(f"An {what} delay is 0 steps or more, and its greatest not less: not {steps} to {greatest}.")
-
-
-def _delay(u: Tensor, least: int, greatest: int) -> Tensor:
-    return torch.floor(u * (greatest - least + 1)) + least
-
-
-def _delayed(delay: Tensor, line: Sequence[Tensor]) -> Tensor:
-    """The entry of each lane's own age; entries (num_envs, ...), the newest first."""
-    chosen = line[0]
-    for age, entry in enumerate(line[1:], start=1):
-        old = (delay == age).reshape(delay.shape + (1,) * (entry.dim() - delay.dim()))
-        chosen = torch.where(old, entry, chosen)
-    return chosen

@@ -74,7 +74,7 @@ class DoublePoleDamping(Task[State]):
     def transition(self, state: State, action: Tensor, rng: Rng = (), params: Constants | None = None) -> State:
         """As `DoublePole`, with one more entry in the ring."""
         six = balanced(state, action, params or self.default_params)
-        moved = State(*six, state.t + 1, state.wiggles)
+        moved = State._make((*six, state.t + 1, state.wiggles))
         slots = torch.arange(WINDOW, device=state.t.device)
         here = slots == torch.remainder(state.t, WINDOW).unsqueeze(-1)
         return moved._replace(wiggles=torch.where(here, wiggle(moved).unsqueeze(-1), state.wiggles))
