@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nf_policies.evolution import Evolution, Generation
+from nf_policies.evolution import Evolution, Generation, quiet
 from nf_policies.evolution.checkpoint import load_checkpoint, save_checkpoint
 from nf_policies.evolution.progress import ProgressLog, plot_progress
 from nf_policies.evolution.strategy import Restarts
@@ -244,7 +244,7 @@ def new_policy(options: Evolve) -> Policy:
             self_centric_init=True,
             generator=generator,
         )
-    return Policy(field, observation_space, action_space, observed=observed, env_id=options.env)
+    return Policy(quiet(field), observation_space, action_space, observed=observed, env_id=options.env)
 
 
 def summary(record: Generation) -> str:

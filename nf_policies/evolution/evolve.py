@@ -13,6 +13,7 @@ from nf_policies.evolution.evaluate import DUEL, GENERATION, TARGET, episode_see
 from nf_policies.evolution.incumbent import Incumbent, duel
 from nf_policies.evolution.strategy import Restarts, Strategy
 from nf_policies.fields import ParameterVector
+from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 
 DUEL_EPISODES = 20
@@ -41,6 +42,18 @@ class Generation:
     def row(self) -> dict[str, float]:
         """The figures by name, for a table or a log."""
         return asdict(self)
+
+
+@torch.no_grad()
+def quiet(field: Field) -> Field:
+    """Take the weights of a field's inputs, outputs and resting levels to 0, and return it.
+
+    A good place for CMA-ES to start: the field sees nothing and does nothing, and no weight has the wrong sign. Neurons
+    that excite themselves (`self_centric_init`) are at the edge of remembering.
+    """
+    for parameter in (field.input_embedding.weight, field.output_embedding.weight, field.resting_level):
+        parameter.zero_()
+    return field
 
 
 class Evolution:
