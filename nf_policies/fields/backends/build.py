@@ -1,0 +1,161 @@
+"""Compile the recurrence for one shape with the machine's own C++ compiler, once per user.
+
+A finished library is named after what it was made from and after its own contents, and it appears in the cache by a
+single rename. So an interrupted compile leaves nothing behind that could be loaded, two processes may compile at
+once, and a library that was damaged, made by another compiler or made for another processor is never opened.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_name("recurrence.cpp")
+FLAGS = (
+    "-std=c++17 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-signed-zeros -fPIC -shared"
+).split()
+NATIVE = (["-march=native"], ["-mcpu=native"], [])
+THREADS = (["-fopenmp"], [])
+TIMEOUT = 300
+"""Seconds after which a compiler is given up."""
+
+
+class Shape(NamedTuple):
+    """What a library is compiled for; the names are those in `recurrence.cpp`."""
+
+    real: str
+    hidden: int
+    inputs: int
+    outputs: int
+    power: int
+    terms: int
+    tanh: int
+
+    def definitions(self) -> list[str]:
+        """The compiler's arguments."""
+        return [f"-D{name.upper()}={value}" for name, value in self._asdict().items()]
+
+
+class Toolchain(NamedTuple):
+    """A compiler that works, and all that it says of itself and of the processor it compiles for."""
+
+    command: tuple[str, ...]
+    predefined: str
+
+
+def wanted() -> bool:
+    """Whether the user has left compiled recurrences on: `NF_POLICIES_FUSED=0` turns them off."""
+    return os.environ.get("NF_POLICIES_FUSED", "1") != "0"
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept: `NF_POLICIES_CACHE`, or nf-policies in the user's cache folder."""
+    own = os.environ.get("NF_POLICIES_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nf-policies"
+
+
+@functools.cache
+def toolchain() -> Toolchain | None:
+    """The compiler in `CXX`, or g++ or clang++ from the path; None, and a word in the log, if none works."""
+    named = os.environ.get("CXX")
+    candidates = [shlex.split(named)] if named else [["g++"], ["clang++"], ["c++"]]
+    for command in candidates if os.name == "posix" else []:
+        for native in NATIVE if command and shutil.which(command[0]) else []:
+            arguments = [*command, *FLAGS, *native]
+            probe = run([*arguments, "-x", "c++", "-dM", "-E", os.devnull])
+            if probe is not None and probe.returncode == 0:
+                return Toolchain(tuple(arguments), probe.stdout)
+    logger.warning(
+        "No C++ compiler works here (%s), so neural fields run in plain PyTorch, slower. Install g++ or clang++, or "
+        "name one in CXX. NF_POLICIES_FUSED=0 says that this is meant.",
+        f"CXX={named}" if named else "g++ and clang++ were looked for",
+    )
+    return None
+
+
+@functools.cache
+def library(shape: Shape) -> ctypes.CDLL | None:
+    """The compiled recurrence for a shape, from the cache or made now; None, and a word in the log, if it cannot be."""
+    tools = toolchain()
+    if tools is None:
+        return None
+    made_from = (SOURCE.read_text(encoding="utf-8"), *tools, *shape.definitions())
+    key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
+    found = from_cache(key)
+    if found is not None:
+        return found
+    try:
+        with tempfile.TemporaryDirectory(prefix="nf-policies-") as folder:
+            made = compile_library(tools, shape, Path(folder) / "recurrence.so")
+            keep(made, key)
+            return ctypes.CDLL(str(made))  # stays open when its file is gone
+    except (OSError, RuntimeError) as error:
+        logger.warning("The compiled recurrence is not used, plain PyTorch runs instead, slower: %s", error)
+        return None
+
+
+def from_cache(key: str) -> ctypes.CDLL | None:
+    """The library that was made from what `key` stands for, if it is in the cache, undamaged."""
+    for path in sorted(cache_folder().glob(f"{key}-*.so")):
+        try:
+            if path.name == finished_name(key, path):
+                return ctypes.CDLL(str(path))
+            path.unlink()
+        except OSError:
+            continue
+    return None
+
+
+def keep(made: Path, key: str) -> None:
+    """Put a library into the cache, if that can be written; it appears there complete or not at all."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".unfinished-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(made.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, folder / finished_name(key, made))
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        logger.info("Compiled recurrences are not kept between runs: %s", error)
+
+
+def finished_name(key: str, path: Path) -> str:
+    """What a library is called in the cache: what it was made from, and a digest of its bytes."""
+    return f"{key}-{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.so"
+
+
+def compile_library(tools: Toolchain, shape: Shape, target: Path) -> Path:
+    """Compile for a shape, with threads if the compiler has OpenMP.
+
+    Raises: RuntimeError with the compiler's own words if it fails.
+    """
+    for threads in THREADS:
+        result = run([*tools.command, *threads, *shape.definitions(), str(SOURCE), "-o", str(target)])
+        if result is not None and result.returncode == 0:
+            return target
+    words = "it took too long or could not be started" if result is None else result.stderr.strip()[-2000:]
+    raise RuntimeError(f"{tools.command[0]} failed: {words}")
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    """Run a compiler and wait; None if it does not start or does not end."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
