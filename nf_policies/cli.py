@@ -33,7 +33,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
-    command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))  # type: ignore[arg-type]
+    command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))
     try:
         command.run(messages)
     except KeyboardInterrupt:

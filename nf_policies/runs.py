@@ -1,5 +1,6 @@
 """Run directories: one folder per training or evolution, never overwritten."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,8 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
     """
     if out is None:
         task = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
-        number = 1
-        while (out := Path("runs") / f"{task}-{command}-{number:03}").exists():
-            number += 1
+        numbered = (Path("runs") / f"{task}-{command}-{number:03}" for number in itertools.count(1))
+        out = next(path for path in numbered if not path.exists())
     elif (out / CONFIG).exists():
         raise RunError(f"{out} holds a run already: continue it with --resume {out}, or choose another folder.")
     try:

@@ -1,6 +1,6 @@
 """Evolve a neural field of 15 parameters that balances a pole without seeing velocities.
 
-    python scripts/evolve.py
+python scripts/evolve.py
 """
 
 import gymnasium as gym

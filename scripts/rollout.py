@@ -1,6 +1,6 @@
 """Play a saved policy, film its first episode and draw what its field did.
 
-    python scripts/rollout.py cartpole.safetensors
+python scripts/rollout.py cartpole.safetensors
 """
 
 import sys

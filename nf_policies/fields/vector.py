@@ -84,7 +84,7 @@ class ParameterVector:
 
 
 def natural_scale(name: str, parameter: Tensor) -> float:
-    """Weights that are summed over n terms matter as 1 / sqrt(n), logarithms as a third (a factor of 1.4), others as 1."""
+    """Weights summed over n terms matter as 1 / sqrt(n), logarithms as a third (a factor of 1.4), others as 1."""
     if name.rpartition(".")[2].startswith("log_"):
         return 1 / 3
     return parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 1.0

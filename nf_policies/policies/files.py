@@ -87,7 +87,7 @@ def build(header: dict[str, Any]) -> Policy:
     kind = header["field"]["kind"]
     if kind not in KINDS:
         raise ValueError(f"unknown kind of field {kind!r}")
-    field = KINDS[kind](**header["field"]["options"], generator=torch.Generator())  # type: ignore[call-arg]
+    field = KINDS[kind](**header["field"]["options"], generator=torch.Generator())
     policy = Policy(
         field,
         space_from_json(header["observation_space"]),

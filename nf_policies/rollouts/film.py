@@ -3,6 +3,7 @@
 import copy
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def film(policy: Policy, env_id: str, path: Path, *, seed: int = 0, max_episode_
         fps = env.metadata.get("render_fps") or FPS
         options = {"fps": fps, "macro_block_size": 2} if path.suffix == ".mp4" else {"duration": 1000 / fps, "loop": 0}
         frames, over, start = 0, False, True
-        with atomic_path(path) as temporary, imageio.get_writer(temporary, **options) as writer:
+        with atomic_path(path) as temporary, imageio.get_writer(temporary, **options) as opened:
+            writer: Any = opened
             obs, _ = env.reset(seed=seed)
             while not over:
                 writer.append_data(np.asarray(env.render()))

@@ -1,5 +1,6 @@
 """Rollouts report, record, film and draw what a policy does."""
 
+import gc
 import json
 
 import imageio.v2 as imageio
@@ -70,6 +71,8 @@ def test_a_recording_is_drawn(env_id, hidden_size, tmp_path) -> None:
     assert picture.std() > 5, "not an empty page"
 
 
+# Read back, imageio's ffmpeg leaves its pipes for the garbage collector, which tells of them.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
 def test_a_whole_episode_is_filmed_without_a_display(name, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
@@ -78,6 +81,8 @@ def test_a_whole_episode_is_filmed_without_a_display(name, tmp_path, monkeypatch
     assert frames == rollout(policy, "CartPole-v1", episodes=1, seed=3).steps + 1
     with imageio.get_reader(tmp_path / name) as reader:
         pictures = [np.asarray(picture) for picture in reader]
+    del reader
+    gc.collect()
     assert len(pictures) == frames or name.endswith(".gif"), "a GIF shows equal pictures once, for longer"
     assert np.abs(pictures[0].astype(float) - pictures[-1]).max() > 50, "the pole has moved"
 
