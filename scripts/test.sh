@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Set up and pass the tests: bash scripts/test.sh [arguments of pytest, for example -m slow]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
+exec "$python" -m pytest "$@"
