@@ -75,8 +75,14 @@ def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:
 
 
 def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
-    """Outputs and potentials of all time steps; None if the user has turned it off or no compiler works here."""
-    if not cpu.wanted() or (not torch.compiler.is_compiling() and cpu.find(p) is None):
+    """Outputs and potentials of all time steps; None if the reference is to do it.
+
+    That is if the user has turned the fused recurrence off, if no compiler works here, or inside the transforms of
+    `torch.func`, which torch's operators with a gradient of their own do not support.
+    """
+    if not cpu.wanted() or torch._C._are_functorch_transforms_active():
+        return None
+    if not torch.compiler.is_compiling() and cpu.find(p) is None:
         return None
     outputs, trajectory = recurrence(*p)
     return outputs, trajectory
