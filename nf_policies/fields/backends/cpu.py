@@ -14,6 +14,10 @@ from nf_policies.fields.backends.problem import Gradients, Problem
 REALS = {torch.float32: "float", torch.float64: "double"}
 HIDDEN_MAX = 256
 ALIGNMENT = 64
+WORTH_A_THREAD = 100_000
+"""Products in a step from which waking a second thread pays."""
+
+Run = Callable[[], None]
 
 COUNTS = ("time", "batch", "population", "threads")
 STRIDES = ("inputs_time", "inputs_batch", "starts_time", "starts_batch", "potentials_batch")
@@ -133,6 +137,28 @@ def backward(
     if inputs_need_it and p.weights_in is not None:
         gradients = gradients._replace(inputs=d_stimuli @ p.weights_in)
     return gradients
+
+
+def in_place(solver: Recurrence, p: Problem, outputs: Tensor) -> Run:
+    """A function that takes one step from `p.inputs` and `p.potentials`, which it overwrites, to `outputs`.
+
+    Args:
+        solver: The compiled recurrence.
+        p: One time step; its parameters may have a leading population dimension, whose candidates have equal parts of
+            the batch. They are read now, inputs and potentials with each call.
+        outputs: Contiguous. Shape: (1, batch, output_size).
+    """
+    p = rows_contiguous(p)
+    population = len(p.lateral) if p.lateral.dim() == 3 else 1
+    packed = torch.empty(solver.packed_size * population + ALIGNMENT, dtype=torch.uint8)
+    call = describe(p, packed, p.potentials)
+    call.population, call.batch = population, p.inputs.shape[1] // population
+    call.outputs = outputs.data_ptr()
+    call.threads = torch.get_num_threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > WORTH_A_THREAD else 1
+    solver.prepare(ctypes.addressof(call))
+    run = functools.partial(solver.forward, ctypes.addressof(call))
+    run.alive = (call, packed, p, outputs)  # type: ignore[attr-defined]  # the call holds only their addresses
+    return run
 
 
 def describe(p: Problem, packed: Tensor, trajectory: Tensor) -> Call:

@@ -22,12 +22,13 @@ def problem(
     """A field over a sequence as a `Problem`; None where only the reference can solve it.
 
     That is: on another device than the CPU, in another dtype than float32 or float64, with more than 256 neurons,
-    with an activation, potential dynamics or input embedding of the user's own, where the pooling over channels is
-    not a sum, or for a single step, which is not worth it. An output embedding of the user's own is left to the caller.
+    with an activation, potential dynamics or input embedding of the user's own, or where the pooling over channels
+    is not a sum. An output embedding of the user's own is left to the caller.
 
     Args:
         field: Its embeddings, activation and dynamics.
-        c: Its coefficients, without a population.
+        c: Its coefficients. Those of a population are for `cpu.Stepper` alone: each candidate has its own part of
+            the batch, one after the other.
         inputs: Shape: (time, batch, input_size).
         potentials: Before the first step. Shape: (batch, hidden_size).
         episode_starts: Bool, shape: (time, batch), or None for nowhere.
@@ -39,8 +40,7 @@ def problem(
         or field.pooling_norm != 1
         or not is_plain(field.input_embedding, field.input_size, field.hidden_size)
         or inputs.shape[-1] != field.input_size
-        or len(inputs) < 2
-        or inputs.shape[1] == 0
+        or inputs.numel() == 0
         or field.hidden_size > cpu.HIDDEN_MAX
         or inputs.dtype not in cpu.REALS
         or any(t.device.type != "cpu" or t.dtype != inputs.dtype for t in tensors)
@@ -48,23 +48,31 @@ def problem(
     ):
         return None
     rows = (c.resting_level, c.rate, c.scale, c.bias, c.initial_potentials, *form.terms)
-    before: Any = field.input_embedding
-    after: Any = field.output_embedding
-    reads = is_plain(after, field.hidden_size, field.output_size)
+    shape = (*c.resting_level.shape[:-1], field.hidden_size)
+    weights_in, bias_in = weights(field, c, "input_embedding")
+    reads = is_plain(field.output_embedding, field.hidden_size, field.output_size)
+    weights_out, bias_out = weights(field, c, "output_embedding") if reads else (None, None)
     return Problem(
         inputs,
         potentials,
         episode_starts,
         c.lateral,
-        torch.cat([row.expand(1, field.hidden_size) for row in rows]),
-        before.weight,
-        before.bias,
-        after.weight if reads else None,
-        after.bias if reads else None,
+        torch.cat([row.expand(shape) for row in rows], dim=-2),
+        weights_in,
+        bias_in,
+        weights_out,
+        bias_out,
         name,
         form.power,
         form.leak,
     )
+
+
+def weights(field: "Field", c: Coefficients, name: str) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a linear embedding, a population's where there is one."""
+    embedding: Any = getattr(field, name)
+    own = c.modules[name] or {"weight": embedding.weight, "bias": embedding.bias}
+    return own["weight"], own.get("bias")
 
 
 def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:

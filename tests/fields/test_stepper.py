@@ -1,0 +1,69 @@
+"""A stepper is the field's own step, whatever solves it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nf_policies.fields import NeuralField, ParameterVector, SimpleNeuralField
+from nf_policies.fields.stepper import Stepper
+
+FIELDS = {
+    "neural": lambda: NeuralField(3, 6, 2, activation="tanh"),
+    "simple": lambda: SimpleNeuralField(3, 2, 1, dynamics="capacity_32"),
+    "own functions": lambda: NeuralField(3, 6, 2, activation=torch.sin, output_embedding=nn.Linear(6, 2)),
+    "float64": lambda: NeuralField(3, 5, 2).double(),
+}
+
+
+@pytest.fixture(params=FIELDS)
+def field(request) -> NeuralField | SimpleNeuralField:
+    return FIELDS[request.param]()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_it_equals_the_fields_own_steps_with_resets_between(field, batch_size) -> None:
+    stepper, potentials = Stepper(field, batch_size), field.start(batch_size)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        starts = rng.random(batch_size) < 0.3
+        inputs = torch.as_tensor(rng.standard_normal((batch_size, 3))).to(field.resting_level)
+        potentials = torch.where(torch.as_tensor(starts)[:, None], field.initial_potentials, potentials)
+        stepper.reset(starts)
+        with torch.no_grad():
+            outputs, potentials = field.step(inputs, potentials)
+        np.testing.assert_allclose(stepper(inputs.numpy()), outputs, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(stepper.potentials, potentials, rtol=1e-5, atol=1e-6)
+    stepper.reset()
+    np.testing.assert_array_equal(stepper.potentials, field.start(batch_size))
+
+
+def test_a_population_steps_as_its_candidates_do_alone(field) -> None:
+    vector = ParameterVector.of(field)
+    candidates = vector.start + 0.1 * torch.randn(4, len(vector)).to(vector.start)
+    together = Stepper(field, 5, vector.split(candidates))
+    inputs = torch.randn(4, 5, 3).to(vector.start)
+    for _ in range(3):
+        together(inputs.numpy())
+    for candidate, x, y in zip(candidates, inputs, together.outputs, strict=True):
+        vector.load(field, candidate)
+        alone = Stepper(field, 5)
+        for _ in range(3):
+            alone(x.numpy())
+        np.testing.assert_allclose(y, alone.outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_may_be_written_in_place_and_parameters_are_those_of_the_construction() -> None:
+    field = FIELDS["neural"]()
+    a, b = Stepper(field), Stepper(field)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.zero_()
+    a.inputs[:] = 0.5
+    np.testing.assert_array_equal(a(), b(np.full((1, 3), 0.5, np.float32)))
+    assert np.abs(a.outputs).max() > 0
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        Stepper(FIELDS["neural"](), 0)
