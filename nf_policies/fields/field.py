@@ -23,6 +23,10 @@ TAU_MIN = 1e-5
 """Time constants stay above this (as in neuralfields 0.5.2); a field can ask for more with `tau_min`."""
 
 
+MODULES = ("input_embedding", "output_embedding", "activation")
+"""Parts of a field that may have parameters of their own."""
+
+
 class Trace(NamedTuple):
     """What happens inside a field in one step, for recordings. Shapes: (..., batch, hidden_size or output_size)."""
 
@@ -152,9 +156,10 @@ class Field(nn.Module):
             population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
         Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
         """
-        p = dict(self.named_parameters()) | dict(self.named_buffers())
+        p: dict[str, Tensor] = {**self._parameters, **self._buffers}  # type: ignore[dict-item]  # a field has no None
         if population:
             size = len(next(iter(population.values())))
+            p = dict(self.named_parameters()) | dict(self.named_buffers())
             p = {name: t.expand(size, *t.shape) for name, t in p.items()} | dict(population)
         tau = self.tau_min + p["log_tau"].exp()
         rate = INTEGRATORS[self.integrator](tau, self.dt)
@@ -169,9 +174,7 @@ class Field(nn.Module):
             bias=p["activation_bias"].unsqueeze(-2),
             initial_potentials=p["initial_potentials"].unsqueeze(-2),
             dynamics={name: value.unsqueeze(-2) for name, value in optional.items()},
-            modules={
-                m: under(p if population else {}, m) for m in ("input_embedding", "output_embedding", "activation")
-            },
+            modules={m: under(p, m) if population else {} for m in MODULES},
         )
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:

@@ -18,11 +18,6 @@ def free_size(kernel_size: int, mirrored: bool) -> int:
     return (kernel_size + 1) // 2 if mirrored else kernel_size
 
 
-def mirror(half: Tensor, kernel_size: int) -> Tensor:
-    """The symmetric kernel (..., kernel_size) whose first half, middle included, is `half`."""
-    return torch.cat((half, half[..., : kernel_size // 2].flip(-1)), dim=-1)
-
-
 def bell(kernel_size: int, mirrored: bool) -> Tensor:
     """A bell over the kernel: 1 at its centre, through 0 near a fifth of its size, negative to the sides.
 
@@ -33,31 +28,47 @@ def bell(kernel_size: int, mirrored: bool) -> Tensor:
     return kernel[: free_size(kernel_size, mirrored)]
 
 
-def lateral_matrix(kernel: Tensor, hidden_size: int, padding: Padding) -> Tensor:
-    """Lay out full kernels as matrices: `activations @ matrix.mT` is their convolution with "same" size.
+def layout(kernel_size: int, mirrored: bool, hidden_size: int, padding: Padding) -> Tensor:
+    """Which free weight of a kernel stands where in the interaction matrix of its convolution with "same" size.
 
     An even kernel reaches one neuron further to the right, as `torch.nn.Conv1d(padding="same")` has it.
 
     Args:
-        kernel: Weights. Shape: (..., kernel_size), kernel_size <= hidden_size.
+        kernel_size: Number of weights, at most hidden_size.
+        mirrored: Whether the kernel's second half is the mirror image of the free first half.
         hidden_size: Number of neurons H.
         padding: What lies beyond the field: its other end, its mirror image, or nothing.
+    Returns: Indices of free weights, free_size(kernel_size, mirrored) standing for a zero. Where several weights meet
+        in one entry of the matrix they lie in different layers. Shape: (layers, hidden_size, hidden_size).
+    """
+    free = free_size(kernel_size, mirrored)
+    entries: dict[tuple[int, int], list[int]] = {}
+    for neuron in range(hidden_size):
+        for k in range(kernel_size):
+            source = neuron + k - (kernel_size - 1) // 2
+            if padding == "circular":
+                source %= hidden_size
+            elif padding == "reflect":
+                source = (hidden_size - 1) - abs(hidden_size - 1 - abs(source))
+            if 0 <= source < hidden_size:
+                entries.setdefault((neuron, source), []).append(k if k < free else kernel_size - 1 - k)
+    indices = torch.full((max(map(len, entries.values())), hidden_size, hidden_size), free)
+    for (neuron, source), weights in entries.items():
+        indices[: len(weights), neuron, source] = torch.tensor(weights)
+    return indices
+
+
+def lateral_matrix(kernel: Tensor, where: Tensor) -> Tensor:
+    """Lay out kernels as matrices: `activations @ matrix.mT` is their convolution.
+
+    Args:
+        kernel: Free weights. Shape: (..., free_size).
+        where: From `layout`. Shape: (layers, hidden_size, hidden_size).
     Returns: Interaction matrices. Shape: (..., hidden_size, hidden_size).
     """
-    kernel_size = kernel.shape[-1]
-    neuron = torch.arange(hidden_size, device=kernel.device)[:, None]
-    source = neuron + torch.arange(kernel_size, device=kernel.device) - (kernel_size - 1) // 2
-    weights = kernel.unsqueeze(-2).expand(*kernel.shape[:-1], hidden_size, kernel_size)
-    if padding == "circular":
-        source = source % hidden_size
-    elif padding == "reflect":
-        source = source.abs()
-        source = torch.where(source < hidden_size, source, 2 * (hidden_size - 1) - source)
-    else:
-        weights = weights * ((source >= 0) & (source < hidden_size))
-        source = source.clamp(0, hidden_size - 1)
-    empty = torch.zeros(*kernel.shape[:-1], hidden_size, hidden_size, dtype=kernel.dtype, device=kernel.device)
-    return empty.scatter_add(-1, source.expand_as(weights), weights)
+    with_zero = torch.nn.functional.pad(kernel, (0, 1))
+    layers = with_zero.index_select(-1, where.flatten()).unflatten(-1, where.shape)
+    return layers.squeeze(-3) if len(where) == 1 else layers.sum(-3)
 
 
 def pool_channels(stimuli: Tensor, norm: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nf_policies.fields.dynamics import cubic
 from nf_policies.fields.field import TAU_MIN, Field
-from nf_policies.fields.lateral import PADDINGS, Padding, bell, free_size, lateral_matrix, mirror
+from nf_policies.fields.lateral import PADDINGS, Padding, bell, free_size, lateral_matrix, layout
 from nf_policies.fields.step import Activation
 
 
@@ -48,6 +48,7 @@ class NeuralField(Field):
     """
 
     kernel: nn.Parameter
+    _layout: Tensor
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class NeuralField(Field):
         self.kernel_size, self.mirrored, self.padding = kernel_size, mirrored, padding
         # With a single channel there is nothing to pool, whatever the norm.
         self.channels, self.pooling_norm = channels, pooling_norm if channels > 1 else 1
+        self.register_buffer("_layout", layout(kernel_size, mirrored, hidden_size, padding), persistent=False)
         free = free_size(kernel_size, mirrored)
         if bell_init:
             height = torch.rand(channels, 1, generator=generator)
@@ -120,8 +122,6 @@ class NeuralField(Field):
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The kernel (..., channels, free_size) as matrices, summed over channels where the pooling is a sum."""
         kernel = parameters["kernel"]
-        if self.mirrored:
-            kernel = mirror(kernel, self.kernel_size)
         if self.pooling_norm == 1:
             kernel = kernel.sum(-2)
-        return lateral_matrix(kernel, self.hidden_size, self.padding)
+        return lateral_matrix(kernel, self._layout)

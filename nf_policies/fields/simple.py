@@ -123,4 +123,4 @@ class SimpleNeuralField(Field):
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The free interaction matrix (..., hidden_size, hidden_size)."""
-        return parameters["interaction.weight"]
+        return parameters.get("interaction.weight", self.interaction.weight)

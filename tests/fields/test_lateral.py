@@ -8,10 +8,20 @@ import torch
 from torch import nn
 
 from nf_policies.fields import NeuralField
-from nf_policies.fields.lateral import PADDINGS, bell, free_size, lateral_matrix, mirror, pool_channels
+from nf_policies.fields.lateral import PADDINGS, bell, free_size, lateral_matrix, layout, pool_channels
 
 HIDDEN = 7
 SIZES = [1, 2, 3, 4, 6, 7]
+
+
+def matrix(kernel, padding, mirrored=False, kernel_size=None):
+    """The interaction matrix of free weights, on HIDDEN neurons."""
+    return lateral_matrix(kernel, layout(kernel_size or kernel.shape[-1], mirrored, HIDDEN, padding))
+
+
+def mirror(half, kernel_size):
+    """The whole of a mirrored kernel."""
+    return torch.cat((half, half[: kernel_size // 2].flip(-1)))
 
 
 def beyond(source, padding):
@@ -32,7 +42,7 @@ def test_the_matrix_is_an_explicit_double_loop(kernel_size, padding, generator):
         source = beyond(neuron + k - (kernel_size - 1) // 2, padding)
         if source is not None:
             expected[neuron, source] += kernel[k]
-    torch.testing.assert_close(lateral_matrix(kernel, HIDDEN, padding), expected, rtol=0, atol=1e-15)
+    torch.testing.assert_close(matrix(kernel, padding), expected, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -46,28 +56,29 @@ def test_the_matrix_is_torch_s_convolution(kernel_size, padding, channels, gener
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using padding='same' with even kernel")  # costs torch a copy, no more
         expected = convolution(activations[:, None]).transpose(0, 1)
-    actual = activations @ lateral_matrix(kernel, HIDDEN, padding).mT
+    actual = activations @ matrix(kernel, padding).mT
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_a_population_s_matrices_are_each_candidate_s_own(padding, generator):
     kernels = torch.randn(4, 2, 5, generator=generator)
-    together = lateral_matrix(kernels, HIDDEN, padding)
-    mapped = torch.func.vmap(lambda k: lateral_matrix(k, HIDDEN, padding))(kernels)
-    one_by_one = torch.stack([lateral_matrix(k, HIDDEN, padding) for k in kernels])
+    together = matrix(kernels, padding)
+    mapped = torch.func.vmap(lambda k: matrix(k, padding))(kernels)
+    one_by_one = torch.stack([matrix(k, padding) for k in kernels])
     assert together.shape == (4, 2, HIDDEN, HIDDEN)
     assert torch.equal(together, one_by_one)
     assert torch.equal(mapped, one_by_one)
 
 
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("kernel_size", SIZES)
-def test_a_mirrored_kernel_reads_the_same_backwards_from_its_free_weights(kernel_size):
+def test_a_mirrored_kernel_reads_the_same_backwards_from_its_free_weights(kernel_size, padding):
     half = torch.arange(1.0, free_size(kernel_size, mirrored=True) + 1)
-    kernel = mirror(half, kernel_size)
-    assert kernel.shape == (kernel_size,)
-    assert torch.equal(kernel, kernel.flip(-1))
-    assert torch.equal(kernel[: len(half)], half)
+    whole = mirror(half, kernel_size)
+    assert torch.equal(whole, whole.flip(-1))
+    mirrored = matrix(half, padding, mirrored=True, kernel_size=kernel_size)
+    assert torch.equal(mirrored, matrix(whole, padding))
 
 
 @pytest.mark.parametrize("kernel_size", SIZES)
@@ -116,9 +127,7 @@ def test_a_field_s_internal_stimuli_are_the_pooled_convolutions(channels, norm, 
     field = NeuralField(2, HIDDEN, kernel_size=4, channels=channels, pooling_norm=norm, generator=generator).double()
     inputs, potentials = (torch.randn(5, n, dtype=torch.float64, generator=generator) for n in (2, HIDDEN))
     activations = torch.sigmoid(potentials)
-    per_channel = torch.stack(
-        [activations @ lateral_matrix(mirror(k, 4), HIDDEN, "circular").mT for k in field.kernel.detach()]
-    )
+    per_channel = torch.stack([activations @ matrix(mirror(k, 4), "circular").mT for k in field.kernel.detach()])
     total = (per_channel**norm).sum(0) if channels > 1 else per_channel[0]
     expected = total.abs() ** (1 / norm) * total.sign() if channels > 1 else total
     actual = field.trace(inputs, potentials).stimuli_internal
