@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nf_policies.fields.activations import is_sigmoid, is_tanh
 from nf_policies.fields.backends import cpu
-from nf_policies.fields.backends.operator import recurrence
+from nf_policies.fields.backends.operator import Recurrence, recurrence
 from nf_policies.fields.backends.polynomial import polynomial
 from nf_policies.fields.backends.problem import Problem
 from nf_policies.fields.step import Coefficients
@@ -90,7 +90,6 @@ def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
     """
     if not cpu.wanted() or torch._C._are_functorch_transforms_active():
         return None
-    if not torch.compiler.is_compiling() and cpu.find(p) is None:
-        return None
-    outputs, trajectory = recurrence(*p)
-    return outputs, trajectory
+    if torch.compiler.is_compiling():
+        return recurrence(*p)
+    return None if cpu.find(p) is None else Recurrence.apply(*p)

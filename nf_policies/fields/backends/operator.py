@@ -17,6 +17,22 @@ N_TENSORS = len(Gradients._fields) + 1
 """Tensors of a problem: those with gradients, and the episode starts."""
 
 
+def _solve(*problem: Any) -> tuple[Tensor, Tensor]:
+    p = Problem(*problem)
+    solver = cpu.find(p)
+    return reference.solve(p) if solver is None else cpu.forward(solver, p)
+
+
+def _solve_backward(
+    d_outputs: Tensor | None, d_trajectory: Tensor | None, trajectory: Tensor, inputs_need_it: bool, *problem: Any
+) -> Gradients:
+    p = Problem(*problem)
+    solver = cpu.find(p)
+    if solver is None:
+        return reference.backward(p, d_outputs, d_trajectory)
+    return cpu.backward(solver, p, trajectory, d_outputs, d_trajectory, inputs_need_it)
+
+
 @torch.library.custom_op("nf_policies::recurrence", mutates_args=())
 def recurrence(
     inputs: Tensor,
@@ -33,7 +49,7 @@ def recurrence(
     leak: float,
 ) -> tuple[Tensor, Tensor]:
     """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size); arguments as in `Problem`."""
-    p = Problem(
+    return _solve(
         inputs,
         potentials,
         episode_starts,
@@ -47,14 +63,12 @@ def recurrence(
         power,
         leak,
     )
-    solver = cpu.find(p)
-    return reference.solve(p) if solver is None else cpu.forward(solver, p)
 
 
 @torch.library.custom_op("nf_policies::recurrence_backward", mutates_args=())
 def recurrence_backward(
-    d_outputs: Tensor,
-    d_trajectory: Tensor,
+    d_outputs: Tensor | None,
+    d_trajectory: Tensor | None,
     trajectory: Tensor,
     inputs_need_it: bool,
     inputs: Tensor,
@@ -70,11 +84,12 @@ def recurrence_backward(
     power: int,
     leak: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients in the order of `Gradients`, empty where there is no tensor; arguments as in `cpu.backward`.
-
-    An empty `d_outputs` or `d_trajectory` stands for zeros.
-    """
-    p = Problem(
+    """Gradients in the order of `Gradients`, empty where there is no tensor; arguments as in `cpu.backward`."""
+    return _solve_backward(
+        d_outputs,
+        d_trajectory,
+        trajectory,
+        inputs_need_it,
         inputs,
         potentials,
         episode_starts,
@@ -88,11 +103,6 @@ def recurrence_backward(
         power,
         leak,
     )
-    of_outputs, of_trajectory = (d if d.numel() else None for d in (d_outputs, d_trajectory))
-    solver = cpu.find(p)
-    if solver is None:
-        return reference.backward(p, of_outputs, of_trajectory)
-    return cpu.backward(solver, p, trajectory, of_outputs, of_trajectory, inputs_need_it)
 
 
 @recurrence.register_fake
@@ -118,25 +128,34 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> tuple[Any, ...]:
+def _differentiate(
+    ctx: Any,
+    d_outputs: Tensor | None,
+    d_trajectory: Tensor | None,
+    backward: Callable[..., tuple[Tensor, ...]] = recurrence_backward,
+) -> tuple[Any, ...]:
     *tensors, trajectory = ctx.saved_tensors
-    nothing = trajectory.new_empty(0)
-    gradients = Gradients(
-        *recurrence_backward(
-            nothing if d_outputs is None else d_outputs,
-            nothing if d_trajectory is None else d_trajectory,
-            trajectory,
-            ctx.needs_input_grad[0],
-            *tensors,
-            *ctx.options,
-        )
-    )
-    used = Problem(*tensors, *ctx.options)
-    wanted = [
-        gradient if getattr(used, name) is not None and (name != "inputs" or ctx.needs_input_grad[0]) else None
-        for name, gradient in gradients._asdict().items()
-    ]
-    return (*wanted[:2], None, *wanted[2:], None, None, None)  # none for episode starts and options
+    problem = (*tensors, *ctx.options)
+    found = backward(d_outputs, d_trajectory, trajectory, ctx.needs_input_grad[0], *problem)
+    gradients = Gradients(*found)._asdict()
+    needed = zip(Problem._fields, problem, ctx.needs_input_grad, strict=True)
+    return tuple(gradients[name] if wanted and tensor is not None else None for name, tensor, wanted in needed)
+
+
+class Recurrence(torch.autograd.Function):
+    """The operator without torch's dispatcher, which costs a short sequence as much as solving it."""
+
+    @staticmethod
+    def forward(ctx: Any, *problem: Any) -> tuple[Tensor, Tensor]:  # noqa: D102
+        output = _solve(*problem)
+        _keep(ctx, problem, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Any:  # type: ignore[override]  # noqa: D102
+        if torch.is_grad_enabled():
+            return _refuse(ctx)
+        return _differentiate(ctx, d_outputs, d_trajectory, _solve_backward)
 
 
 def _refuse(ctx: Any, *gradients: Any) -> Any:

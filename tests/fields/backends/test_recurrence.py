@@ -7,14 +7,14 @@ from problems import assert_parity, double, random_problem, relative_error, solv
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.backends import cpu, fused, reference
 from nf_policies.fields.backends.build import toolchain
-from nf_policies.fields.backends.operator import recurrence
+from nf_policies.fields.backends.operator import Recurrence, recurrence
 
 pytestmark = pytest.mark.skipif(toolchain() is None, reason="no C++ compiler here")
 
 
 def compiled(p):
     assert cpu.find(p) is not None, "this test is about the compiled recurrence"
-    return recurrence(*p)
+    return Recurrence.apply(*p)
 
 
 SHAPES = {
@@ -102,6 +102,12 @@ def test_results_do_not_depend_on_the_number_of_threads_nor_on_the_run() -> None
         assert all(torch.equal(run[name], value) for name, value in runs[0].items())
 
 
+def test_torchs_operator_gives_the_same_bytes() -> None:
+    p = random_problem(biases=True)
+    a, b = solved_with_gradients(compiled, p), solved_with_gradients(lambda q: recurrence(*q), p)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
 def test_strided_inputs_and_resets_need_no_copy_and_give_the_same() -> None:
     p = random_problem(time=7, batch=6)
     assert p.episode_starts is not None
@@ -155,10 +161,10 @@ def test_a_field_is_differentiated_by_torch_func(kind) -> None:
 def test_gradients_of_gradients_are_refused_in_one_sentence() -> None:
     p = random_problem()
     x = p.inputs.clone().requires_grad_()
-    outputs, _ = recurrence(*p._replace(inputs=x))
-    (gradient,) = torch.autograd.grad(outputs.sum(), x, create_graph=True)
-    with pytest.raises(NotImplementedError, match="NF_POLICIES_FUSED=0"):
-        gradient.sum().backward()
+    for solve in (recurrence, Recurrence.apply):
+        outputs, _ = solve(*p._replace(inputs=x))
+        with pytest.raises(NotImplementedError, match="NF_POLICIES_FUSED=0"):
+            torch.autograd.grad(outputs.sum(), x, create_graph=True)[0].sum().backward()
 
 
 FIELDS = {
@@ -174,7 +180,7 @@ def test_a_field_gives_the_same_with_and_without_it(kind, batch_first, monkeypat
     inputs = torch.randn(6, 9, 3, dtype=torch.float64)
     starts = torch.rand(6, 9) < 0.2
     calls = []
-    monkeypatch.setattr(fused, "recurrence", lambda *p: calls.append(1) or recurrence(*p))
+    monkeypatch.setattr(fused.Recurrence, "apply", lambda *p: calls.append(1) or recurrence(*p))
 
     def run():
         field.zero_grad()
