@@ -152,7 +152,7 @@ class Recurrence(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Any:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Any:  # noqa: D102
         if torch.is_grad_enabled():
             return _refuse(ctx)
         return _differentiate(ctx, d_outputs, d_trajectory, _solve_backward)
