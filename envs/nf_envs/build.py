@@ -78,7 +78,7 @@ def changed_constants(task: Task[Any], base: Any, changes: Mapping[str, Any]) ->
     Raises: ValueError as `with_constants`, or if a constant that was not drawn at random from the start now is.
     """
     for name, value in changes.items():
-        if hasattr(value, "quantile") and name not in random_names(task.default_params):
+        if hasattr(value, "low") and name not in random_names(task.default_params):
             raise ValueError(
                 f"{name} cannot become random at a reset: give constants={{{name!r}: ...}} to gymnasium.make."
             )

@@ -201,13 +201,13 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         # A number is part of a compiled step, which would be compiled again for another one; a tensor is not.
         keep = () if self._compiled else (int, float)
         values = {
-            k: v if hasattr(v, "quantile") or isinstance(v, keep) else self._lane_values(k, v)
+            k: v if hasattr(v, "low") or isinstance(v, keep) else self._lane_values(k, v)
             for k, v in changes.items()
         }
         params = changed_constants(self.func_env, base, values)
         if mask is not None:
             old = {k: getattr(base, k) for k in changes}
-            if any(hasattr(v, "quantile") for v in [*old.values(), *values.values()]):
+            if any(hasattr(v, "low") for v in [*old.values(), *values.values()]):
                 raise ValueError("Constants that are drawn at random can be set in all lanes, not under a reset_mask.")
             both = {k: (self._lane_values(k, values[k]), self._lane_values(k, old[k])) for k in changes}
             name = type(self.func_env.physics).__name__
