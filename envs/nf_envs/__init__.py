@@ -13,8 +13,8 @@ from nf_envs.registration import register_envs
 
 if TYPE_CHECKING:
     from nf_envs.base import Draws, Task
-    from nf_envs.build import build
-    from nf_envs.catalog import catalog
+    from nf_envs.building import build
+    from nf_envs.listing import catalog
     from nf_envs.numpy_view import NumpyVectorEnv
     from nf_envs.single import SingleEnv
     from nf_envs.vector import TensorVectorEnv
@@ -27,8 +27,8 @@ _HOME = {
     "SingleEnv": "single",
     "Task": "base",
     "TensorVectorEnv": "vector",
-    "build": "build",
-    "catalog": "catalog",
+    "build": "building",
+    "catalog": "listing",
 }
 
 

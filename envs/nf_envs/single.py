@@ -10,7 +10,7 @@ import torch
 from gymnasium.spaces import Discrete
 
 from nf_envs.base import Task
-from nf_envs.build import about_task, build, changed_constants, given_state
+from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
 
 

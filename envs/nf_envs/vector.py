@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nf_envs import lanes
 from nf_envs.base import Task, with_constants
-from nf_envs.build import about_task, build, changed_constants, given_state
+from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
 from nf_envs.randomness import lane_keys
 
@@ -201,8 +201,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         # A number is part of a compiled step, which would be compiled again for another one; a tensor is not.
         keep = () if self._compiled else (int, float)
         values = {
-            k: v if hasattr(v, "low") or isinstance(v, keep) else self._lane_values(k, v)
-            for k, v in changes.items()
+            k: v if hasattr(v, "low") or isinstance(v, keep) else self._lane_values(k, v) for k, v in changes.items()
         }
         params = changed_constants(self.func_env, base, values)
         if mask is not None:

@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Discrete
 
 import nf_envs
-from nf_envs.build import build
+from nf_envs.building import build
 from nf_envs.registration import ENTRIES
 from nf_envs.sensing import (
     ActionDelay,
