@@ -1,4 +1,4 @@
-"""The command line: nf-policies evolve | rollout."""
+"""The command line: nf-policies evolve | rollout | envs."""
 
 import inspect
 import os
@@ -13,12 +13,14 @@ if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
 import tyro
 from rich.console import Console
 
+from nf_policies.commands.envs import Envs
 from nf_policies.commands.evolve import Evolve
 from nf_policies.commands.rollout import Rollout
 
 Command = (
     Annotated[Evolve, tyro.conf.subcommand("evolve", description=inspect.getdoc(Evolve))]
     | Annotated[Rollout, tyro.conf.subcommand("rollout", description=inspect.getdoc(Rollout))]
+    | Annotated[Envs, tyro.conf.subcommand("envs", description=inspect.getdoc(Envs))]
 )
 
 INTERRUPTED = 130

@@ -13,21 +13,22 @@ from nf_envs.registration import register_envs
 
 if TYPE_CHECKING:
     from nf_envs.base import Draws, Task
-    from nf_envs.build import build
-    from nf_envs.catalog import catalog
+    from nf_envs.building import build
+    from nf_envs.listing import catalog
+    from nf_envs.numpy_view import NumpyVectorEnv
     from nf_envs.single import SingleEnv
-    from nf_envs.vector import NumpyVectorEnv, TensorVectorEnv
+    from nf_envs.vector import TensorVectorEnv
 
 __all__ = ["Draws", "NumpyVectorEnv", "SingleEnv", "Task", "TensorVectorEnv", "build", "catalog", "register_envs"]
 
 _HOME = {
     "Draws": "base",
-    "NumpyVectorEnv": "vector",
+    "NumpyVectorEnv": "numpy_view",
     "SingleEnv": "single",
     "Task": "base",
     "TensorVectorEnv": "vector",
-    "build": "build",
-    "catalog": "catalog",
+    "build": "building",
+    "catalog": "listing",
 }
 
 

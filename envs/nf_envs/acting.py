@@ -1,5 +1,6 @@
 """Imperfect actuators: entries of the list `sensing`, as the sensors of `nf_envs.sensing` are."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +49,8 @@ class ActionNoise:
         """Raises ValueError if the action is not continuous, or the deviation negative."""
         if isinstance(task.action_space, Discrete):
             raise ValueError(f"Action noise needs continuous actions, and the task takes {task.action_space}.")
-        if not self.std >= 0:
-            raise ValueError(f"The deviation of action noise is 0 or more, not {self.std}.")
+        if not 0 <= self.std < math.inf:
+            raise ValueError(f"The deviation of action noise is finite and 0 or more, not {self.std}.")
         assert isinstance(task.action_space, Box)
         return Actuated(task, _NoisyAction(self.std, task.action_space))
 

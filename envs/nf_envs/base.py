@@ -35,8 +35,18 @@ from torch import Tensor
 Constant = float | Tensor
 """A constant: a number, or one per environment (num_envs,)."""
 
-Positive = Annotated[Constant, "positive", math.nextafter(0, 1)]
-NonNegative = Annotated[Constant, "zero or more", 0.0]
+
+class Bounds(NamedTuple):
+    """What a constant may be; an annotation of constants."""
+
+    words: str
+    least: float
+    whole: bool = False
+
+
+Positive = Annotated[Constant, Bounds("positive", math.nextafter(0, 1))]
+NonNegative = Annotated[Constant, Bounds("zero or more", 0.0)]
+Count = Annotated[Constant, Bounds("a whole number above 0", 1, whole=True)]
 
 Rng = Sequence[Tensor]
 """Independent uniform numbers in [0, 1), each (num_envs,)."""
@@ -68,6 +78,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         velocities: Indices of the features that are velocities.
         still_action: The Discrete action that does least.
         twin: Id of the task of Gymnasium that this one equals step by step, if there is one.
+        fps: Pictures per second where a step does not say how long it is.
     """
 
     constants: type[Any]
@@ -78,6 +89,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
     velocities: tuple[int, ...] = ()
     still_action: ClassVar[int] = 0
     twin: ClassVar[str | None] = None
+    fps: ClassVar[int] = 4
 
     def __init__(self, params: Any = None) -> None:
         super().__init__()
@@ -91,8 +103,14 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
 
     @property
     def dt(self) -> float:
-        """Seconds per step; 1 for tasks that have no clock."""
-        return float(getattr(self.default_params, "dt", 1.0))
+        """Seconds per step, on average where environments differ; 1 for tasks that have no clock."""
+        dt = getattr(self.default_params, "dt", 1.0)
+        return float(torch.stack([torch.as_tensor(x, dtype=torch.float64).mean() for x in _range(dt)]).mean())
+
+    @property
+    def pictures_per_second(self) -> int:
+        """How fast the task is shown."""
+        return round(1 / self.dt) if hasattr(self.default_params, "dt") else self.fps
 
     def features(self, state: State, rng: Rng = (), params: Any = None) -> tuple[Tensor, ...]:
         """The entries of the observation, each (num_envs,)."""
@@ -125,18 +143,34 @@ def check_constants(name: str, constants: Any) -> None:
 
     Args:
         name: Of the task, for the message.
-        constants: A dataclass of numbers, tensors, or distributions that have `low` and `high`.
+        constants: A dataclass of numbers, tensors, or distributions that have `low` and `high`. A constant
+            greatest_… must not be below the one named least_…, nor …_high below …_low.
     Raises: ValueError naming the constant and what would work.
     """
+    ranges: dict[str, tuple[Tensor, Tensor]] = {}
     for key, hint in get_type_hints(type(constants), include_extras=True).items():
         value = getattr(constants, key)
-        what, least = getattr(hint, "__metadata__", ("finite", -math.inf))
-        low = torch.as_tensor(getattr(value, "low", value))
-        high = torch.as_tensor(getattr(value, "high", value))
+        (bounds,) = getattr(hint, "__metadata__", (Bounds("finite", -math.inf),))
+        try:
+            low, high = (torch.as_tensor(end, dtype=torch.float64) for end in _range(value))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"The constant {key} of {name} must be a number, not {value!r}.") from error
         if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
             raise ValueError(f"The constant {key} of {name} must be finite, not {value}.")
-        if (low < least).any():
-            raise ValueError(f"The constant {key} of {name} must be {what}, not {value}.")
+        if (low < bounds.least).any() or (bounds.whole and not (low == low.round()).all()):
+            raise ValueError(f"The constant {key} of {name} must be {bounds.words}, not {value}.")
+        if bounds.whole and hasattr(value, "low"):
+            raise ValueError(f"The constant {key} of {name} must be {bounds.words}, and cannot be drawn at random.")
+        ranges[key] = low, high
+    for key, (_, high) in ranges.items():
+        above = key.replace("least_", "greatest_").replace("_low", "_high")
+        if above != key and above in ranges and (high > ranges[above][0]).any():
+            raise ValueError(f"The constant {key} of {name} must not be greater than {above}.")
+
+
+def _range(constant: Any) -> tuple[Any, Any]:
+    """The least and the greatest value of a constant or a distribution."""
+    return getattr(constant, "low", constant), getattr(constant, "high", constant)
 
 
 def with_constants(name: str, constants: Any, changes: Mapping[str, Any]) -> Any:

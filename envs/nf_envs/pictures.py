@@ -24,7 +24,7 @@ class Painter:
         physics = task.physics
         # A twin's picture has Gymnasium's lengths, so a task with other constants still looks the same.
         self.twin: Any = gym.make(physics.twin, render_mode=mode).unwrapped if physics.twin else None
-        self.screen = None if self.twin else Screen(mode, fps=round(1 / task.dt))
+        self.screen = None if self.twin else Screen(mode, fps=task.pictures_per_second)
 
     def show(self, state: Any, action: Any = None) -> np.ndarray | None:
         """Show a state.

@@ -147,7 +147,7 @@ class Randomised(Wrapped):
         values = []
         for name, u in zip(self.names, rng[self.task.draws.initial : self.draws.initial], strict=True):
             given = getattr(params, name)
-            values.append(given.quantile(u) if hasattr(given, "quantile") else torch.zeros_like(u) + given)
+            values.append(given.quantile(u) if hasattr(given, "low") else torch.zeros_like(u) + given)
         return tuple(values)
 
     def _constants(self, drawn: tuple[Tensor, ...], params: Any) -> Any:
@@ -156,4 +156,4 @@ class Randomised(Wrapped):
 
 def random_names(constants: Any) -> tuple[str, ...]:
     """Names of the constants that are distributions."""
-    return tuple(f.name for f in dataclasses.fields(constants) if hasattr(getattr(constants, f.name), "quantile"))
+    return tuple(f.name for f in dataclasses.fields(constants) if hasattr(getattr(constants, f.name), "low"))

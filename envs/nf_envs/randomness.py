@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 GOLDEN = 0x9E3779B9
-"""2^32 divided by the golden ratio: steps of this size visit the integers most evenly."""
+"""2^32 divided by the golden ratio, for want of a reason to take another odd number."""
 
 
 def _signed(x: int) -> int:
@@ -45,8 +45,10 @@ def uniforms(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch
     Returns: n tensors (num_envs,).
     """
     other = mix(episodes + 1) if n else episodes
-    counter = keys + first * _signed(GOLDEN)
-    words = [mix(mix(counter + _signed(i * GOLDEN)) ^ other) for i in range(n)]
+    # Each lane strides by its own odd number; with a common one, lanes would see each other's numbers later.
+    stride = mix(keys ^ _signed(GOLDEN)) | 1 if n else keys
+    counter = keys + first * stride
+    words = [mix(mix(counter + i * stride) ^ other) for i in range(n)]
     return tuple(((word >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24 for word in words)
 
 

@@ -136,5 +136,9 @@ def register_envs() -> None:
                 entry_point="nf_envs.single:SingleEnv",
                 vector_entry_point="nf_envs.vector:TensorVectorEnv",
                 max_episode_steps=entry.limit,
-                kwargs={"task": f"nf_envs.{entry.task}", **entry.options},
+                kwargs={
+                    "task": f"nf_envs.{entry.task}",
+                    "about": {"asks": entry.asks, "reference": entry.reference},
+                    **entry.options,
+                },
             )

@@ -109,11 +109,18 @@ class Mask(_Same):
 
     indices: Sequence[int]
 
+    def wrap(self, task: Task[Any]) -> Task[Any]:
+        """Raises ValueError if an index does not exist."""
+        size = len(task.observation_space.low)
+        if any(not 0 <= i < size for i in self.indices):
+            raise ValueError(f"Entries to mask are some of 0 to {size - 1}, not {[*self.indices]}.")
+        return super().wrap(task)
+
     def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
         return self.sense((), features, rng)
 
     def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:  # noqa: D102
-        return (), tuple(x * 0 if i in self.indices else x for i, x in enumerate(features))
+        return (), tuple(torch.zeros_like(x) if i in self.indices else x for i, x in enumerate(features))
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,8 @@ class ObservationNoise:
         """Raises ValueError if there are not as many deviations as entries, or one is negative."""
         size = len(task.observation_space.low)
         std = np.broadcast_to(self.std, (size,)) if np.ndim(self.std) == 0 else np.asarray(self.std)
-        if std.shape != (size,) or not (std >= 0).all():
-            raise ValueError(f"Observation noise is one deviation >= 0 or {size} of them, not {self.std}.")
+        if std.shape != (size,) or not ((std >= 0) & np.isfinite(std)).all():
+            raise ValueError(f"Observation noise is one finite deviation >= 0 or {size} of them, not {self.std}.")
         return Sensed(task, _Noise(tuple(std.tolist()), task.observation_space))
 
 
@@ -183,7 +190,7 @@ class FilterVelocities:
 
     def wrap(self, task: Task[Any]) -> Task[Any]:
         """Raises ValueError if the task shows no velocities, or the cutoff is not above 0."""
-        if not self.cutoff > 0:
+        if not 0 < self.cutoff < math.inf:
             raise ValueError(f"The cutoff of a velocity filter is above 0 rad/s, not {self.cutoff}.")
         return Sensed(task, _Filter(_velocities(task), 1 - math.exp(-self.cutoff * task.dt)))
 

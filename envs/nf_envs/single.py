@@ -1,6 +1,7 @@
 """A task as a `gymnasium.Env`: one environment, NumPy in and out, with a picture."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -8,8 +9,8 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from nf_envs.base import Task, with_constants
-from nf_envs.build import build
+from nf_envs.base import Task
+from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
 
 
@@ -22,17 +23,24 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
     Args:
         task: A `Task`, a class of one, or its import path "module:Class".
         render_mode: "human" or "rgb_array".
+        about: Further entries of `metadata`: what the task asks, and its reference.
         options: What is done to the task, as for `nf_envs.build`.
     Raises: ValueError as `nf_envs.build`.
     """
 
     metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 50}  # noqa: RUF012
 
-    def __init__(self, task: Any = None, render_mode: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        task: Any = None,
+        render_mode: str | None = None,
+        about: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.func_env: Task[Any] = build(task, **options)
         self.observation_space = copy.deepcopy(self.func_env.observation_space)
         self.action_space = copy.deepcopy(self.func_env.action_space)
-        self.metadata = {**type(self).metadata, "render_fps": round(1 / self.func_env.dt)}
+        self.metadata = about_task(self.func_env, about, render_mode, ["human", "rgb_array"])
         self.render_mode = render_mode
         self.params = self.func_env.default_params
         self.state: Any = None
@@ -52,19 +60,16 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         """
         super().reset(seed=seed)
         options = dict(options or {})
-        name = type(self.func_env.physics).__name__
-        self.params = with_constants(name, self.func_env.default_params, options.pop("constants", None) or {})
+        changes = options.pop("constants", None) or {}
         physical = options.pop("state", None)
         if options:
             raise ValueError(f"Unknown reset option {next(iter(options))!r}: known are constants, state.")
+        self.params = changed_constants(self.func_env, self.func_env.default_params, changes)
         rng = self._draw(self.func_env.draws.initial)
         self.state = self.func_env.initial(rng, self.params)
         if physical is not None:
-            like = self.func_env.physical(self.state)
-            if len(physical) != len(like):
-                raise ValueError(f"The state must have {len(like)} entries: {', '.join(like._fields)}.")
-            entries = (torch.as_tensor([float(x)]).to(old) for x, old in zip(physical, like, strict=True))
-            self.state = self.func_env.begin(type(like)(*entries), rng, self.params)
+            given = given_state(self.func_env, self.state, physical, self._one_number)
+            self.state = self.func_env.begin(given, rng, self.params)
         self._last_action = None
         if self.render_mode == "human":
             self.render()
@@ -79,9 +84,10 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
             raise ValueError("Reset the environment before the first step.")
         discrete = isinstance(self.action_space, Discrete)
         array = np.asarray(action)
-        if not self.action_space.contains(int(array) if discrete and array.shape == () else array.astype(np.float32)):
+        numbers = array.dtype.kind in ("iu" if discrete else "iuf")
+        if not numbers or not self.action_space.contains(array if discrete else array.astype(np.float32)):
             raise ValueError(f"The action is {action}, outside {self.action_space}.")
-        tensor = torch.as_tensor(array, dtype=torch.int64 if discrete else torch.float64)[None]
+        tensor = torch.as_tensor(array.astype(np.int64 if discrete else np.float64))[None]
         rng = self._draw(self.func_env.draws.transition)
         with torch.no_grad():
             state = self.func_env.transition(self.state, tensor, rng, self.params)
@@ -104,6 +110,12 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         if self._painter is not None:
             self._painter.close()
             self._painter = None
+
+    def _one_number(self, name: str, value: Any) -> torch.Tensor:
+        array = np.asarray(value, dtype=np.float64)
+        if array.size != 1 or not np.isfinite(array).all():
+            raise ValueError(f"The entry {name} of a state must be one finite number, not {value}.")
+        return torch.as_tensor(array.reshape(1))
 
     def _draw(self, n: int) -> tuple[torch.Tensor, ...]:
         return torch.as_tensor(self.np_random.random(n))[:, None].unbind()

@@ -1,21 +1,21 @@
-"""A task as a `gymnasium.vector.VectorEnv` on tensors of one device, and its NumPy view."""
+"""A task as a `gymnasium.vector.VectorEnv` on tensors of one device."""
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.spaces import Discrete
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from nf_envs import lanes
 from nf_envs.base import Task, with_constants
-from nf_envs.build import build
+from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
 from nf_envs.randomness import lane_keys
 
@@ -46,6 +46,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         compile: Whether to compile the step with `torch.compile`; the first step takes seconds.
         check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
         render_mode: "rgb_array" for pictures.
+        about: Further entries of `metadata`: what the task asks, and its reference.
         options: What is done to the task, as for `nf_envs.build`.
     Raises: ValueError if there is no such device, or as `nf_envs.build`.
     """
@@ -64,6 +65,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         compile: bool = False,
         check_actions: bool = True,
         render_mode: str | None = None,
+        about: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         if num_envs < 1:
@@ -75,8 +77,9 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.dtype = dtype
         self.check_actions = check_actions
         self.render_mode = render_mode
-        mode = autoreset_mode if isinstance(autoreset_mode, AutoresetMode) else AutoresetMode(autoreset_mode)
-        self.metadata = {**type(self).metadata, "autoreset_mode": mode, "render_fps": round(1 / self.func_env.dt)}
+        mode = _mode(autoreset_mode)
+        shown = about_task(self.func_env, about, render_mode, ["rgb_array"])
+        self.metadata = {**shown, "autoreset_mode": mode, "torch": True}
         self.single_observation_space = copy.deepcopy(self.func_env.observation_space)
         self.single_action_space = copy.deepcopy(self.func_env.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -84,9 +87,11 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.params = self.func_env.default_params
         self.lanes: lanes.Lanes | None = None
         self._step = compiled(_STEPS[mode]) if compile else _STEPS[mode]
+        self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._painter: Painter | None = None
 
+    @torch.no_grad()
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
@@ -120,6 +125,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.lanes = fresh
         return obs.to(torch.float32), dict(self.func_env.state_info(fresh.state, self.params))
 
+    @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Step every lane.
 
@@ -188,62 +194,44 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         value = torch.as_tensor(value, dtype=self.dtype, device=self.device)
         if value.shape not in ((), (self.num_envs,)):
             raise ValueError(f"{name} must be one number or {self.num_envs}, not an array of shape {[*value.shape]}.")
-        return value.expand(self.num_envs)
+        return value.expand(self.num_envs).contiguous()
 
     def _set_constants(self, mask: Tensor | None, changes: dict[str, Any]) -> None:
         base = self.func_env.default_params if mask is None else self.params
-        values = {k: v if isinstance(v, int | float) else self._lane_values(k, v) for k, v in changes.items()}
-        name = type(self.func_env.physics).__name__
-        params = with_constants(name, base, values)
+        # A number is part of a compiled step, which would be compiled again for another one; a tensor is not.
+        keep = () if self._compiled else (int, float)
+        values = {
+            k: v if hasattr(v, "low") or isinstance(v, keep) else self._lane_values(k, v) for k, v in changes.items()
+        }
+        params = changed_constants(self.func_env, base, values)
         if mask is not None:
             old = {k: getattr(base, k) for k in changes}
-            if any(hasattr(v, "low") for v in old.values()):
+            if any(hasattr(v, "low") for v in [*old.values(), *values.values()]):
                 raise ValueError("Constants that are drawn at random can be set in all lanes, not under a reset_mask.")
             both = {k: (self._lane_values(k, values[k]), self._lane_values(k, old[k])) for k in changes}
+            name = type(self.func_env.physics).__name__
             params = with_constants(name, base, {k: torch.where(mask, new, was) for k, (new, was) in both.items()})
         self.params = params
 
     def _state(self, physical: Any) -> Any:
         rng = (torch.zeros(self.num_envs, dtype=self.dtype, device=self.device),) * self.func_env.draws.initial
-        like = self.func_env.physical(self.func_env.initial(rng, self.params))
-        if len(physical) != len(like):
-            raise ValueError(f"The state must have {len(like)} entries: {', '.join(like._fields)}.")
-        if not all(isinstance(entry, Tensor) and entry.dim() == 1 for entry in like):
-            raise ValueError(f"{type(self.func_env.physics).__name__} cannot start from a given state.")
-        entries = zip(like._fields, physical, like, strict=True)
-        return type(like)(*(self._lane_values(name, value).to(old.dtype) for name, value, old in entries))
+        like = self.func_env.initial(rng, self.params)
+        return given_state(self.func_env, like, physical, self._entry)
+
+    def _entry(self, name: str, value: Any) -> Tensor:
+        values = self._lane_values(f"The entry {name} of a state", value)
+        if not torch.isfinite(values).all():
+            raise ValueError(f"The entry {name} of a state must be finite, not {value}.")
+        return values
 
 
-class NumpyVectorEnv(VectorWrapper):
-    """A `TensorVectorEnv` for those who work with NumPy; arrays share memory with the tensors where they can.
-
-    Args:
-        env: The environments.
-    """
-
-    env: TensorVectorEnv
-
-    def __init__(self, env: TensorVectorEnv) -> None:
-        super().__init__(env)
-
-    def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As `TensorVectorEnv.reset`, in arrays."""
-        obs, info = self.env.reset(seed=seed, options=options)
-        return to_numpy(obs), to_numpy(info)
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """As `TensorVectorEnv.step`, in arrays."""
-        obs, reward, terminated, truncated, info = self.env.step(torch.as_tensor(np.asarray(actions)))
-        return to_numpy(obs), to_numpy(reward), to_numpy(terminated), to_numpy(truncated), to_numpy(info)
-
-
-def to_numpy(value: Any) -> Any:
-    """Tensors as arrays, in dictionaries too."""
-    if isinstance(value, Tensor):
-        return value.cpu().numpy()
-    return {key: to_numpy(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+def _mode(mode: str | AutoresetMode) -> AutoresetMode:
+    names = {known.value: known for known in AutoresetMode} | {known.name: known for known in AutoresetMode}
+    if isinstance(mode, str) and mode in names:
+        return names[mode]
+    if not isinstance(mode, AutoresetMode):
+        raise ValueError(f"There is no autoreset mode {mode!r}: known are {', '.join(m.value for m in AutoresetMode)}.")
+    return mode
 
 
 def lane(state: Any, i: int) -> Any:

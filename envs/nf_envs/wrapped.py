@@ -69,6 +69,11 @@ class Wrapped(Task[Any]):
         return self.task.dt
 
     @property
+    def pictures_per_second(self) -> int:
+        """Of the task inside."""
+        return self.task.pictures_per_second
+
+    @property
     def physics(self) -> Task[Any]:
         """The innermost task."""
         return self.task.physics
@@ -204,6 +209,11 @@ class Repeated(Wrapped):
     def dt(self) -> float:
         """Of all the steps of an action."""
         return self.task.dt * self.times
+
+    @property
+    def pictures_per_second(self) -> int:
+        """One per action."""
+        return max(1, round(self.task.pictures_per_second / self.times))
 
     def initial(self, rng: Rng, params: Any = None) -> RepeatedState:
         """The task's own start."""

@@ -67,7 +67,7 @@ class Acrobot(Task[State]):
     def transition(self, state: State, action: Tensor, rng: Rng = (), params: Constants | None = None) -> State:
         """One Runge-Kutta step of 0.2 s with torque -1, 0 or 1 (actions 0, 1, 2)."""
         c = params or self.default_params
-        torque = (action - 1).to(state.theta_1) * c.torque
+        torque = (action.to(state.theta_1) - 1) * c.torque
         theta_1, theta_2, omega_1, omega_2 = rk4(lambda y: _rate(y, torque, c), state, c.dt)
         return State(
             _wrapped(theta_1),

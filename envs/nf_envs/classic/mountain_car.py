@@ -45,6 +45,7 @@ class MountainCar(Task[State]):
     draws = Draws(initial=1)
     velocities = (1,)
     still_action = 1
+    fps = 30
     twin = "MountainCar-v0"
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:
@@ -56,7 +57,7 @@ class MountainCar(Task[State]):
         """Push left, not at all or right (0, 1, 2); the wall at the left stops the car."""
         c = params or self.default_params
         position, velocity = state
-        velocity = velocity + (action - 1).to(position) * c.force - torch.cos(3 * position) * c.gravity
+        velocity = velocity + (action.to(position) - 1) * c.force - torch.cos(3 * position) * c.gravity
         velocity = clipped(velocity, -c.speed_limit, c.speed_limit)
         position = clipped(position + velocity, c.least_position, c.greatest_position)
         return State(position, stop_at_wall(position, velocity, c.least_position))

@@ -40,6 +40,7 @@ class MountainCarContinuous(Task[State]):
     draws = Draws(initial=1)
     velocities = (1,)
     twin = "MountainCarContinuous-v0"
+    fps = 30
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:
         """At rest near the bottom of the valley."""

@@ -4,14 +4,14 @@ Reference: the parity problem of recurrent networks, Hochreiter and Schmidhuber 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from nf_envs.base import Draws, Positive, Rng, Task
+from nf_envs.base import Bounds, Constant, Draws, Rng, Task
 from nf_envs.drawing import Picture
 from nf_envs.memory.cues import cue_card, judged, whole
 
@@ -20,7 +20,7 @@ from nf_envs.memory.cues import cue_card, judged, whole
 class Constants:
     """Number of steps in an episode."""
 
-    length: Positive = 32.0
+    length: Annotated[Constant, Bounds("a whole number above 1", 2, whole=True)] = 32.0
 
 
 class State(NamedTuple):

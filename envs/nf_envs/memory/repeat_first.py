@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from nf_envs.base import Draws, Positive, Rng, Task
+from nf_envs.base import Count, Draws, Rng, Task
 from nf_envs.drawing import Picture
 from nf_envs.memory.cues import cue_card, judged, one_hot, whole
 
@@ -23,8 +23,8 @@ CUES = 2
 class Constants:
     """Steps between cue and signal, drawn for each episode."""
 
-    least_delay: Positive = 10.0
-    greatest_delay: Positive = 40.0
+    least_delay: Count = 10.0
+    greatest_delay: Count = 40.0
 
 
 class State(NamedTuple):

@@ -4,14 +4,14 @@ Reference: RepeatPrevious of Morad et al. (2023), POPGym, arXiv:2303.01859; the 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from nf_envs.base import Draws, Positive, Rng, Task
+from nf_envs.base import Bounds, Constant, Draws, Rng, Task
 from nf_envs.drawing import Picture
 from nf_envs.memory.cues import cue_card, judged, one_hot, whole
 
@@ -23,7 +23,7 @@ BACK = 4
 class Constants:
     """Number of steps in an episode."""
 
-    length: Positive = 64.0
+    length: Annotated[Constant, Bounds("a whole number above 4", BACK + 1, whole=True)] = 64.0
 
 
 class State(NamedTuple):

@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from nf_envs.base import Draws, NonNegative, Positive, Rng, Task
+from nf_envs.base import Count, Draws, NonNegative, Rng, Task
 from nf_envs.drawing import Picture
 from nf_envs.memory.cues import whole
 
@@ -23,8 +23,8 @@ FORWARD, BACKWARD, LEFT, RIGHT = range(4)
 class Constants:
     """Steps from the start to the junction, drawn for each episode; the price of walking into a wall."""
 
-    least_length: Positive = 5.0
-    greatest_length: Positive = 20.0
+    least_length: Count = 5.0
+    greatest_length: Count = 20.0
     bump: NonNegative = 0.1
 
 
@@ -67,7 +67,7 @@ class TMaze(Task[State]):
     ) -> Tensor:
         """For the turn, and against walls."""
         c = params or self.default_params
-        right = action - LEFT == state.turn
+        right = action == state.turn + LEFT
         bumped = (next_state.position == state.position).to(state.turn) * c.bump
         return torch.where(_turns(state, action), torch.where(right, 1.0, -1.0).to(state.turn), -bumped)
 

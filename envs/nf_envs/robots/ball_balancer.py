@@ -86,9 +86,8 @@ class BallBalancer(Task[State]):
     def transition(self, state: State, action: Tensor, rng: Rng = (), params: Constants | None = None) -> State:
         """One symplectic Euler step with voltages of action times 3 V."""
         c = params or self.default_params
-        voltage = c.voltage * action
-        in_x = _alive(voltage[..., 0], c.dead_x_low, c.dead_x_high)
-        in_y = _alive(voltage[..., 1], c.dead_y_low, c.dead_y_high)
+        in_x = _alive(c.voltage * action[..., 0], c.dead_x_low, c.dead_x_high)
+        in_y = _alive(c.voltage * action[..., 1], c.dead_y_low, c.dead_y_high)
         servo_x, x, servo_x_omega, x_v = _axis(state.servo_x, state.x, state.servo_x_omega, state.x_v, in_x, c)
         servo_y, y, servo_y_omega, y_v = _axis(state.servo_y, state.y, state.servo_y_omega, state.y_v, in_y, c)
         return State(servo_x, servo_y, x, y, servo_x_omega, servo_y_omega, x_v, y_v)

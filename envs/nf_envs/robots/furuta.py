@@ -1,8 +1,8 @@
 """The Furuta pendulum: an arm turned by a motor, a pole swinging at its end (Quanser Qube).
 
-Constants and rewards: SimuRLacra (Muratore 2020), Quanser Qube. Equations of motion: Lagrange's for a thin pole, as in
-Cazzolato and Prime (2011), Journal of Control Science and Engineering. Integrated by a Runge-Kutta method whose
-stages each see their own state.
+Constants and rewards: SimuRLacra (Muratore 2020), Quanser Qube. Equations of motion: Quanser's, which are Lagrange's
+for a pole with its mass at its middle and an inertia about the arm's axis only. Integrated by a Runge-Kutta method
+whose stages each see their own state.
 """
 
 import math

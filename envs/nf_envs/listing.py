@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from gymnasium import Space
 
-from nf_envs.build import build
+from nf_envs.building import build
 from nf_envs.registration import ENTRIES, Entry
 
 

@@ -1,0 +1,94 @@
+"""nf-policies envs: the tasks that run by the thousand on one device."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from gymnasium.spaces import Box, Discrete
+from rich.console import Console
+from rich.table import Table
+
+WIDE = 160
+"""Characters in a line of a table that goes into a file."""
+
+
+@dataclass
+class Envs:
+    """List the batched tasks: what they show and take, how long they last, what they ask, and where they are from."""
+
+    words: tyro.conf.Positional[tuple[str, ...]] = field(default=())
+    """Only tasks that have all these words in their id, text or reference."""
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print one JSON object."""
+
+    def run(self, messages: Console) -> None:
+        """Find, filter and print."""
+        tasks = [task for task in batched_tasks() if _has(task, self.words)]
+        if not tasks:
+            wanted = " and ".join(map(repr, self.words)) or "a batched task"
+            raise ValueError(f"No task with {wanted}: nf-policies envs without words lists all.")
+        if self.json:
+            print(json.dumps({"tasks": tasks}))
+            return
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=WIDE)
+        console.print(_table(tasks))
+
+
+def batched_tasks() -> list[dict[str, Any]]:
+    """All registered tasks that say what they ask, as Gymnasium's registry has them.
+
+    A task says so by `about`, an entry of its registered keywords, which becomes part of its `metadata`.
+    """
+    return [_described(spec) for spec in list(gym.registry.values()) if "about" in spec.kwargs]
+
+
+def _described(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
+    env: Any = gym.make(spec, disable_env_checker=True).unwrapped
+    return {
+        "env_id": spec.id,
+        "observation_space": str(env.observation_space).replace("\n", ""),
+        "action_space": str(env.action_space),
+        "max_episode_steps": spec.max_episode_steps,
+        "dt": env.func_env.dt,
+        "asks": env.metadata["asks"],
+        "reference": env.metadata["reference"],
+        "gymnasium_id": env.metadata["twin"],
+        "shows": _size(env.observation_space),
+        "takes": _choice(env.action_space),
+    }
+
+
+def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
+    text = " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
+    return all(word.lower() in text for word in words)
+
+
+def _size(space: gym.Space[Any]) -> int:
+    return int(np.prod(space.shape or ()))
+
+
+def _choice(space: gym.Space[Any]) -> str:
+    if isinstance(space, Discrete):
+        return f"1 of {space.n}"
+    assert isinstance(space, Box)
+    return f"{_size(space)} within ±{float(space.high.max()):g}"
+
+
+def _table(tasks: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "task", "shows", "takes", "steps", "dt [s]", "asks", "from", box=None, header_style="bold", pad_edge=False
+    )
+    for number in (1, 3, 4):
+        table.columns[number].justify = "right"
+    table.columns[0].no_wrap = True
+    for task in tasks:
+        twin = f"= {task['gymnasium_id']}" if task["gymnasium_id"] else task["reference"]
+        dt = "" if task["dt"] == 1 else f"{task['dt']:g}"
+        steps = f"{task['max_episode_steps']:,}"
+        table.add_row(task["env_id"], str(task["shows"]), task["takes"], steps, dt, task["asks"], twin)
+    return table
