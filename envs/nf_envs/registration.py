@@ -118,7 +118,11 @@ def _without_velocities(entry: Entry) -> Entry:
     name, _, version = entry.id.rpartition("-")
     asks = f"{entry.asks.rstrip('.')}, without seeing velocities."
     options = {**entry.options, "hide_velocities": True}
-    return replace(entry, id=f"{name}NoVel-{version}", asks=asks, velocities=False, options=options)
+    # What shows less than Gymnasium's task is not the same any more.
+    reference = f"{entry.id} of Gymnasium" if entry.reference == _GYMNASIUM else entry.reference
+    return replace(
+        entry, id=f"{name}NoVel-{version}", asks=asks, reference=reference, velocities=False, options=options
+    )
 
 
 ENTRIES = tuple(e for entry in _TASKS for e in ([entry, _without_velocities(entry)] if entry.velocities else [entry]))
