@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nf_policies.fields import step as core
 from nf_policies.fields.activations import default_initial_potentials, resolve
+from nf_policies.fields.backends import fused
 from nf_policies.fields.dynamics import INTEGRATORS, Dynamics, optional_parameters
 from nf_policies.fields.sequence import unroll
 from nf_policies.fields.start_values import linear, spread
@@ -261,16 +262,27 @@ class Field(nn.Module):
         if potentials is None:
             potentials = self.start(inputs.shape[1])
 
-        c = self.coefficients()
-        external = self._embed(c, inputs)
-        trajectory = unroll(c, self.activation, self.dynamics, self.pooling_norm, external, potentials, episode_starts)
-        outputs = self._read_out(c, core.activate(c, self.activation, trajectory))
+        outputs, trajectory = self._solve(inputs, potentials, episode_starts)
 
         if batched and self.batch_first:
             return outputs.transpose(0, 1), trajectory.transpose(0, 1)
         if not batched:
             return outputs.squeeze(1), trajectory.squeeze(1)
         return outputs, trajectory
+
+    def _solve(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Outputs and potentials of all time steps, time-major: fused where that can be, else step by step."""
+        c = self.coefficients()
+        p = fused.problem(self, c, inputs, potentials, episode_starts)
+        solved = None if p is None else fused.solve(p)
+        if p is not None and solved is not None:
+            outputs, trajectory = solved
+            if p.weights_out is not None:
+                return outputs, trajectory
+        else:
+            external, kind = self._embed(c, inputs), (self.activation, self.dynamics, self.pooling_norm)
+            trajectory = unroll(c, *kind, external, potentials, episode_starts)
+        return self._read_out(c, core.activate(c, self.activation, trajectory)), trajectory
 
     @property
     def n_parameters(self) -> int:

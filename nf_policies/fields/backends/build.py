@@ -21,10 +21,11 @@ logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("recurrence.cpp")
 FLAGS = (
-    "-std=c++17 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-signed-zeros -fPIC -shared"
-).split()
-NATIVE = (["-march=native"], ["-mcpu=native"], [])
-THREADS = (["-fopenmp"], [])
+    *("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
+    *("-fPIC", "-shared"),
+)
+NATIVE: tuple[list[str], ...] = (["-march=native"], ["-mcpu=native"], [])
+THREADS: tuple[list[str], ...] = (["-fopenmp"], [])
 TIMEOUT = 300
 """Seconds after which a compiler is given up."""
 

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +18,13 @@ ALIGNMENT = 64
 COUNTS = ("time", "batch", "population", "threads")
 STRIDES = ("inputs_time", "inputs_batch", "starts_time", "starts_batch", "potentials_batch")
 POINTERS = (
-    "inputs potentials starts lateral neurons weights_in bias_in weights_out bias_out packed trajectory outputs "
-    "d_trajectory d_outputs d_stimuli d_potentials d_lateral d_neurons d_weights_in d_bias_in d_weights_out d_bias_out"
-).split()
+    *("inputs", "potentials", "starts", "lateral", "neurons", "weights_in", "bias_in", "weights_out", "bias_out"),
+    *("packed", "trajectory", "outputs", "d_trajectory", "d_outputs", "d_stimuli", "d_potentials", "d_lateral"),
+    *("d_neurons", "d_weights_in", "d_bias_in", "d_weights_out", "d_bias_out"),
+)
+
+
+PARAMETERS = ("lateral", "neurons", "weights_in", "bias_in", "weights_out", "bias_out")
 
 
 class Call(ctypes.Structure):
@@ -151,10 +156,11 @@ def describe(p: Problem, packed: Tensor, trajectory: Tensor) -> Call:
 
 def rows_contiguous(p: Problem) -> Problem:
     """The problem with parameters contiguous and the numbers of each input row side by side, copied only if need be."""
-    whole = (None if t is None else t.contiguous() for t in p[3:9])
-    inputs = p.inputs if p.inputs.stride(-1) == 1 else p.inputs.contiguous()
-    potentials = p.potentials if p.potentials.stride(-1) == 1 else p.potentials.contiguous()
-    return Problem(inputs, potentials, p.episode_starts, *whole, *p[9:])  # type: ignore[arg-type]
+    copied: dict[str, Any] = {name: None if (t := getattr(p, name)) is None else t.contiguous() for name in PARAMETERS}
+    for name in ("inputs", "potentials"):
+        tensor = getattr(p, name)
+        copied[name] = tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+    return p._replace(**copied)
 
 
 def pointer(tensor: Tensor | None) -> int | None:

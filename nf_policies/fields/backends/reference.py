@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nf_policies.fields.activations import ACTIVATIONS
-from nf_policies.fields.backends.problem import Problem
+from nf_policies.fields.backends.problem import Gradients, Problem
 from nf_policies.fields.sequence import unroll
 from nf_policies.fields.step import Coefficients, activate
 
@@ -26,3 +26,17 @@ def solve(p: Problem) -> tuple[Tensor, Tensor]:
         return trajectory.new_empty(*trajectory.shape[:2], 0), trajectory
     outputs = torch.nn.functional.linear(activate(c, activation, trajectory), p.weights_out, p.bias_out)
     return outputs, trajectory
+
+
+def backward(p: Problem, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Gradients:
+    """Gradients of a problem's tensors, by solving it again; empty where the tensor is None."""
+    with torch.enable_grad():
+        leaves = {
+            name: t.detach().requires_grad_() for name in Gradients._fields if (t := getattr(p, name)) is not None
+        }
+        outputs, trajectory = solve(p._replace(**leaves))
+        pairs = [(y, d) for y, d in ((outputs, d_outputs), (trajectory, d_trajectory)) if d is not None]
+        ends, adjoints = zip(*pairs, strict=True)
+        found = torch.autograd.grad(ends, tuple(leaves.values()), adjoints, materialize_grads=True)
+    gradients = dict(zip(leaves, found, strict=True))
+    return Gradients(*(gradients.get(name, p.neurons.new_empty(0)) for name in Gradients._fields))

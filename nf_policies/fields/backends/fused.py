@@ -1,0 +1,82 @@
+"""Whether a field's sequence can be solved by the fused recurrence, and how it is put to it."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nf_policies.fields.activations import is_sigmoid, is_tanh
+from nf_policies.fields.backends import cpu
+from nf_policies.fields.backends.operator import recurrence
+from nf_policies.fields.backends.polynomial import polynomial
+from nf_policies.fields.backends.problem import Problem
+from nf_policies.fields.step import Coefficients
+
+if TYPE_CHECKING:
+    from nf_policies.fields.field import Field
+
+
+def problem(
+    field: "Field", c: Coefficients, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None
+) -> Problem | None:
+    """A field over a sequence as a `Problem`; None where only the reference can solve it.
+
+    That is: on another device than the CPU, in another dtype than float32 or float64, with more than 256 neurons,
+    with an activation, potential dynamics or input embedding of the user's own, where the pooling over channels is
+    not a sum, or for a single step, which is not worth it. An output embedding of the user's own is left to the caller.
+
+    Args:
+        field: Its embeddings, activation and dynamics.
+        c: Its coefficients, without a population.
+        inputs: Shape: (time, batch, input_size).
+        potentials: Before the first step. Shape: (batch, hidden_size).
+        episode_starts: Bool, shape: (time, batch), or None for nowhere.
+    """
+    name = "sigmoid" if is_sigmoid(field.activation) else "tanh" if is_tanh(field.activation) else None
+    tensors = (inputs, potentials, c.lateral, c.resting_level)
+    if (
+        name is None
+        or field.pooling_norm != 1
+        or not is_plain(field.input_embedding, field.input_size, field.hidden_size)
+        or inputs.shape[-1] != field.input_size
+        or len(inputs) < 2
+        or inputs.shape[1] == 0
+        or field.hidden_size > cpu.HIDDEN_MAX
+        or inputs.dtype not in cpu.REALS
+        or any(t.device.type != "cpu" or t.dtype != inputs.dtype for t in tensors)
+        or (form := polynomial(field.dynamics, c.dynamics)) is None
+    ):
+        return None
+    rows = (c.resting_level, c.rate, c.scale, c.bias, c.initial_potentials, *form.terms)
+    before: Any = field.input_embedding
+    after: Any = field.output_embedding
+    reads = is_plain(after, field.hidden_size, field.output_size)
+    return Problem(
+        inputs,
+        potentials,
+        episode_starts,
+        c.lateral,
+        torch.cat([row.expand(1, field.hidden_size) for row in rows]),
+        before.weight,
+        before.bias,
+        after.weight if reads else None,
+        after.bias if reads else None,
+        name,
+        form.power,
+        form.leak,
+    )
+
+
+def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:
+    """Whether a module is `nn.Linear` itself, of these sizes and without hooks that must run."""
+    if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    return module.weight.shape == (fan_out, fan_in)
+
+
+def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
+    """Outputs and potentials of all time steps; None if the user has turned it off or no compiler works here."""
+    if not cpu.wanted() or (not torch.compiler.is_compiling() and cpu.find(p) is None):
+        return None
+    outputs, trajectory = recurrence(*p)
+    return outputs, trajectory
