@@ -20,6 +20,7 @@ from nf_policies.policies.heads import make_head
 from nf_policies.ppo.buffer import SequenceBuffer, Transition
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.policy import NeuralFieldPolicy
+from nf_policies.ppo.reward_scale import RewardScale
 from nf_policies.ppo.vector import GymnasiumVecEnv, advance
 
 
@@ -44,6 +45,7 @@ class FieldPPO(PPO):
             also divides `batch_size`.
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
+        normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
         policy_kwargs: See `NeuralFieldPolicy`.
         ppo_kwargs: Further arguments of SB3's `PPO`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
@@ -53,6 +55,7 @@ class FieldPPO(PPO):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"NeuralFieldPolicy": NeuralFieldPolicy}
     policy: NeuralFieldPolicy
     rollout_buffer: SequenceBuffer
+    reward_scale: RewardScale | None
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class FieldPPO(PPO):
         gae_lambda: float = 0.95,
         seq_len: int | None = None,
         recompute_potentials: bool = False,
+        normalize_rewards: bool = False,
         policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
         **ppo_kwargs: Any,
@@ -75,6 +79,7 @@ class FieldPPO(PPO):
                 f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}: is this the file of another algorithm?"
             )
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
+        self.normalize_rewards, self.reward_scale = normalize_rewards, None
         self._last_potentials: Tensor | None = None
         super().__init__(
             policy,
@@ -109,9 +114,15 @@ class FieldPPO(PPO):
         super()._setup_model()
         if self.recompute_potentials:
             self.rollout_buffer.trajectory = self.policy.trajectory
+        if self.normalize_rewards:
+            self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_potentials"]
+        return [*super()._excluded_save_params(), "_last_potentials", "reward_scale"]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        modules, variables = super()._get_torch_save_params()
+        return [*modules, *(["reward_scale"] if self.normalize_rewards else [])], variables
 
     @torch.no_grad()
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -142,6 +153,8 @@ class FieldPPO(PPO):
                 env, policy.action_scaling(actions)
             )
             dones = terminated | truncated
+            if self.reward_scale is not None:
+                rewards = self.reward_scale(rewards, dones)
             self.num_timesteps += env.num_envs if real is None else int(real.sum())
             n_steps += 1
             callback.update_locals(locals())

@@ -19,9 +19,9 @@ def training_envs(env_id: str, num_envs: int, *, max_episode_steps: int | None =
     Raises: TaskError as `make_task`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
-    make().close()  # tells what is wrong with an id, and imports its module
-    entry_point = gym.spec(env_id).vector_entry_point
-    if entry_point is not None:
+    single = make()  # tells what is wrong with an id, and imports its module
+    single.close()
+    if single.spec is not None and single.spec.vector_entry_point is not None:
         limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
         batched = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **limit)
         if batched.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP:

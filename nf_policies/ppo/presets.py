@@ -25,7 +25,9 @@ class Preset:
     gamma: float = 0.98
     gae_lambda: float = 0.8
     ent_coef: float = 0.0
+    normalize_rewards: bool = False
     use_sde: bool = False
+    sde_sample_freq: int = -1
     log_std_init: float = 0.0
 
 
