@@ -30,6 +30,7 @@ class Watch(BaseCallback):
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=messages,
+            disable=not messages.is_terminal,
         )
 
     def _on_training_start(self) -> None:
