@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from nf_policies.runs import CONFIG, RunError, read_config
 
@@ -11,7 +11,7 @@ from nf_policies.runs import CONFIG, RunError, read_config
 class Resumable(Protocol):
     """The options of a command, a dataclass whose defaults are all given."""
 
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     resume: Path | None
 
 

@@ -12,6 +12,7 @@ import tyro
 from gymnasium.spaces import Box
 from gymnasium.vector import VectorEnv
 from rich.console import Console
+from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.commands.resuming import continued
 from nf_policies.commands.watching import Watch
@@ -30,7 +31,7 @@ from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
 CHECKPOINT = Path("checkpoint") / "training.safetensors"
 FINAL_EPISODES = 100
 JUDGING_EPISODES = 20
-JUDGEMENTS = 40
+JUDGEMENTS = 25
 """How often in a training the policy is judged."""
 CHANGEABLE = {"steps", "target", "json", "resume", "out"}
 """Options that a resumed run may have anew."""
@@ -138,14 +139,15 @@ class Train:
         """Train; the reason for stopping comes back."""
         model.set_logger(make_logger(run_dir, model.num_timesteps))
         # The best policy's return belongs to the checkpoint, so judging comes first.
-        callbacks = [best, KeepCheckpoint(run_dir / CHECKPOINT, best), Watch(messages, self._total(), best)]
+        watch = Watch(messages, self._total(), best)
+        callbacks: list[BaseCallback] = [best, KeepCheckpoint(run_dir / CHECKPOINT, best), watch]
         try:
             if model.num_timesteps < self._total():
                 model.learn(self._total() - model.num_timesteps, callback=callbacks, reset_num_timesteps=False)
         except KeyboardInterrupt:
             return "interrupted"
         finally:
-            callbacks[-1].close()
+            watch.close()
             model.logger.close()
         return "target" if best.reached else "steps"
 
