@@ -23,7 +23,7 @@ from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.best import KeepBest
 from nf_policies.ppo.checkpoint import KeepCheckpoint, load_checkpoint
 from nf_policies.ppo.envs import training_envs
-from nf_policies.ppo.presets import preset_of
+from nf_policies.ppo.presets import Preset, preset_of
 from nf_policies.ppo.progress import make_logger, plot_progress
 from nf_policies.rollouts import Score, rollout
 from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
@@ -58,11 +58,13 @@ class Train:
     """Environment steps of the whole training, those before --resume included."""
     target: float | None = None
     """Stop when the best policy returns this much on average, confirmed over 100 fresh episodes."""
-    field: Literal["neural", "simple", "gru", "lstm", "memoryless"] = "neural"
+    field: Literal["neural", "simple", "gru", "lstm", "memoryless"] | None = None
     """What is trained: a NeuralField (convolution over neurons), a SimpleNeuralField (all neurons interact), or for
     comparison a GRU, an LSTM or a network without memory."""
     hidden_size: int | None = None
     """Number of neurons."""
+    dynamics: Literal["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"] = "linear"
+    """Potential dynamics of the simple field; the neural field's are cubic."""
     num_envs: int | None = None
     """Environments side by side."""
     n_steps: int | None = None
@@ -104,7 +106,7 @@ class Train:
         """Train until the steps are done, the target is reached or Ctrl-C; then save, draw and tell."""
         options = continued(self, CHANGEABLE, "a training") if self.resume else self
         options._check()
-        options = options._with_preset()
+        options = options.with_preset()
         assert options.env is not None
         assert options.num_envs is not None
         envs = training_envs(options.env, options.num_envs, max_episode_steps=options.max_episode_steps)
@@ -155,10 +157,12 @@ class Train:
         assert self.steps is not None
         return self.steps
 
-    def _with_preset(self) -> "Train":
+    def with_preset(self) -> "Train":
         """These options, the task's preset where there is none."""
         assert self.env is not None
         preset = dataclasses.asdict(preset_of(self.env))
+        if self.field not in (None, preset["field"]):
+            preset["hidden_size"] = Preset.hidden_size  # the preset's number suits its own field
         missing = {n: v for n, v in preset.items() if hasattr(self, n) and getattr(self, n) is None}
         return dataclasses.replace(self, **missing)
 
@@ -177,8 +181,14 @@ class Train:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
-def new_model(options: Train, envs: VectorEnv) -> FieldPPO:
-    """The model to train, at its start."""
+def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO:
+    """The model to train, at its start.
+
+    Args:
+        options: With no preset left to fill in.
+        envs: To train in.
+        policy_kwargs: Further options of `NeuralFieldPolicy`.
+    """
     assert options.env is not None
     assert options.learning_rate is not None
     space = envs.single_observation_space
@@ -197,7 +207,9 @@ def new_model(options: Train, envs: VectorEnv) -> FieldPPO:
             "hidden_size": options.hidden_size,
             "observed": visible_entries(options.env, entries, options.hide_velocity, options.hide),
             "log_std_init": options.log_std_init,
-        },
+            "field_kwargs": {"dynamics": options.dynamics} if options.field == "simple" else {},
+        }
+        | policy_kwargs,
         seed=options.seed,
         device=options.device,
         **{name: getattr(options, name) for name in names},

@@ -17,6 +17,7 @@ class Preset:
 
     steps: int = 200_000
     num_envs: int = 8
+    field: str = "neural"
     hidden_size: int = 16
     n_steps: int = 128
     batch_size: int = 256
@@ -33,8 +34,26 @@ class Preset:
 
 PRESETS = {
     "CartPole": Preset(steps=100_000),
-    "Pendulum": Preset(steps=100_000),
-    "MountainCarContinuous": Preset(steps=300_000),
+    "Pendulum": Preset(
+        steps=100_000,
+        field="simple",
+        hidden_size=24,
+        n_epochs=10,
+        gamma=0.9,
+        gae_lambda=0.95,
+        normalize_rewards=True,
+        use_sde=True,
+        sde_sample_freq=4,
+    ),
+    "MountainCarContinuous": Preset(
+        steps=300_000,
+        batch_size=512,
+        n_epochs=10,
+        gamma=0.99,
+        gae_lambda=0.95,
+        normalize_rewards=True,
+        use_sde=True,
+    ),
 }
 """By the part of an id between the namespace and the version, without "NoVel"."""
 
