@@ -40,7 +40,7 @@ TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0"
 """The goal of each."""
 METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
 RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
-JUDGING_EPISODES, FINAL_EPISODES = 20, 100
+JUDGING_EPISODES, FINAL_EPISODES = 50, 100
 
 
 @dataclass

@@ -30,7 +30,7 @@ from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
 
 CHECKPOINT = Path("checkpoint") / "training.safetensors"
 FINAL_EPISODES = 100
-JUDGING_EPISODES = 20
+JUDGING_EPISODES = 50
 JUDGEMENTS = 25
 """How often in a training the policy is judged."""
 CHANGEABLE = {"steps", "target", "json", "resume", "out"}
