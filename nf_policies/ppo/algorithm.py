@@ -115,6 +115,7 @@ class FieldPPO(PPO):
         super()._setup_model()
         if self.recompute_potentials:
             self.rollout_buffer.trajectory = self.policy.trajectory
+        self.policy.entropy_matters = self.ent_coef != 0
         if self.normalize_rewards:
             self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
 
@@ -190,6 +191,8 @@ class FieldPPO(PPO):
             policy.learn_statistics(stored["observed"])
         seen = Sequences(policy.normalize(stored["observed"]), before, stored["episode_starts"])
         judged = policy.judge(seen, stored["actions"])
+        if not (judged.values.isfinite().all() and judged.log_probs.isfinite().all()):
+            raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         raw = stored["observed"]  # which `finish` replaces
         buffer.finish(before, judged, policy.values_of)
         if not begins:

@@ -61,6 +61,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     action_scaling: nn.Module
     extractor_learns: bool
     squash: str
+    entropy_matters = True
+    """Whether the loss has a share of the entropy, whose gradient is otherwise not needed."""
 
     def __init__(
         self,
@@ -147,6 +149,11 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         nn.init.orthogonal_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
+        if self.optimizer_class is torch.optim.Adam:
+            self.optimizer_kwargs = {
+                "fused": True,
+                **self.optimizer_kwargs,
+            }  # many tiny tensors: one call, not hundreds
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
@@ -260,7 +267,9 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """
         latent_pi, latent_vf, _ = self.mlp_extractor(self.features_of(obs.observed), obs.potentials, obs.episode_starts)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
-        return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), distribution.entropy()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_matters):
+            entropy = distribution.entropy()
+        return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
     def trajectory(self, obs: Sequences) -> Tensor:
         """Potentials after every step of the sequences. Shape: (time, sequences, memory_size)."""
