@@ -1,4 +1,4 @@
-"""The command line: nf-policies evolve | rollout | envs."""
+"""The command line: nf-policies evolve | train | rollout | envs."""
 
 import inspect
 import os
@@ -16,9 +16,11 @@ from rich.console import Console
 from nf_policies.commands.envs import Envs
 from nf_policies.commands.evolve import Evolve
 from nf_policies.commands.rollout import Rollout
+from nf_policies.commands.train import Train
 
 Command = (
     Annotated[Evolve, tyro.conf.subcommand("evolve", description=inspect.getdoc(Evolve))]
+    | Annotated[Train, tyro.conf.subcommand("train", description=inspect.getdoc(Train))]
     | Annotated[Rollout, tyro.conf.subcommand("rollout", description=inspect.getdoc(Rollout))]
     | Annotated[Envs, tyro.conf.subcommand("envs", description=inspect.getdoc(Envs))]
 )

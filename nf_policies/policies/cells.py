@@ -5,11 +5,21 @@ and its cell state side by side, those of a memoryless network have no entries.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from nf_policies.fields.field import Trace
+
+
+class CellCoefficients(NamedTuple):
+    """What a step uses, beside the cell's own parameters."""
+
+    initial_potentials: Tensor
+    """(1, 1, memory_size)"""
 
 
 class Cell(nn.Module):
@@ -37,29 +47,47 @@ class Cell(nn.Module):
         """Initial potentials for a batch. Shape: (batch_size, memory_size)."""
         return self.initial_potentials.expand(batch_size, -1)
 
-    def coefficients(self) -> None:
-        """Nothing is derived from a cell's parameters ahead of a step."""
-        return
+    def coefficients(self, population: Mapping[str, Tensor] | None = None) -> CellCoefficients:
+        """What `step` and `trace` take.
+
+        Args:
+            population: For each parameter's name, one value; a cell plays with its own parameters, which these are.
+        Raises: ValueError for more than one candidate.
+        """
+        if population and any(len(value) != 1 for value in population.values()):
+            raise ValueError(f"A population of {type(self).__name__} cells cannot be played: evolve a neural field.")
+        return CellCoefficients(self.initial_potentials.expand(1, 1, -1))
 
     def stimuli(self, inputs: Tensor) -> Tensor:
         """What the inputs contribute, for any number of leading dimensions."""
         raise NotImplementedError
 
-    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden units (batch, hidden_size) and potentials (batch, memory_size) one step later."""
+    def internal(self, potentials: Tensor) -> Tensor:
+        """What the memory contributes, shaped as the stimuli."""
         raise NotImplementedError
 
-    def step(self, inputs: Tensor, potentials: Tensor, coefficients: None = None) -> tuple[Tensor, Tensor]:
-        """Advance by one step.
+    def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden units (..., hidden_size) and potentials (..., memory_size) one step later."""
+        raise NotImplementedError
+
+    def trace(self, inputs: Tensor, potentials: Tensor, coefficients: CellCoefficients | None = None) -> Trace:
+        """One step, with everything that happens in it; the activations are the hidden units.
 
         Args:
-            inputs: Shape: (batch, input_size).
-            potentials: Not modified. Shape: (batch, memory_size).
-            coefficients: Not used; there because a field's step takes them.
-        Returns: outputs (batch, output_size) and the next potentials (batch, memory_size).
+            inputs: Shape: (..., batch, input_size).
+            potentials: Not modified. Shape: (..., batch, memory_size).
+            coefficients: Not used; there because a field's trace takes them.
         """
-        hidden, potentials = self.advance(self.stimuli(inputs), potentials)
-        return self.output_embedding(hidden), potentials
+        external, internal = self.stimuli(inputs), self.internal(potentials)
+        hidden, after = self.advance(external, internal, potentials)
+        return Trace(external, internal, after, hidden, self.output_embedding(hidden))
+
+    def step(
+        self, inputs: Tensor, potentials: Tensor, coefficients: CellCoefficients | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Advance by one step: outputs (..., batch, output_size) and the next potentials. Arguments as `trace`."""
+        trace = self.trace(inputs, potentials, coefficients)
+        return trace.outputs, trace.potentials
 
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
@@ -78,7 +106,7 @@ class Cell(nn.Module):
         for t, stimuli in enumerate(self.stimuli(inputs)):
             if episode_starts is not None:
                 potentials = torch.where(episode_starts[t].unsqueeze(-1), start, potentials)
-            hidden, potentials = self.advance(stimuli, potentials)
+            hidden, potentials = self.advance(stimuli, self.internal(potentials), potentials)
             hidden_units.append(hidden)
             trajectory.append(potentials)
         return self.output_embedding(torch.stack(hidden_units)), torch.stack(trajectory)
@@ -103,10 +131,14 @@ class GRU(Cell):
         """Shape: (..., 3 * hidden_size)."""
         return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
 
-    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+    def internal(self, potentials: Tensor) -> Tensor:
+        """Shape: (..., 3 * hidden_size)."""
+        return functional.linear(potentials, self.cell.weight_hh, self.cell.bias_hh)
+
+    def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the gates: reset, update, new."""
-        r, z, n = stimuli.chunk(3, dim=-1)
-        r_h, z_h, n_h = functional.linear(potentials, self.cell.weight_hh, self.cell.bias_hh).chunk(3, dim=-1)
+        r, z, n = external.chunk(3, dim=-1)
+        r_h, z_h, n_h = internal.chunk(3, dim=-1)
         update = torch.sigmoid(z + z_h)
         new = torch.tanh(n + torch.sigmoid(r + r_h) * n_h)
         hidden = new + update * (potentials - new)
@@ -127,12 +159,14 @@ class LSTM(Cell):
         """Shape: (..., 4 * hidden_size)."""
         return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
 
-    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+    def internal(self, potentials: Tensor) -> Tensor:
+        """Shape: (..., 4 * hidden_size)."""
+        return functional.linear(potentials[..., : self.hidden_size], self.cell.weight_hh, self.cell.bias_hh)
+
+    def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the gates: input, forget, candidate, output."""
-        hidden, cell = potentials.chunk(2, dim=-1)
-        gates = stimuli + functional.linear(hidden, self.cell.weight_hh, self.cell.bias_hh)
-        i, f, g, o = gates.chunk(4, dim=-1)
-        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        i, f, g, o = (external + internal).chunk(4, dim=-1)
+        cell = torch.sigmoid(f) * potentials[..., self.hidden_size :] + torch.sigmoid(i) * torch.tanh(g)
         hidden = torch.sigmoid(o) * torch.tanh(cell)
         return hidden, torch.cat((hidden, cell), dim=-1)
 
@@ -150,6 +184,7 @@ class Memoryless(Cell):
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None, *, layers: int = 2) -> None:
         sizes: Sequence[int] = [input_size] + [hidden_size] * layers
         super().__init__(input_size, sizes[-1], 0, output_size)
+        self.n_layers = layers
         modules: list[nn.Module] = []
         for fan_in, fan_out in itertools.pairwise(sizes):
             modules += [nn.Linear(fan_in, fan_out), nn.Tanh()]
@@ -159,9 +194,13 @@ class Memoryless(Cell):
         """The layers' outputs. Shape: (..., hidden_size)."""
         return self.layers(inputs)
 
-    def advance(self, stimuli: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
+    def internal(self, potentials: Tensor) -> Tensor:
+        """Nothing: shape (..., 0)."""
+        return potentials
+
+    def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """Nothing is remembered."""
-        return stimuli, potentials
+        return external, potentials
 
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None

@@ -18,12 +18,14 @@ from nf_policies.fields.activations import ACTIVATIONS, PerNeuron
 from nf_policies.fields.dynamics import DYNAMICS
 from nf_policies.fields.field import Field
 from nf_policies.fields.step import Activation
+from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import space_from_json, space_to_json
 
 FORMAT_VERSION = 1
 HEADER = "nf_policies"
 KINDS: dict[str, type[Field]] = {"NeuralField": NeuralField, "SimpleNeuralField": SimpleNeuralField}
+CELLS: dict[str, type[Cell]] = {"GRU": GRU, "LSTM": LSTM, "Memoryless": Memoryless}
 
 
 class PolicyFileError(ValueError):
@@ -34,13 +36,13 @@ def save_policy(policy: Policy, path: Path) -> None:
     """Write a policy to `path`, atomically. See `Policy.save`."""
     header = {
         "format_version": FORMAT_VERSION,
-        "field": {"kind": type(policy.field).__name__, "options": field_options(policy.field)},
+        "field": {"kind": type(policy.field).__name__, "options": options_of(policy.field)},
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
         "observed": policy.observed,
         "squash": getattr(policy.head, "squash", None),
         "env_id": policy.env_id,
-        "dt": policy.field.dt,
+        "dt": getattr(policy.field, "dt", None),
         "n_parameters": policy.n_parameters,
         "made_by": policy.made_by,
     }
@@ -69,7 +71,7 @@ def load_policy(path: Path) -> Policy:
                 f"{path} has format version {version}, and this nf-policies reads up to {FORMAT_VERSION}: upgrade it."
             )
         policy = build(header)
-        policy.to(tensors["field.resting_level"].dtype)
+        policy.to(next(tensor.dtype for name, tensor in tensors.items() if name.startswith("field.")))
         policy.load_state_dict(tensors)
     except PolicyFileError:
         raise
@@ -85,9 +87,15 @@ def load_policy(path: Path) -> Policy:
 def build(header: dict[str, Any]) -> Policy:
     """The policy that a header describes, with start values where the tensors will go."""
     kind = header["field"]["kind"]
-    if kind not in KINDS:
+    options = header["field"]["options"]
+    field: Field | Cell
+    if kind in KINDS:
+        field = KINDS[kind](**options, generator=torch.Generator())
+    elif kind in CELLS:
+        with torch.random.fork_rng(devices=[]):  # torch's cells draw start values from the global generator
+            field = CELLS[kind](**options)
+    else:
         raise ValueError(f"unknown kind of field {kind!r}")
-    field = KINDS[kind](**header["field"]["options"], generator=torch.Generator())
     policy = Policy(
         field,
         space_from_json(header["observation_space"]),
@@ -98,6 +106,16 @@ def build(header: dict[str, Any]) -> Policy:
     )
     policy.made_by = dict(header["made_by"])
     return policy
+
+
+def options_of(field: Field | Cell) -> dict[str, Any]:
+    """Constructor options that rebuild a field or cell of the same shape. See `field_options`."""
+    if isinstance(field, Field):
+        return field_options(field)
+    if CELLS.get(type(field).__name__) is not type(field) or type(field.output_embedding) is not torch.nn.Linear:
+        raise ValueError(f"A policy file cannot describe a {type(field).__name__} like this: save the state_dict.")
+    options = {name: getattr(field, name) for name in ("input_size", "hidden_size", "output_size")}
+    return options | ({"layers": field.n_layers} if isinstance(field, Memoryless) else {})
 
 
 def field_options(field: Field) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def play(
     lanes = envs.num_envs
     population = policy.coefficients(parameters)
     lane_coefficients: Coefficients = population
-    potentials = torch.zeros(lanes, policy.field.hidden_size).to(policy.field.resting_level)
-    like = policy.field.resting_level
+    like = policy.normalizer.mean
+    potentials = policy.field.start(lanes).to(like)
 
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
     current = np.full(lanes, -1)
@@ -108,7 +108,7 @@ def play(
         if to_reset.any():
             seeds = [episodes[e].seed if start else None for e, start in zip(current, starts, strict=True)]
             obs, _ = envs.reset(seed=seeds, options={"reset_mask": to_reset})
-        if len(free) and len(population.rate) > 1:
+        if len(free) and len(population.initial_potentials) > 1:
             rows = torch.as_tensor([episodes[max(e, 0)].candidate for e in current])
             lane_coefficients = take(population, rows.to(like.device))
 

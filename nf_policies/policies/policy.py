@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nf_policies.fields.field import Field, Trace
 from nf_policies.fields.step import Coefficients, reset
 from nf_policies.fields.vector import ParameterVector
+from nf_policies.policies.cells import Cell
 from nf_policies.policies.heads import make_head
 from nf_policies.policies.normalizer import Normalizer
 from nf_policies.policies.spaces import ObservationEncoder, finite_problem
@@ -35,7 +36,8 @@ class Policy(nn.Module):
         action = policy.act(obs, episode_start=True)
 
     Args:
-        field: A `NeuralField` or `SimpleNeuralField` of the sizes that `field_sizes` tells.
+        field: A `NeuralField` or `SimpleNeuralField`, or a cell of `nf_policies.policies.cells`, of the sizes that
+            `field_sizes` tells.
         observation_space: Of a single environment.
         action_space: Of a single environment.
         observed: Indices of the observation's entries that the policy sees; None for all.
@@ -46,9 +48,12 @@ class Policy(nn.Module):
         ValueError: If the field's sizes do not fit the spaces.
     """
 
+    field: Any
+    """A `Field`, or a `Cell`, which has the same interface as far as a policy uses it."""
+
     def __init__(
         self,
-        field: Field,
+        field: Field | Cell,
         observation_space: Space[Any],
         action_space: Space[Any],
         *,
@@ -147,7 +152,7 @@ class Policy(nn.Module):
                 f"The memory is of {len(self._potentials)} environments, the observations of {lanes}: pass "
                 "episode_start=True to begin anew."
             )
-        like = self.field.resting_level
+        like = self.normalizer.mean
         actions, trace = self.step(
             torch.as_tensor(features).to(like),
             self._potentials,

@@ -1,12 +1,13 @@
 """FieldPPO: SB3's PPO, with memory while collecting and whole sequences while learning."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from nf_policies.policies import Policy
 from nf_policies.policies.heads import make_head
-from nf_policies.ppo.buffer import SequenceBuffer, Transition
+from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.policy import NeuralFieldPolicy
+from nf_policies.ppo.reward_scale import RewardScale
 from nf_policies.ppo.vector import GymnasiumVecEnv, advance
 
 
@@ -44,6 +46,7 @@ class FieldPPO(PPO):
             also divides `batch_size`.
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
+        normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
         policy_kwargs: See `NeuralFieldPolicy`.
         ppo_kwargs: Further arguments of SB3's `PPO`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
@@ -53,6 +56,7 @@ class FieldPPO(PPO):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"NeuralFieldPolicy": NeuralFieldPolicy}
     policy: NeuralFieldPolicy
     rollout_buffer: SequenceBuffer
+    reward_scale: RewardScale | None
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class FieldPPO(PPO):
         gae_lambda: float = 0.95,
         seq_len: int | None = None,
         recompute_potentials: bool = False,
+        normalize_rewards: bool = False,
         policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
         **ppo_kwargs: Any,
@@ -75,6 +80,7 @@ class FieldPPO(PPO):
                 f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}: is this the file of another algorithm?"
             )
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
+        self.normalize_rewards, self.reward_scale = normalize_rewards, None
         self._last_potentials: Tensor | None = None
         super().__init__(
             policy,
@@ -109,9 +115,16 @@ class FieldPPO(PPO):
         super()._setup_model()
         if self.recompute_potentials:
             self.rollout_buffer.trajectory = self.policy.trajectory
+        self.policy.entropy_matters = self.ent_coef != 0
+        if self.normalize_rewards:
+            self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_potentials"]
+        return [*super()._excluded_save_params(), "_last_potentials", "reward_scale"]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        modules, variables = super()._get_torch_save_params()
+        return [*modules, *(["reward_scale"] if self.normalize_rewards else [])], variables
 
     @torch.no_grad()
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
@@ -126,22 +139,31 @@ class FieldPPO(PPO):
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
 
-        prepared = policy.mlp_extractor.prepare()
-        potentials = self._last_potentials
-        if potentials is None:
-            potentials = policy.mlp_extractor.start(env.num_envs)
+        extractor = policy.mlp_extractor
+        prepared = extractor.prepare()
+        start = extractor.start(env.num_envs)
+        before = start if self._last_potentials is None else self._last_potentials
+        # Values and log-probabilities are computed afterwards, for all steps at once; while collecting, only the actor
+        # is needed. Where environments take unequal numbers of steps, the critic's memory must keep up with them.
+        uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
+        potentials, start = (before, start) if uneven else (extractor.split(x)[0] for x in (before, start))
         obs, starts = self._last_obs, torch.as_tensor(self._last_episode_starts, device=self.device)
+        begins = self.num_timesteps == 0
         n_steps = 0
         while not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 policy.reset_noise(env.num_envs)
-            observed = policy.observe(self._tensors(obs), learn=True)
-            actions, values, log_probs, after = policy.act(observed, potentials, starts, prepared)
-            buffer.follow(values)
-            new_obs, rewards, terminated, truncated, final_obs, real, infos = advance(
-                env, policy.action_scaling(actions)
-            )
+            encoded = policy.encode(self._tensors(obs))
+            try:
+                actions, potentials = policy.act(encoded, potentials, starts, prepared, start)
+                stepped = advance(env, policy.action_scaling(actions))
+            except (ValueError, AssertionError):
+                check_finite("observation", encoded, buffer.pos)  # the more useful complaint, if that was why
+                raise
+            new_obs, rewards, terminated, truncated, final_obs, real, infos = stepped
             dones = terminated | truncated
+            if self.reward_scale is not None:
+                rewards = self.reward_scale(rewards, dones)
             self.num_timesteps += env.num_envs if real is None else int(real.sum())
             n_steps += 1
             callback.update_locals(locals())
@@ -150,22 +172,32 @@ class FieldPPO(PPO):
             if isinstance(infos, list):
                 self._update_info_buffer(infos, dones.cpu().numpy())
 
-            final = None if final_obs is None else policy.observe(self._tensors(final_obs))
+            final = None if final_obs is None else policy.encode(self._tensors(final_obs))
+            if uneven or buffer.pos == buffer.buffer_size - 1:
+                followed = policy.encode(self._tensors(new_obs))
+                final = followed if final is None else each(partial(where_rows, dones), final, followed)
             kept = actions.reshape(env.num_envs, -1).float()
-            buffer.add(
-                Transition(
-                    observed, potentials, starts, kept, values, log_probs, rewards, terminated, truncated, final
-                ),
-                real,
-            )
-            obs, potentials = new_obs, after
+            buffer.add(Transition(encoded, starts, kept, rewards, terminated, truncated, final), real)
+            obs = new_obs
             # With next-step autoreset the observation that begins an episode comes one step after its end.
             starts = dones if real is None else ~real
-            self._last_obs, self._last_potentials = obs, potentials
+            self._last_obs = obs
             self._last_episode_starts = starts  # type: ignore[assignment]  # a tensor, where SB3 has an array
 
-        buffer.follow(policy.values_of(policy.observe(self._tensors(obs)), self._reset(potentials, starts)))
-        buffer.finish(potentials, policy.values_of)
+        stored = buffer.stored
+        for what, values in (("reward", stored["rewards"]), ("observation", stored["observed"])):
+            check_finite(what, values)
+        if begins:  # an untrained policy acts alike whatever it sees, so its first rollout may be seen normalised
+            policy.learn_statistics(stored["observed"])
+        seen = Sequences(policy.normalize(stored["observed"]), before, stored["episode_starts"])
+        judged = policy.judge(seen, stored["actions"])
+        if not (judged.values.isfinite().all() and judged.log_probs.isfinite().all()):
+            raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
+        raw = stored["observed"]  # which `finish` replaces
+        buffer.finish(before, judged, policy.values_of)
+        if not begins:
+            policy.learn_statistics(raw)
+        self._last_potentials = potentials if uneven else judged.potentials[-1]
         if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
             self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
         callback.update_locals(locals())
@@ -180,9 +212,6 @@ class FieldPPO(PPO):
             return {key: torch.as_tensor(value, device=self.device) for key, value in obs.items()}
         return obs_as_tensor(np.asarray(obs), self.device)
 
-    def _reset(self, potentials: Tensor, starts: Tensor) -> Tensor:
-        return torch.where(starts.unsqueeze(-1), self.policy.mlp_extractor.start(len(potentials)), potentials)
-
     def policy_of(self) -> Policy:
         """The actor as a `Policy`, deterministic and without SB3, sharing nothing with the model."""
         return exported(self)
@@ -196,3 +225,8 @@ class FieldPPO(PPO):
             OSError: If the file cannot be written.
         """
         self.policy_of().save(path)
+
+
+def where_rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of `yes` where the mask (num_envs,) is true, else of `no`. Shapes: (num_envs, ·)."""
+    return torch.where(mask.reshape(-1, *(1,) * (no.dim() - 1)), yes, no)

@@ -33,17 +33,26 @@ class Transition(NamedTuple):
     """One step of all environments. Shapes: (num_envs, ·)."""
 
     observed: PyTorchObs
-    potentials: Tensor
-    """Before the step and before any reset."""
+    """What the policy keeps of the observations."""
     episode_starts: Tensor
     actions: Tensor
-    values: Tensor
-    log_probs: Tensor
     rewards: Tensor
     terminated: Tensor
     truncated: Tensor
     final: PyTorchObs | None
-    """What the policy keeps of the last observations of episodes, where one ended; elsewhere anything."""
+    """What it keeps of the observations that followed, before any reset, where an episode was cut short, and
+    everywhere with the last step; elsewhere anything."""
+
+
+class Judged(NamedTuple):
+    """A whole rollout as the parameters see it that collected it. Shapes: (n_steps, num_envs, ·)."""
+
+    observed: PyTorchObs
+    """What the update is to see of the observations."""
+    potentials: Tensor
+    """After each step."""
+    values: Tensor
+    log_probs: Tensor
 
 
 class SequenceBuffer(RolloutBuffer):
@@ -93,7 +102,6 @@ class SequenceBuffer(RolloutBuffer):
         """
         if not self.stored:
             self.stored = {name: self._room(value) for name, value in transition._asdict().items()}
-            self.stored["next_values"] = self._room(transition.values)
         if self.stored["final"] is None and transition.final is not None:
             self.stored["final"] = self._room(transition.final)
         where: Any = self.pos
@@ -111,47 +119,36 @@ class SequenceBuffer(RolloutBuffer):
             self.rows += self.written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size
-        self.aligned = real is None
-
-    def follow(self, values: Tensor) -> None:
-        """Note the values (num_envs,) of the observations that followed the last step."""
-        if not self.stored:
-            return
-        if self.aligned:
-            self.stored["next_values"][self.pos - 1] = values
-        else:
-            lanes = self.written.nonzero().squeeze(-1)
-            self.stored["next_values"][self.rows[lanes] - 1, lanes] = values[lanes]
 
     @torch.no_grad()
-    def finish(self, potentials: Tensor, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
+    def finish(self, before: Tensor, judged: Judged, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
         """Compute advantages and value targets, and lay the rollout out as sequences.
 
         Args:
-            potentials: Memory after the last step. Shape: (num_envs, memory_size).
-            values_of: Values of observations with the memory before them, for episodes that were cut short.
+            before: Memory before the first step. Shape: (num_envs, memory_size).
+            judged: What the policy makes of the rollout.
+            values_of: Values of observations, as they were stored, with the memory before them.
         """
         s = self.stored
-        if s["final"] is not None:
-            cut = (s["truncated"] & ~s["terminated"]).nonzero(as_tuple=True)
-            after = torch.cat((s["potentials"][1:], potentials[None]))[cut]
-            s["next_values"][cut] = values_of(each(lambda o: o[cut], s["final"]), after)
-        self.check_finite()
-        advantages = gae(
+        next_values = torch.cat((judged.values[1:], judged.values[-1:]))
+        cut = s["truncated"] & ~s["terminated"]
+        cut[-1] = True
+        where = cut.nonzero(as_tuple=True)
+        next_values[where] = values_of(each(lambda o: o[where], s["final"]), judged.potentials[where])
+        s |= judged._asdict() | {"potentials": torch.cat((before[None], judged.potentials[:-1]))}
+        s["next_values"] = next_values
+        s["advantages"] = gae(
             s["rewards"],
             s["values"],
-            s["next_values"],
+            next_values,
             s["terminated"],
             s["truncated"],
             self.gamma,
             self.gae_lambda,
         )
-        self.targets = advantages + s["values"]
-        self.sequences = {
-            name: each(self._cut, value)
-            for name, value in (s | {"advantages": advantages, "targets": self.targets}).items()
-            if name not in ("final", "next_values", "terminated", "truncated", "rewards")
-        }
+        s["targets"] = s["advantages"] + s["values"]
+        kept = ("observed", "potentials", "episode_starts", "actions", "values", "log_probs", "advantages", "targets")
+        self.sequences = {name: each(self._cut, s[name]) for name in kept}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches of whole sequences in random order, each sequence once.
@@ -178,23 +175,7 @@ class SequenceBuffer(RolloutBuffer):
     @property
     def returns(self) -> np.ndarray:  # type: ignore[override]
         """Value targets, for SB3's logging. Shape: (buffer_size, num_envs)."""
-        return self.targets.cpu().numpy()
-
-    def check_finite(self) -> None:
-        """Refuse a rollout with a reward or observation that is NaN or infinite.
-
-        Raises: ValueError naming the first.
-        """
-        parts = {"reward": self.stored["rewards"], "observation": self.stored["observed"]}
-        if isinstance(parts["observation"], dict):
-            parts |= {f"observation {key!r}": value for key, value in parts.pop("observation").items()}
-        for what, values in parts.items():
-            if not values.isfinite().all():
-                step, env = (~values.isfinite()).nonzero()[0, :2].tolist()
-                raise ValueError(
-                    f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must "
-                    "return finite numbers."
-                )
+        return self.stored["targets"].cpu().numpy()
 
     @torch.no_grad()
     def _refreshed(self) -> Tensor:
@@ -222,3 +203,24 @@ def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     if isinstance(first, dict):
         return {key: function(value, *(other[key] for other in others)) for key, value in first.items()}
     return function(first, *others)
+
+
+def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
+    """Refuse rewards or observations that are NaN or infinite.
+
+    Args:
+        what: "reward" or "observation".
+        values: Of a rollout (n_steps, num_envs, ·), or of one step (num_envs, ·).
+        step: Which step, if it is one.
+    Raises: ValueError naming the first.
+    """
+    if isinstance(values, dict):
+        for key, value in values.items():
+            check_finite(f"{what} {key!r}", value, step)
+    elif not values.isfinite().all():
+        bad = (~values.isfinite()).nonzero()[0].tolist()
+        step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
+        raise ValueError(
+            f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must return finite "
+            "numbers."
+        )

@@ -4,6 +4,7 @@ An action here is the Gaussian sample before the tanh; the task receives the squ
 its density exact where tanh saturates in float32. Densities are those of the squashed action in [-1, 1].
 """
 
+import functools
 import math
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import (
+    CategoricalDistribution,
     DiagGaussianDistribution,
     Distribution,
     StateDependentNoiseDistribution,
     make_proba_distribution,
 )
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Categorical, Normal
 from torch.nn import functional
 
 QUADRATURE_NODES = 16
@@ -35,13 +37,37 @@ def squashed_entropy(normal: Normal) -> Tensor:
         normal: Of shape (batch, action_size).
     Returns: Shape: (batch,).
     """
+    nodes, weights = quadrature(normal.mean.dtype, normal.mean.device)
+    x = normal.mean.unsqueeze(-1) + normal.stddev.unsqueeze(-1) * nodes
+    return (normal.entropy() + log_tanh_slope(x) @ weights).sum(-1)
+
+
+@functools.cache
+def quadrature(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the mean over a standard Gaussian. Shape: (QUADRATURE_NODES,)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
-    x = normal.mean.unsqueeze(-1) + normal.stddev.unsqueeze(-1) * torch.as_tensor(nodes).to(normal.mean)
-    slope = log_tanh_slope(x) @ torch.as_tensor(weights / weights.sum()).to(normal.mean)
-    return (normal.entropy() + slope).sum(-1)
+    return torch.tensor(nodes, dtype=dtype, device=device), torch.tensor(weights / weights.sum()).to(device, dtype)
 
 
-class SquashedGaussian(DiagGaussianDistribution):
+class UncheckedGaussian(DiagGaussianDistribution):
+    """SB3's, without torch checking its arguments: `FieldPPO` checks each rollout as a whole."""
+
+    def proba_distribution(self, mean_actions: Tensor, log_std: Tensor) -> "UncheckedGaussian":
+        """As SB3's."""
+        self.distribution = Normal(mean_actions, log_std.exp().expand_as(mean_actions), validate_args=False)
+        return self
+
+
+class UncheckedCategorical(CategoricalDistribution):
+    """SB3's, without torch checking its arguments: `FieldPPO` checks each rollout as a whole."""
+
+    def proba_distribution(self, action_logits: Tensor) -> "UncheckedCategorical":
+        """As SB3's."""
+        self.distribution = Categorical(logits=action_logits, validate_args=False)
+        return self
+
+
+class SquashedGaussian(UncheckedGaussian):
     """Independent Gaussians behind a tanh."""
 
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -71,7 +97,7 @@ class SquashedStateDependentNoise(StateDependentNoiseDistribution):
 def make_distribution(
     space: spaces.Space[Any], squash: str, use_sde: bool, sde_options: dict[str, Any]
 ) -> Distribution:
-    """The distribution for an action space: SB3's own, except behind a tanh.
+    """The distribution for an action space: SB3's, except behind a tanh.
 
     Args:
         space: Discrete, MultiDiscrete, MultiBinary or bounded Box.
@@ -82,4 +108,8 @@ def make_distribution(
     if isinstance(space, spaces.Box) and squash == "tanh":
         size = int(np.prod(space.shape))
         return SquashedStateDependentNoise(size, **sde_options) if use_sde else SquashedGaussian(size)
+    if isinstance(space, spaces.Box) and not use_sde:
+        return UncheckedGaussian(int(np.prod(space.shape)))
+    if isinstance(space, spaces.Discrete):
+        return UncheckedCategorical(int(space.n))
     return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)

@@ -8,6 +8,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
+from nf_policies.policies.cells import Cell
 from nf_policies.policies.heads import make_head
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def exported(model: "FieldPPO") -> Policy:
     """
     actor = model.policy
     extractor = actor.mlp_extractor
-    if not isinstance(extractor.actor, Field):
-        raise ValueError(f"A policy file holds neural fields, and this actor is a {type(extractor.actor).__name__}.")
+    if not isinstance(extractor.actor, Field | Cell):
+        raise ValueError(f"A policy file holds fields and cells, and this actor is a {type(extractor.actor).__name__}.")
     if actor.extractor_learns:
         raise ValueError("A policy file holds no features extractor that learns.")
     outside = model.get_vec_normalize_env()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nf_policies.policies.heads import make_head
 from nf_policies.policies.normalizer import Normalizer
 from nf_policies.ppo.actions import action_scaling, parameters_layer
-from nf_policies.ppo.buffer import Sequences
+from nf_policies.ppo.buffer import Judged, Sequences
 from nf_policies.ppo.distributions import make_distribution
 from nf_policies.ppo.extractor import Prepared, RecurrentExtractor, make_field
 from nf_policies.ppo.visible import visible_features
@@ -61,6 +61,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     action_scaling: nn.Module
     extractor_learns: bool
     squash: str
+    entropy_matters = True
+    """Whether the loss has a share of the entropy, whose gradient is otherwise not needed."""
 
     def __init__(
         self,
@@ -147,28 +149,44 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         nn.init.orthogonal_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
+        if self.optimizer_class is torch.optim.Adam:
+            self.optimizer_kwargs = {
+                "fused": True,
+                **self.optimizer_kwargs,
+            }  # many tiny tensors: one call, not hundreds
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
-    def observe(self, obs: PyTorchObs, learn: bool = False) -> PyTorchObs:
-        """What of an observation is kept in a rollout: its normalised features.
+    def encode(self, obs: PyTorchObs) -> PyTorchObs:
+        """What of an observation is kept in a rollout: its features, as they are.
 
-        Where the features extractor learns, its inputs are kept as they are.
+        Where the features extractor learns, its inputs are kept.
 
         Args:
             obs: Batch of observations, tensors.
-            learn: Whether the normaliser's statistics follow them; only while collecting.
         Returns: Shape: (batch, n_features).
         """
         if self.extractor_learns:
             return obs
         features = self.extract_features(obs)
         assert isinstance(features, Tensor)
-        if not self._normalize_observations:
-            return features
-        if learn:
-            var, mean = torch.var_mean(features, dim=0, correction=0)
-            self.normalizer.update(len(features), mean, var)
-        return self.normalizer(features)
+        return features
+
+    def normalize(self, encoded: PyTorchObs) -> PyTorchObs:
+        """What the fields see of what `encode` returned, for any number of leading dimensions."""
+        if self.extractor_learns or not self._normalize_observations:
+            return encoded
+        return self.normalizer(encoded)
+
+    def learn_statistics(self, encoded: PyTorchObs) -> None:
+        """Let the normaliser's statistics follow a rollout of what `encode` returned."""
+        if self._normalize_observations and isinstance(encoded, Tensor) and not self.extractor_learns:
+            rows = encoded.flatten(0, -2)
+            var, mean = torch.var_mean(rows, dim=0, correction=0)
+            self.normalizer.update(len(rows), mean, var)
+
+    def observe(self, obs: PyTorchObs) -> PyTorchObs:
+        """What the fields see of a batch of observations, tensors."""
+        return self.normalize(self.encode(obs))
 
     def features_of(self, observed: PyTorchObs) -> Tensor:
         """Features of what `observe` returned, for any number of leading dimensions."""
@@ -187,27 +205,57 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return features.unflatten(0, lead)
 
     def act(
-        self, observed: PyTorchObs, potentials: Tensor, episode_starts: Tensor, prepared: Prepared
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """One step of a rollout.
+        self, encoded: PyTorchObs, potentials: Tensor, episode_starts: Tensor, prepared: Prepared, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step of a rollout: random actions, and the memory after it.
 
         Args:
-            observed: From `observe`. Shape: (num_envs, ·).
-            potentials: Memory before the step. Shape: (num_envs, memory_size).
+            encoded: From `encode`. Shape: (num_envs, ·).
+            potentials: Before the step, of the actor or of both actor and critic. Shape: (num_envs, ·).
             episode_starts: Shape: (num_envs,).
             prepared: From `mlp_extractor.prepare`.
-        Returns: Actions (num_envs, ·), values (num_envs,), log-probabilities (num_envs,) and the next potentials.
+            start: Initial potentials. Shape: as the potentials.
+        Returns: Actions (num_envs, ·) and the next potentials, of the actor or of both as given.
         """
-        extractor = self.mlp_extractor
-        before = torch.where(episode_starts.unsqueeze(-1), extractor.start(len(potentials)), potentials)
-        latent_pi, latent_vf, after = extractor.step(self.features_of(observed), before, prepared)
-        distribution = self._get_action_dist_from_latent(latent_pi)
-        actions = distribution.get_actions()
-        return actions, self.value_net(latent_vf).squeeze(-1), distribution.log_prob(actions), after
+        before = torch.where(episode_starts.unsqueeze(-1), start, potentials)
+        features = self.features_of(self.normalize(encoded))
+        if before.shape[-1] == self.mlp_extractor.actor_memory:
+            latent, after = self.mlp_extractor.step_actor(features, before, prepared)
+        else:
+            latent, _, after = self.mlp_extractor.step(features, before, prepared)
+        return self._sample(latent), after
 
-    def values_of(self, observed: PyTorchObs, potentials: Tensor) -> Tensor:
-        """Values (batch,) of observations inside an episode, with the memory (batch, memory_size) before them."""
-        _, latent_vf, _ = self.mlp_extractor.step(self.features_of(observed), potentials, self.mlp_extractor.prepare())
+    def _sample(self, latent: Tensor) -> Tensor:
+        """Random actions; the two common distributions without the cost of checking and building them."""
+        if isinstance(self.action_dist, DiagGaussianDistribution):
+            mean = self.action_net(latent)
+            return torch.addcmul(mean, torch.randn_like(mean), self.log_std.exp())
+        if isinstance(self.action_space, spaces.Discrete):
+            logits = self.action_net(latent)
+            # The largest of logits with Gumbel noise is distributed as their softmax.
+            return (logits - torch.empty_like(logits).exponential_().log_()).argmax(-1)
+        return self._get_action_dist_from_latent(latent).get_actions()
+
+    def judge(self, obs: Sequences, actions: Tensor) -> Judged:
+        """A whole rollout as the parameters see it: values, log-probabilities and potentials.
+
+        Args:
+            obs: What `normalize` returned, over all steps.
+            actions: Shape: (n_steps, num_envs, ·).
+        """
+        latent_pi, latent_vf, potentials = self.mlp_extractor(
+            self.features_of(obs.observed), obs.potentials, obs.episode_starts
+        )
+        distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
+        flat = actions.flatten(0, 1)
+        log_probs = distribution.log_prob(flat.squeeze(-1) if isinstance(self.action_space, spaces.Discrete) else flat)
+        values = self.value_net(latent_vf).squeeze(-1)
+        return Judged(obs.observed, potentials, values, log_probs.unflatten(0, values.shape))
+
+    def values_of(self, encoded: PyTorchObs, potentials: Tensor) -> Tensor:
+        """Values (batch,) of what `encode` returned, with the memory (batch, memory_size) before it."""
+        features = self.features_of(self.normalize(encoded))
+        _, latent_vf, _ = self.mlp_extractor.step(features, potentials, self.mlp_extractor.prepare())
         return self.value_net(latent_vf).squeeze(-1)
 
     def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
@@ -219,7 +267,9 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """
         latent_pi, latent_vf, _ = self.mlp_extractor(self.features_of(obs.observed), obs.potentials, obs.episode_starts)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
-        return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), distribution.entropy()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_matters):
+            entropy = distribution.entropy()
+        return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
     def trajectory(self, obs: Sequences) -> Tensor:
         """Potentials after every step of the sequences. Shape: (time, sequences, memory_size)."""

@@ -76,7 +76,7 @@ class GymnasiumVecEnv(VecEnv):
             final = self._final(obs, infos)
         elif self.mode == AutoresetMode.NEXT_STEP:
             real = ~self.resetting
-            self.resetting = (terminated | truncated).cpu()
+            self.resetting = (terminated | truncated).cpu()  # `obs` are then the final ones
         elif (over := (terminated | truncated).cpu().numpy()).any():
             final = obs_as_tensor(each(np.copy, obs), device)
             obs, _ = self.venv.reset(options={"reset_mask": over})

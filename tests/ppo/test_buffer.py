@@ -4,7 +4,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from nf_policies.ppo.buffer import SequenceBuffer, Transition
+from nf_policies.ppo.buffer import Judged, SequenceBuffer, Transition, check_finite
 
 N_STEPS, NUM_ENVS = 12, 3
 SPACES = (spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
@@ -14,16 +14,17 @@ def transition(step: int, num_envs: int = NUM_ENVS) -> Transition:
     """Everything in it is 1000 * environment + step, in float64 so that the numbers are exact."""
     number = 1000.0 * torch.arange(num_envs, dtype=torch.float64) + step
     no = torch.zeros(num_envs, dtype=torch.bool)
-    return Transition(number[:, None], number[:, None], no, number[:, None], number, number, number, no, no, None)
+    return Transition(number[:, None], no, number[:, None], number, no, no, number[:, None] + 1)
 
 
 def filled(seq_len: int, n_steps: int = N_STEPS, num_envs: int = NUM_ENVS) -> SequenceBuffer:
+    """Potentials and values are the number of the step too."""
     buffer = SequenceBuffer(n_steps, *SPACES, "cpu", 0.95, 0.99, num_envs, seq_len=seq_len)
     for step in range(n_steps):
-        buffer.follow(transition(step).values[:num_envs])
         buffer.add(transition(step, num_envs))
-    buffer.follow(transition(n_steps).values[:num_envs])
-    buffer.finish(transition(n_steps, num_envs).potentials, lambda obs, potentials: potentials[:, 0])
+    number = buffer.stored["observed"]
+    judged = Judged(number, number + 1, number[..., 0], number[..., 0])
+    buffer.finish(number[0], judged, lambda obs, potentials: potentials[:, 0])
     return buffer
 
 
@@ -63,27 +64,21 @@ def test_resets_that_were_no_step_leave_no_row_and_other_environments_wait() -> 
         # Environment 1 only resets in every third turn.
         real = torch.tensor([True, played % 3 != 2])
         numbers = torch.tensor([0.0, 1000.0], dtype=torch.float64) + counts
-        buffer.follow(numbers)
-        buffer.add(transition(0, 2)._replace(observed=numbers[:, None], values=numbers), real)
+        buffer.add(transition(0, 2)._replace(observed=numbers[:, None]), real)
         counts, played = counts + real, played + 1
     assert played == 5
-    buffer.follow(torch.tensor([0.0, 1000.0], dtype=torch.float64) + counts)
     expected = torch.tensor([[0, 1000], [1, 1001], [2, 1002], [3, 1003]], dtype=torch.float64)
     torch.testing.assert_close(buffer.stored["observed"][..., 0], expected)
-    torch.testing.assert_close(buffer.stored["next_values"], expected + 1)
 
 
-@pytest.mark.parametrize(("name", "what"), [("rewards", "reward"), ("observed", "observation")])
-def test_what_is_not_finite_is_refused_by_name(name, what) -> None:
-    buffer = SequenceBuffer(2, *SPACES, "cpu", n_envs=3)
-    buffer.add(transition(0))
-    broken = transition(1)
-    value = getattr(broken, name).clone()
-    value[2] = float("nan")
-    broken = broken._replace(**{name: value})
-    buffer.add(broken)
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_what_is_not_finite_is_refused_by_name(what) -> None:
+    values = torch.zeros(4, 3, 2)
+    values[1, 2, 0] = float("nan")
     with pytest.raises(ValueError, match=f"The {what} of environment 2 at step 1 of the rollout is not finite"):
-        buffer.finish(broken.potentials, lambda obs, potentials: potentials[:, 0])
+        check_finite(what, values)
+    with pytest.raises(ValueError, match=f"The {what} 'key' of environment 2 at step 7"):
+        check_finite(what, {"key": values[1]}, 7)
 
 
 def test_refreshed_potentials_are_those_of_the_function_at_each_sequences_start() -> None:

@@ -74,7 +74,7 @@ def test_only_real_steps_are_kept_in_order(mode) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_time_limit_is_no_end_so_an_exact_critic_is_confirmed_everywhere(mode) -> None:
     model = collect(side_by_side(mode, [10, 7]), prepare=value_is_always(10), gamma=0.9)
-    torch.testing.assert_close(model.rollout_buffer.targets, torch.full((N_STEPS, 2), 10.0))
+    torch.testing.assert_close(model.rollout_buffer.stored["targets"], torch.full((N_STEPS, 2), 10.0))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -82,7 +82,7 @@ def test_a_time_limit_is_no_end_so_an_exact_critic_is_confirmed_everywhere(mode)
 def test_a_termination_is_the_end_also_where_it_meets_a_time_limit(mode, also_truncates) -> None:
     env = side_by_side(mode, [4], terminates=True, truncates=also_truncates)
     model = collect(env, prepare=value_is_always(10), gamma=0.9, gae_lambda=1.0)
-    targets = model.rollout_buffer.targets[:12, 0].reshape(3, 4)
+    targets = model.rollout_buffer.stored["targets"][:12, 0].reshape(3, 4)
     exact = torch.tensor([sum(0.9**k for k in range(n)) for n in (4, 3, 2, 1)])
     torch.testing.assert_close(targets, exact.expand(3, 4))
 

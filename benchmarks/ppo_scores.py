@@ -1,0 +1,303 @@
+"""What does recurrent PPO reach without seeing velocities, and what does memory have to do with it?
+
+    python benchmarks/ppo_scores.py                      # the table of the runs done so far
+    python benchmarks/ppo_scores.py --run --seeds 0 1 2 3 4
+
+Each method trains on the real Gymnasium task with the velocities hidden, judges its policy on episodes of their own as
+it goes on (seeds from 2,000,000, not counted as training), and plays the best one, deterministic, on 100 fresh episodes
+(seeds from 1,000,000). Runs are kept in a file of JSON lines and are not repeated, so a table can be made in pieces.
+
+Methods: `neural` and `simple` are the two fields, `one_step` the preset's field with gradients through a single step
+(what upstream's fields do), `gru` a GRU of 16 and `memoryless` two layers of 16 with the same settings, `two_frames` a
+linear policy that sees this and the last observation, `lstm` RecurrentPPO of sb3-contrib with the settings of RL
+Baselines3 Zoo, which masks velocities to zero.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+from stable_baselines3.common.logger import Logger
+
+from nf_policies.commands.train import Train, final_score, new_model
+from nf_policies.policies import Policy
+from nf_policies.policies.tasks import make_lanes, visible_entries
+from nf_policies.ppo.best import KeepBest
+from nf_policies.ppo.envs import training_envs
+from nf_policies.rollouts import rollout
+
+TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0": 91.5}
+"""The goal of each."""
+METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
+RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
+JUDGING_EPISODES, FINAL_EPISODES = 50, 100
+
+
+@dataclass
+class Options:
+    """Options of the benchmark."""
+
+    run: bool = False
+    """Train what is not in the results yet; otherwise only the table."""
+    tasks: tuple[str, ...] = tuple(TASKS)
+    """Gymnasium ids."""
+    methods: tuple[str, ...] = METHODS
+    """Names of methods."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run each."""
+    results: Path = RESULTS
+    """The file of JSON lines."""
+    json: Path | None = None
+    """Where to write the table."""
+
+
+class TwoFrames(gym.ObservationWrapper):
+    """Show the visible entries of this observation and of the one before."""
+
+    def __init__(self, env: gym.Env, entries: list[int]) -> None:
+        super().__init__(env)
+        self.entries = entries
+        space = env.observation_space
+        assert isinstance(space, gym.spaces.Box)
+        low, high = (np.tile(side[entries], 2) for side in (space.low, space.high))
+        self.observation_space = gym.spaces.Box(low, high, dtype=np.float32)
+        self.last: np.ndarray | None = None
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode, whose first observation is shown twice."""
+        self.last = None
+        return super().reset(**options)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """The two frames."""
+        now = observation[self.entries]
+        both = np.concatenate((now, now if self.last is None else self.last)).astype(np.float32)
+        self.last = now
+        return both
+
+
+def entries_of(env_id: str) -> list[int]:
+    with closing(gym.make(env_id)) as env:
+        size = env.observation_space.shape[0]  # type: ignore[index]
+    return visible_entries(env_id, size, True) or list(range(size))
+
+
+def two_frames_id(env_id: str) -> str:
+    """Register the task with two frames."""
+    own = f"two_frames/{env_id}"
+    if own not in gym.registry:
+        gym.register(
+            own,
+            lambda **options: TwoFrames(gym.make(env_id, **options).unwrapped, entries_of(env_id)),
+            max_episode_steps=gym.spec(env_id).max_episode_steps,
+        )
+    return own
+
+
+def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
+    """One run of FieldPPO."""
+    options = Train(env=env_id, hide_velocity=True, seed=seed).with_preset()
+    policy_kwargs: dict[str, Any] = {}
+    if method == "one_step":
+        options = replace(options, seq_len=1)
+    elif method == "gru":
+        options = replace(options, field="gru", hidden_size=16)
+    elif method == "memoryless":
+        options = replace(options, field="memoryless", hidden_size=16)
+    elif method == "simple":
+        options = replace(options, field="simple", hidden_size=24)
+    elif method == "neural":
+        options = replace(options, field="neural", hidden_size=16 if env_id != "Pendulum-v1" else 64)
+    elif method == "two_frames":
+        options = replace(options, env=two_frames_id(env_id), hide_velocity=False, field="memoryless")
+        policy_kwargs = {"field_kwargs": {"layers": 0}, "critic": "memoryless"}
+    assert options.env is not None
+    assert options.num_envs is not None
+    assert options.steps is not None
+    began = time.perf_counter()
+    with (
+        TemporaryDirectory() as folder,
+        closing(training_envs(options.env, options.num_envs)) as envs,
+        closing(make_lanes(options.env, JUDGING_EPISODES)) as lanes,
+    ):
+        model = new_model(options, envs, **policy_kwargs)
+        best = KeepBest(
+            lanes,
+            options.env,
+            Path(folder) / "best.safetensors",
+            every=options.steps // 25,
+            episodes=JUDGING_EPISODES,
+            seed=seed + 2_000_000,
+        )
+        model.set_logger(Logger(None, []))
+        model.learn(options.steps, callback=best)
+        last = model.policy_of()
+        scores = {
+            "best": final_score(Policy.load(best.path), options).returns,
+            "last": rollout(last, options.env, episodes=FINAL_EPISODES, seed=seed + 1_000_000).returns,
+        }
+    return {
+        "scores": {name: returns.tolist() for name, returns in scores.items()},
+        "n_parameters": last.n_parameters,
+        "env_steps": model.num_timesteps,
+        "judging_steps": best.env_steps,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+ZOO: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {
+        "num_envs": 8,
+        "n_steps": 32,
+        "batch_size": 256,
+        "gae_lambda": 0.8,
+        "gamma": 0.98,
+        "n_epochs": 20,
+        "learning_rate": lambda remaining: 1e-3 * remaining,
+        "clip_range": lambda remaining: 0.2 * remaining,
+    },
+    "Pendulum-v1": {
+        "num_envs": 4,
+        "n_steps": 1024,
+        "gae_lambda": 0.95,
+        "gamma": 0.9,
+        "n_epochs": 10,
+        "learning_rate": 1e-3,
+        "use_sde": True,
+        "sde_sample_freq": 4,
+    },
+}
+"""Settings of RL Baselines3 Zoo, hyperparams/ppo_lstm.yml; none with this budget for MountainCarContinuous."""
+
+
+class Masked(gym.ObservationWrapper):
+    """Set the velocities to zero, as the Zoo does."""
+
+    def __init__(self, env: gym.Env, entries: list[int]) -> None:
+        super().__init__(env)
+        self.mask = np.zeros(env.observation_space.shape or (), np.float32)
+        self.mask[entries] = 1
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """What the Zoo shows."""
+        return observation * self.mask
+
+
+def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
+    """One run of sb3-contrib's RecurrentPPO."""
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.callbacks import EvalCallback
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    settings = dict(ZOO[env_id])
+    num_envs = settings.pop("num_envs")
+    entries = entries_of(env_id)
+
+    def make() -> gym.Env:
+        return Monitor(Masked(gym.make(env_id), entries))
+
+    def final(model: Any) -> list[float]:
+        envs = DummyVecEnv([make] * 20)
+        envs.seed(seed + 1_000_000)
+        returns, _ = evaluate_policy(model, envs, n_eval_episodes=FINAL_EPISODES, return_episode_rewards=True)
+        return list(map(float, returns))  # type: ignore[arg-type]  # one per episode, as asked for
+
+    began = time.perf_counter()
+    steps = Train(env=env_id).with_preset().steps
+    assert steps is not None
+    with TemporaryDirectory() as folder:
+        model = RecurrentPPO("MlpLstmPolicy", DummyVecEnv([make] * num_envs), seed=seed, device="cpu", **settings)
+        judging = DummyVecEnv([make] * JUDGING_EPISODES)
+        judging.seed(seed + 2_000_000)
+        callback = EvalCallback(
+            judging,
+            best_model_save_path=folder,
+            eval_freq=max(steps // 25 // num_envs, 1),
+            n_eval_episodes=JUDGING_EPISODES,
+            verbose=0,
+        )
+        model.learn(steps, callback=callback)
+        scores = {"last": final(model), "best": final(RecurrentPPO.load(Path(folder) / "best_model.zip"))}
+    actor = [model.policy.lstm_actor, model.policy.mlp_extractor.policy_net, model.policy.action_net]
+    return {
+        "scores": scores,
+        "n_parameters": sum(p.numel() for module in actor for p in module.parameters()),
+        "env_steps": model.num_timesteps,
+        "judging_steps": None,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wanted(options: Options, done: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str, int]]:
+    finished = {(r["task"], r["method"], r["seed"]) for r in done}
+    for seed in options.seeds:
+        for method in options.methods:
+            for task in options.tasks:
+                if (task, method, seed) not in finished and (method != "lstm" or task in ZOO):
+                    yield task, method, seed
+
+
+def table(results: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:
+    """Print and return one row per task and method."""
+    rows = []
+    print(f"{'task':<26}{'method':<12}{'parameters':>10}{'seeds':>7}{'median':>9}{'worst':>9}{'last':>9}{'goal in':>9}")
+    for task in options.tasks:
+        for method in options.methods:
+            runs = [r for r in results if (r["task"], r["method"]) == (task, method)]
+            if not runs:
+                continue
+            means = [float(np.mean(r["scores"]["best"])) for r in runs]
+            last = float(np.median([np.mean(r["scores"]["last"]) for r in runs]))
+            row = {
+                "task": task,
+                "method": method,
+                "n_parameters": runs[0]["n_parameters"],
+                "seeds": len(runs),
+                "median": float(np.median(means)),
+                "worst": min(means),
+                "median_of_last": last,
+                "reached": sum(mean > TASKS[task] for mean in means),
+                "env_steps": max(r["env_steps"] for r in runs),
+            }
+            rows.append(row)
+            print(
+                f"{task:<26}{method:<12}{row['n_parameters']:>10,}{len(runs):>7}{row['median']:>9.1f}{row['worst']:>9.1f}"
+                f"{last:>9.1f}{row['reached']:>6} of {len(runs)}"
+            )
+    return rows
+
+
+def main(options: Options) -> None:
+    """Train what is missing, print the table, write JSON."""
+    torch.set_num_threads(1)
+    results = read(options.results)
+    for task, method, seed in list(wanted(options, results)) if options.run else []:
+        run = train_contrib(task, seed) if method == "lstm" else train_ours(task, method, seed)
+        results.append({"task": task, "method": method, "seed": seed, **run})
+        options.results.parent.mkdir(exist_ok=True)
+        with options.results.open("a") as file:
+            file.write(json.dumps(results[-1]) + "\n")
+        print(task, method, seed, f"{np.mean(run['scores']['best']):.1f}", f"{run['seconds']:.0f} s", file=sys.stderr)
+    rows = table(results, options)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

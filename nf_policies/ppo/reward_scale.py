@@ -1,0 +1,51 @@
+"""Rewards of a size that a critic learns easily, whatever the task pays: part of the training, not of the policy."""
+
+import torch
+from torch import Tensor, nn
+
+CLIP = 10.0
+EPSILON = 1e-8
+
+
+class RewardScale(nn.Module):
+    """Divide rewards by the running standard deviation of the discounted return.
+
+    Which policy is best does not change. On tensors of one device, without a copy.
+
+    Args:
+        num_envs: Number of environments.
+        gamma: Discount.
+    Reference: Engstrom et al. (2020), Implementation matters in deep policy gradients; SB3's VecNormalize.
+    """
+
+    count: Tensor
+    mean: Tensor
+    var: Tensor
+    running: Tensor
+
+    def __init__(self, num_envs: int, gamma: float) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("var", torch.ones(()))
+        self.register_buffer("running", torch.zeros(num_envs), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, rewards: Tensor, over: Tensor) -> Tensor:
+        """Scaled rewards, clipped to ± CLIP, after the statistics have followed them.
+
+        Args:
+            rewards: As the task paid them. Shape: (num_envs,).
+            over: Where the episode ended with this step. Shape: (num_envs,).
+        """
+        self.running = self.running * self.gamma + rewards
+        var, mean = torch.var_mean(self.running, correction=0)
+        total = self.count + len(rewards)
+        share = (len(rewards) / total).to(mean.dtype)
+        delta = mean - self.mean
+        self.var.copy_((1 - share) * self.var + share * var + share * (1 - share) * delta**2)
+        self.mean.add_(share * delta)
+        self.count.copy_(total)
+        self.running = self.running.masked_fill(over, 0.0)
+        return (rewards / (self.var + EPSILON).sqrt()).clamp(-CLIP, CLIP)

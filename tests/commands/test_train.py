@@ -1,0 +1,169 @@
+"""nf-policies train as a user meets it: files, JSON, resuming, Ctrl-C, and what bad input gets."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nf_policies import Policy
+from nf_policies.cli import main
+
+COMMAND = [sys.executable, "-m", "nf_policies.cli"]
+LEFT = {
+    "best.safetensors",
+    "checkpoint",
+    "config.json",
+    "learning_curve.png",
+    "policy.safetensors",
+    "progress.csv",
+    "result.json",
+}
+SMALL = ["--num-envs", "2", "--n-steps", "32", "--batch-size", "32", "--n-epochs", "2"]
+
+
+def train(*words: str) -> int:
+    return main(["train", *words])
+
+
+def steps_of(run_dir: Path) -> list[int]:
+    with (run_dir / "progress.csv").open() as file:
+        return [int(row["env_steps"]) for row in csv.DictReader(file)]
+
+
+def test_train_and_rollout_in_a_new_process_agree(tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert train("Pendulum-v1", "--hide-velocity", "--steps", "256", *SMALL, "--out", str(out), "--json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1, "one JSON object and nothing else"
+    result = json.loads(lines[0])
+    assert {"env_steps", "evaluations", "wall_seconds", "stop_reason", "run_dir", "policy"} <= set(result)
+    assert (result["stop_reason"], result["env_steps"]) == ("steps", 256)
+    assert {path.name for path in out.iterdir()} >= LEFT
+    assert any(path.name.startswith("events.out.tfevents") for path in out.iterdir())
+    assert steps_of(out) == [64, 128, 192, 256]
+    assert Policy.load(result["policy"]).observed == (0, 1)
+
+    words = ["rollout", result["policy"], "--json", "--seed", str(result["seed"])]
+    again = subprocess.run([*COMMAND, *words], capture_output=True, check=True, text=True)
+    assert json.loads(again.stdout)["returns"] == result["returns"]
+
+
+@pytest.mark.parametrize("field", ["neural", "simple", "gru", "lstm", "memoryless"])
+def test_every_field_trains_and_plays_from_its_file(field, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert train("test/Move-v0", "--field", field, "--steps", "128", *SMALL, "--out", str(out)) == 0
+    assert main(["rollout", str(out / "best.safetensors"), "--episodes", "2", "--json"]) == 0
+    played = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert played["n_parameters"] == Policy.load(out / "best.safetensors").n_parameters
+
+
+def test_resuming_goes_on_exactly_where_the_checkpoint_was(tmp_path) -> None:
+    words = ["CartPole-v1", *SMALL, "--seed", "3", "--learning-rate", "0.01"]
+    out = tmp_path / "run"
+    assert train(*words, "--steps", "128", "--out", str(out)) == 0
+    before = load_file(out / "checkpoint" / "training.safetensors")
+    assert train("--resume", str(out), "--steps", "128") == 0, "nothing is left to do"
+    after = load_file(out / "checkpoint" / "training.safetensors")
+    weights = [name for name in before if not name.startswith("random.")]
+    assert any(name.startswith("optimizer.") for name in weights)
+    assert all(torch.equal(before[name], after[name]) for name in weights)
+    assert train("--resume", str(out), "--steps", "256") == 0
+    assert steps_of(out) == [64, 128, 192, 256]
+    later = load_file(out / "checkpoint" / "training.safetensors")
+    assert not torch.equal(before["policy.action_net.0.weight"], later["policy.action_net.0.weight"])
+
+
+def test_two_continuations_of_the_same_checkpoint_are_equal(tmp_path) -> None:
+    files = []
+    for name in ("one", "other"):
+        out = tmp_path / name
+        assert train("CartPole-v1", *SMALL, "--steps", "128", "--out", str(out)) == 0
+        assert train("--resume", str(out), "--steps", "256") == 0
+        files.append((out / "policy.safetensors").read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_an_interrupted_training_goes_on(kill, status, tmp_path) -> None:
+    out = tmp_path / "run"
+    command = [*COMMAND, "train", "CartPole-v1", "--steps", "20000", "--out", str(out), *SMALL]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "at best" in line:
+            break
+    process.send_signal(kill)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == status
+    if kill == signal.SIGINT:
+        assert f"nf-policies train --resume {out}" in messages
+        assert (out / "policy.safetensors").exists()
+    assert train("--resume", str(out), "--steps", "64") == 0
+    done = steps_of(out)
+    assert done == sorted(set(done)), "no row is told twice"
+
+
+def test_a_training_stops_at_its_target(tmp_path, capsys) -> None:
+    words = ["test/Constant-v0", *SMALL, "--target", "1", "--steps", "5000", "--out", str(tmp_path / "run")]
+    assert train(*words, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["stop_reason"], result["return_mean"]) == ("target", 1.0)
+    assert result["env_steps"] < 1000
+
+
+def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
+    words = ["nf_envs:nf/CartPoleNoVel-v1", "--num-envs", "16", "--n-steps", "16", "--batch-size", "128"]
+    assert train(*words, "--steps", "512", "--n-epochs", "1", "--out", str(tmp_path / "run")) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Which task?"),
+        (["Nope-v1"], "Nope-v1 cannot be made"),
+        (["test/Nested-v0"], "Dict observations are not supported"),
+        (["test/FreeForce-v0"], "Unbounded Box actions are not supported"),
+        (["test/Endless-v0"], "no time limit"),
+        (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
+        (["CartPole-v1", "--n-steps", "96", "--seq-len", "64"], "must divide both"),
+        (["CartPole-v1", "--num-envs", "0"], "--num-envs must be at least 1"),
+        (["CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
+        (["CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),
+        (["--resume", "nowhere"], "There is no run in nowhere"),
+        (["test/Broken-v0", *SMALL, "--out", "run"], "not finite"),
+        (["test/BrokenSensor-v0", *SMALL, "--out", "run"], "not finite"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_a_non_zero_exit(words, sentence, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(*words) == 1
+    out, messages = capsys.readouterr()
+    assert sentence in messages
+    assert len(messages.splitlines()) == 1
+    assert out == ""
+
+
+def test_a_training_is_neither_overwritten_nor_continued_with_other_options(tmp_path, capsys) -> None:
+    out = str(tmp_path / "run")
+    words = ["CartPole-v1", *SMALL, "--steps", "64", "--out", out]
+    assert train(*words) == 0
+    assert train(*words) == 1
+    assert f"--resume {out}" in capsys.readouterr().err
+    assert train("--resume", out, "--gamma", "0.5") == 1
+    assert "--gamma cannot change" in capsys.readouterr().err
+    (Path(out) / "checkpoint" / "training.safetensors").write_bytes(b"broken")
+    assert train("--resume", out) == 1
+    assert "does not hold this training" in capsys.readouterr().err
+
+
+def test_a_run_of_an_evolution_is_not_continued_as_a_training(tmp_path, capsys) -> None:
+    out = str(tmp_path / "run")
+    assert main(["evolve", "test/Constant-v0", "--generations", "1", "--out", out]) == 0
+    assert train("--resume", out) == 1
+    assert "is not of a training" in capsys.readouterr().err
