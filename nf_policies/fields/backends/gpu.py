@@ -180,7 +180,7 @@ def programs(p: Problem) -> int:
 
 def launch(kernel: Any, p: Problem, tensors: tuple[Tensor, ...], **flags: bool) -> None:
     """Start a kernel on the device of a problem's tensors."""
-    time, batch, hidden, _ = p.sizes
+    time, batch, *_ = p.sizes
     with torch.cuda.device_of(p.inputs):  # Triton starts kernels on the current device
         kernel[(programs(p),)](*tensors, time, batch, p.leak, **constants(p, **flags))
 

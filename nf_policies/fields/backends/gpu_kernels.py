@@ -7,15 +7,10 @@ Programs never wait for each other and keep their sums apart, so results repeat 
 `nf_policies.fields.backends.gpu` imports this module, since Triton comes with PyTorch for GPUs alone.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
 from nf_policies.fields.step import POTENTIALS_MAX
-
-Pointer = Any
-Tile = Any
 
 LIMIT = tl.constexpr(POTENTIALS_MAX)
 SUMS = ("g", "leak", "leak_slope", "scale", "z", "initial", "c1", "c2")
@@ -24,7 +19,7 @@ N_SUMS = tl.constexpr(len(SUMS))
 
 
 @triton.jit
-def phi(z: Tile, tanh: tl.constexpr) -> Tile:
+def phi(z: tl.tensor, tanh: tl.constexpr) -> tl.tensor:
     """The activation. Near zero tanh is its series, where 1 - exp(-2 z) has lost its digits."""
     if tanh:
         e = tl.exp(-2.0 * tl.abs(z))
@@ -38,14 +33,14 @@ def phi(z: Tile, tanh: tl.constexpr) -> Tile:
 
 
 @triton.jit
-def slope(a: Tile, tanh: tl.constexpr) -> Tile:
-    """phi' where the activation is a."""
+def slope(a: tl.tensor, tanh: tl.constexpr) -> tl.tensor:
+    """The slope of phi where the activation is a."""
     return 1.0 - a * a if tanh else a * (1.0 - a)
 
 
 @triton.jit
-def product(matrix: Tile, a: Tile, precision: tl.constexpr) -> Tile:
-    """matrix @ a, in tensor cores at a precision, or with "sum" in each thread for its own sequence."""
+def product(matrix: tl.tensor, a: tl.tensor, precision: tl.constexpr) -> tl.tensor:
+    """The product matrix @ a, in tensor cores at a precision, or with "sum" in each thread for its own sequence."""
     if precision == "sum":
         s = tl.sum(matrix[:, :, None] * a[None, :, :], axis=1)
     else:
@@ -54,7 +49,9 @@ def product(matrix: Tile, a: Tile, precision: tl.constexpr) -> Tile:
 
 
 @triton.jit
-def leak(d: Tile, c0: float, c1: Tile, c2: Tile, power: tl.constexpr, terms: tl.constexpr) -> tuple[Tile, Tile, Tile]:
+def leak(
+    d: tl.tensor, c0: tl.tensor, c1: tl.tensor, c2: tl.tensor, power: tl.constexpr, terms: tl.constexpr
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """|d|^k, the polynomial c0 + c1 |d|^k + c2 |d|^2k, and the slope of d times the polynomial."""
     p = tl.abs(d) if power == 1 else d * d
     value = p * 0.0 + c0
@@ -69,30 +66,30 @@ def leak(d: Tile, c0: float, c1: Tile, c2: Tile, power: tl.constexpr, terms: tl.
 
 
 @triton.jit
-def row(neurons: Pointer, index: tl.constexpr, i: Tile, hidden: tl.constexpr) -> Tile:
+def row(neurons: tl.tensor, index: tl.constexpr, i: tl.tensor, hidden: tl.constexpr) -> tl.tensor:
     """One of the neurons' parameters, as a column: (hidden_tile, 1)."""
     return tl.load(neurons + index * hidden + i, mask=i < hidden, other=0.0)[:, None]
 
 
 @triton.jit
-def square(matrix: Pointer, i: Tile, hidden: tl.constexpr) -> Tile:
+def square(matrix: tl.tensor, i: tl.tensor, hidden: tl.constexpr) -> tl.tensor:
     """A matrix over the neurons: (hidden_tile, hidden_tile)."""
     inside = (i < hidden)[:, None] & (i < hidden)[None, :]
     return tl.load(matrix + i[:, None] * hidden + i[None, :], mask=inside, other=0.0)
 
 
-@triton.jit(do_not_specialize=["time"])
+@triton.jit(do_not_specialize=["time", "batch"])
 def forward(
-    stimuli: Pointer,
-    potentials: Pointer,
-    starts: Pointer,
-    lateral: Pointer,
-    neurons: Pointer,
-    trajectory: Pointer,
-    activations: Pointer,
-    time: int,
-    batch: int,
-    c0: float,
+    stimuli: tl.tensor,
+    potentials: tl.tensor,
+    starts: tl.tensor,
+    lateral: tl.tensor,
+    neurons: tl.tensor,
+    trajectory: tl.tensor,
+    activations: tl.tensor,
+    time: tl.tensor,
+    batch: tl.tensor,
+    c0: tl.tensor,
     hidden: tl.constexpr,
     hidden_tile: tl.constexpr,
     batch_tile: tl.constexpr,
@@ -145,25 +142,55 @@ def forward(
         x = x_next
 
 
-@triton.jit(do_not_specialize=["time"])
+@triton.jit
+def internal(
+    lateral: tl.tensor,
+    neurons: tl.tensor,
+    potentials: tl.tensor,
+    starts: tl.tensor,
+    i: tl.tensor,
+    j: tl.tensor,
+    batch: tl.tensor,
+    hidden: tl.constexpr,
+    hidden_tile: tl.constexpr,
+    tanh: tl.constexpr,
+    resets: tl.constexpr,
+    precision: tl.constexpr,
+) -> tl.tensor:
+    """The product M a once more, from memory and by a few sources at a time, so that it takes few registers."""
+    part: tl.constexpr = 1 if precision == "sum" else 16
+    s = tl.zeros((hidden_tile, j.shape[0]), tl.float32)
+    for first in range(0, hidden_tile, part):
+        n = first + tl.arange(0, part)
+        u = tl.load(potentials + n[:, None] + j[None, :] * hidden, mask=(n < hidden)[:, None] & (j < batch)[None, :], other=0.0)
+        if resets:
+            starting = (tl.load(starts + j, mask=j < batch, other=0) != 0)[None, :]
+            u = tl.where(starting, row(neurons, 4, n, hidden), u)
+        a = phi(row(neurons, 2, n, hidden) * (u + row(neurons, 3, n, hidden)), tanh)
+        inside = (i < hidden)[:, None] & (n < hidden)[None, :]
+        s += product(tl.load(lateral + i[:, None] * hidden + n[None, :], mask=inside, other=0.0), a, precision)
+    return s
+
+
+@triton.jit(do_not_specialize=["time", "batch"])
 def backward(
-    stimuli: Pointer,
-    potentials: Pointer,
-    starts: Pointer,
-    lateral: Pointer,
-    lateral_rate: Pointer,
-    neurons: Pointer,
-    trajectory: Pointer,
-    d_trajectory: Pointer,
-    d_activations: Pointer,
-    g: Pointer,
-    before: Pointer,
-    after: Pointer,
-    d_potentials: Pointer,
-    sums: Pointer,
-    time: int,
-    batch: int,
-    c0: float,
+    stimuli: tl.tensor,
+    potentials: tl.tensor,
+    starts: tl.tensor,
+    lateral: tl.tensor,
+    lateral_rate: tl.tensor,
+    neurons: tl.tensor,
+    trajectory: tl.tensor,
+    d_trajectory: tl.tensor,
+    d_activations: tl.tensor,
+    g: tl.tensor,
+    before: tl.tensor,
+    after: tl.tensor,
+    d_potentials: tl.tensor,
+    sums: tl.tensor,
+    time: tl.tensor,
+    batch: tl.tensor,
+    c0: tl.tensor,
     hidden: tl.constexpr,
     hidden_tile: tl.constexpr,
     batch_tile: tl.constexpr,
@@ -229,7 +256,6 @@ def backward(
             starting = (tl.load(starts + j, mask=j < batch, other=0) != 0)[None, :]
             u_before = tl.where(starting, initial, u_left)
             a_before = tl.where(starting, a_initial, a_left)
-            starts -= batch
 
         # Through the activation after this step to its potentials.
         if reads:
@@ -248,10 +274,12 @@ def backward(
         p, value, derivative = leak(d, c0, c1, c2, power, terms)
         if tl.max(tl.abs(u)) >= LIMIT:  # cut to the bound, which ends the gradient, or there by itself: go and see
             x = tl.load(stimuli + at, mask=inside, other=0.0)
-            s = x + product(square(lateral, i, hidden), a_before, precision)
+            s = x + internal(lateral, neurons, source, starts, i, j, batch, hidden, hidden_tile, tanh, resets, precision)
             uncut = u_before + rate * (s + d * value)
             adjoint = tl.where((tl.abs(u) >= LIMIT) & (tl.abs(uncut) > LIMIT), 0.0, adjoint)
         stimuli -= step
+        if resets:
+            starts -= batch
         g_d = adjoint * d
         sum_g += adjoint
         sum_leak += g_d * value
