@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import is_sigmoid, is_tanh
-from nf_policies.fields.backends import cpu
+from nf_policies.fields.backends import cpu, gpu
 from nf_policies.fields.backends.operator import recurrence
 from nf_policies.fields.backends.polynomial import polynomial
 from nf_policies.fields.backends.problem import Problem
@@ -15,13 +15,15 @@ from nf_policies.fields.step import Coefficients
 if TYPE_CHECKING:
     from nf_policies.fields.field import Field
 
+DEVICES = ("cpu", "cuda")
+
 
 def problem(
     field: "Field", c: Coefficients, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None
 ) -> Problem | None:
     """A field over a sequence as a `Problem`; None where only the reference can solve it.
 
-    That is: on another device than the CPU, in another dtype than float32 or float64, with more than 256 neurons,
+    That is: on another device than a CPU or an NVIDIA GPU, in another dtype than float32 or float64, with more than 256 neurons,
     with an activation, potential dynamics or input embedding of the user's own, where the pooling over channels is
     not a sum, or for a single step, which is not worth it. An output embedding of the user's own is left to the caller.
 
@@ -43,7 +45,8 @@ def problem(
         or inputs.shape[1] == 0
         or field.hidden_size > cpu.HIDDEN_MAX
         or inputs.dtype not in cpu.REALS
-        or any(t.device.type != "cpu" or t.dtype != inputs.dtype for t in tensors)
+        or inputs.device.type not in DEVICES
+        or any(t.device != inputs.device or t.dtype != inputs.dtype for t in tensors)
         or (form := polynomial(field.dynamics, c.dynamics)) is None
     ):
         return None
@@ -75,8 +78,8 @@ def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:
 
 
 def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
-    """Outputs and potentials of all time steps; None if the user has turned it off or no compiler works here."""
-    if not cpu.wanted() or (not torch.compiler.is_compiling() and cpu.find(p) is None):
+    """Outputs and potentials of all time steps; None if the user has turned it off or no backend can be had here."""
+    if not cpu.wanted() or not (torch.compiler.is_compiling() or gpu.fits(p) or cpu.find(p)):
         return None
     outputs, trajectory = recurrence(*p)
     return outputs, trajectory

@@ -24,20 +24,29 @@ NUMBERS_MAX = 2**31
 
 
 class Tiling(NamedTuple):
-    """How a problem is cut into programs."""
+    """How a field is cut into programs.
+
+    Attributes:
+        hidden_tile: Neurons, with padding to a power of two.
+        forward: Sequences of one program in the forward pass.
+        backward: The same in the backward pass, whose sums need more registers.
+        warps: Warps of one program. They are few, as they wait for each other in every step.
+        precision: Of the product with the interaction matrix.
+    """
 
     hidden_tile: int
-    batch_tile: int
+    forward: int
+    backward: int
     warps: int
     precision: str
 
 
 def tiling(hidden: int) -> Tiling:
-    """How a field of some size is cut. Warps are few, since those of a program wait for each other in every step."""
+    """How a field of some size is cut, such that no register spills (at 128 neurons: hardly any)."""
     rows = 1 << (hidden - 1).bit_length()
     if rows < DOT_HIDDEN_MIN:
-        return Tiling(rows, 32, 1, "sum")
-    return Tiling(rows, 16, {16: 1, 32: 4, 64: 4, 128: 8}[rows], PRECISION)
+        return Tiling(rows, 32, 32 if rows < 8 else 16, 1, "sum")
+    return Tiling(rows, 16, 8, rows // 16, PRECISION)
 
 
 def fits(p: Problem) -> bool:
@@ -75,7 +84,7 @@ def forward(p: Problem) -> tuple[Tensor, Tensor]:
     trajectory = torch.empty_like(stimuli)
     activations = trajectory if p.weights_out is None else torch.empty_like(stimuli)
     tensors = (stimuli, *memory(p), p.lateral.contiguous(), p.neurons.contiguous(), trajectory, activations)
-    launch(kernels.forward, p, tensors, reads=p.weights_out is not None)
+    launch(kernels.forward, p, tiling(p.sizes[2]).forward, tensors, reads=p.weights_out is not None)
     if p.weights_out is None:
         return stimuli.new_empty(*stimuli.shape[:2], 0), trajectory
     return linear(activations, p.weights_out, p.bias_out), trajectory
@@ -96,19 +105,20 @@ def backward(
     from nf_policies.fields.backends import gpu_kernels as kernels
 
     time, batch, hidden, n_outputs = p.sizes
+    batch_tile = tiling(hidden).backward
     rate, nothing = p.neurons[1].unsqueeze(-1), p.neurons.new_empty(0)
     stimuli, trajectory = external_stimuli(p), trajectory.contiguous()
     d_activations = None if p.weights_out is None or d_outputs is None else d_outputs @ p.weights_out
     g, before = torch.empty_like(trajectory), torch.empty_like(trajectory)
     after = trajectory if d_activations is None else torch.empty_like(trajectory)
     d_potentials = trajectory.new_empty(batch, hidden)
-    partial = trajectory.new_empty(programs(p), len(kernels.SUMS), hidden)
+    partial = trajectory.new_empty(programs(p, batch_tile), len(kernels.SUMS), hidden)
     tensors = (
         *(stimuli, *memory(p), p.lateral.contiguous(), (rate * p.lateral).T.contiguous(), p.neurons.contiguous()),
         *(trajectory, *(trajectory if d is None else d.contiguous() for d in (d_trajectory, d_activations))),
         *(g, before, after, d_potentials, partial),
     )
-    launch(kernels.backward, p, tensors, reads=d_activations is not None, watched=d_trajectory is not None)
+    launch(kernels.backward, p, batch_tile, tensors, reads=d_activations is not None, watched=d_trajectory is not None)
 
     sums = dict(zip(kernels.SUMS, partial.sum(0), strict=True))
     g_before = over_rows(g, before)
@@ -172,32 +182,32 @@ def memory(p: Problem) -> tuple[Tensor, Tensor]:
     return p.potentials.contiguous(), starts
 
 
-def programs(p: Problem) -> int:
-    """How many programs solve a problem."""
-    _, batch, hidden, _ = p.sizes
-    return -(-batch // tiling(hidden).batch_tile)
+def programs(p: Problem, batch_tile: int) -> int:
+    """How many programs of so many sequences solve a problem."""
+    return -(-p.inputs.shape[1] // batch_tile)
 
 
-def launch(kernel: Any, p: Problem, tensors: tuple[Tensor, ...], **flags: bool) -> None:
+def launch(kernel: Any, p: Problem, batch_tile: int, tensors: tuple[Tensor, ...], **flags: bool) -> None:
     """Start a kernel on the device of a problem's tensors."""
     time, batch, *_ = p.sizes
     with torch.cuda.device_of(p.inputs):  # Triton starts kernels on the current device
-        kernel[(programs(p),)](*tensors, time, batch, p.leak, **constants(p, **flags))
+        kernel[(programs(p, batch_tile),)](*tensors, time, batch, p.leak, **constants(p, batch_tile, **flags))
 
 
-def constants(p: Problem, **flags: bool) -> dict[str, Any]:
+def constants(p: Problem, batch_tile: int, **flags: bool) -> dict[str, Any]:
     """What a kernel is compiled for."""
     hidden = p.lateral.shape[-1]
     cut = tiling(hidden)
     return {
         "hidden": hidden,
         "hidden_tile": cut.hidden_tile,
-        "batch_tile": cut.batch_tile,
+        "batch_tile": batch_tile,
         "power": p.power,
         "terms": len(p.neurons) - 5,
         "tanh": p.activation == "tanh",
         "resets": p.episode_starts is not None,
         "precision": cut.precision,
         "num_warps": cut.warps,
+        "num_stages": 1,  # the kernels themselves fetch a step ahead
         **flags,
     }

@@ -162,7 +162,9 @@ def internal(
     s = tl.zeros((hidden_tile, j.shape[0]), tl.float32)
     for first in range(0, hidden_tile, part):
         n = first + tl.arange(0, part)
-        u = tl.load(potentials + n[:, None] + j[None, :] * hidden, mask=(n < hidden)[:, None] & (j < batch)[None, :], other=0.0)
+        u = tl.load(
+            potentials + n[:, None] + j[None, :] * hidden, mask=(n < hidden)[:, None] & (j < batch)[None, :], other=0.0
+        )
         if resets:
             starting = (tl.load(starts + j, mask=j < batch, other=0) != 0)[None, :]
             u = tl.where(starting, row(neurons, 4, n, hidden), u)
@@ -234,22 +236,27 @@ def backward(
 
     zero = tl.zeros((hidden_tile, batch_tile), tl.float32)
     du, da = zero, zero
-    sum_g, sum_leak, sum_leak_slope, sum_scale, sum_z, sum_initial, sum_c1, sum_c2 = (
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    sum_g, sum_leak, sum_leak_slope, sum_scale = zero, zero, zero, zero
+    sum_z, sum_initial, sum_c1, sum_c2 = zero, zero, zero, zero
     u = tl.load(trajectory + at, mask=inside, other=0.0)
     a = phi(scale * (u + bias), tanh)
+    source = potentials if time == 1 else trajectory - step
+    u_left = tl.load(source + at, mask=inside, other=0.0)  # by the step before, without a reset
+    da_out = tl.load(d_activations + at, mask=inside, other=0.0) if reads else zero
+    du_out = tl.load(d_trajectory + at, mask=inside, other=0.0) if watched else zero
     for k in range(time):
         trajectory -= step
-        source = potentials if k + 1 == time else trajectory
-        u_left = tl.load(source + at, mask=inside, other=0.0)  # by the step before, without a reset
+        earlier = potentials if k + 2 >= time else trajectory - step
+        on_its_way = inside & (k + 1 < time)
+        u_next = tl.load(earlier + at, mask=on_its_way, other=0.0)
+        da_next, du_next = zero, zero
+        if reads:
+            d_activations -= step
+            da_next = tl.load(d_activations + at, mask=on_its_way, other=0.0)
+        if watched:
+            d_trajectory -= step
+            du_next = tl.load(d_trajectory + at, mask=on_its_way, other=0.0)
+
         a_left = phi(scale * (u_left + bias), tanh)
         u_before, a_before = u_left, a_left
         if resets:
@@ -258,23 +265,19 @@ def backward(
             a_before = tl.where(starting, a_initial, a_left)
 
         # Through the activation after this step to its potentials.
-        if reads:
-            da += tl.load(d_activations + at, mask=inside, other=0.0)
-            d_activations -= step
-        dz = slope(a, tanh) * da
+        dz = slope(a, tanh) * (da + da_out)
         sum_scale += (u + bias) * dz
         sum_z += dz
-        adjoint = du + scale * dz
-        if watched:
-            adjoint += tl.load(d_trajectory + at, mask=inside, other=0.0)
-            d_trajectory -= step
+        adjoint = du + scale * dz + du_out
 
         # Through the step to the potentials and activations before it.
         d = h - u_before
         p, value, derivative = leak(d, c0, c1, c2, power, terms)
         if tl.max(tl.abs(u)) >= LIMIT:  # cut to the bound, which ends the gradient, or there by itself: go and see
             x = tl.load(stimuli + at, mask=inside, other=0.0)
-            s = x + internal(lateral, neurons, source, starts, i, j, batch, hidden, hidden_tile, tanh, resets, precision)
+            s = x + internal(
+                lateral, neurons, source, starts, i, j, batch, hidden, hidden_tile, tanh, resets, precision
+            )
             uncut = u_before + rate * (s + d * value)
             adjoint = tl.where((tl.abs(u) >= LIMIT) & (tl.abs(uncut) > LIMIT), 0.0, adjoint)
         stimuli -= step
@@ -307,6 +310,7 @@ def backward(
             du = tl.where(starting, 0.0, du)
             da = tl.where(starting, 0.0, da)
         u, a = u_left, a_left
+        u_left, da_out, du_out, source = u_next, da_next, du_next, earlier
 
     dz = slope(a, tanh) * da
     sum_scale += (u + bias) * dz

@@ -1,7 +1,7 @@
 """The fused recurrence as one operator of torch, `nf_policies::recurrence`, with its gradient.
 
 Autograd, `torch.compile`, `torch.export`, `functional_call` and `vmap` see one node, whatever solves it: compiled C++
-where there is a compiler, else the reference. Gradients of gradients are refused; the reference has them.
+where there is a compiler, Triton where there is a GPU for it, else the reference. Gradients of gradients are refused; the reference has them.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nf_policies.fields.backends import cpu, reference
+from nf_policies.fields.backends import cpu, gpu, reference
 from nf_policies.fields.backends.problem import Gradients, Problem
 
 N_TENSORS = len(Gradients._fields) + 1
@@ -47,6 +47,8 @@ def recurrence(
         power,
         leak,
     )
+    if gpu.fits(p):
+        return gpu.forward(p)
     solver = cpu.find(p)
     return reference.solve(p) if solver is None else cpu.forward(solver, p)
 
@@ -89,6 +91,8 @@ def recurrence_backward(
         leak,
     )
     of_outputs, of_trajectory = (d if d.numel() else None for d in (d_outputs, d_trajectory))
+    if gpu.fits(p):
+        return gpu.backward(p, trajectory, of_outputs, of_trajectory, inputs_need_it)
     solver = cpu.find(p)
     if solver is None:
         return reference.backward(p, of_outputs, of_trajectory)
