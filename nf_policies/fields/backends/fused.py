@@ -23,9 +23,10 @@ def problem(
 ) -> Problem | None:
     """A field over a sequence as a `Problem`; None where only the reference can solve it.
 
-    That is: on another device than a CPU or an NVIDIA GPU, in another dtype than float32 or float64, with more than 256 neurons,
-    with an activation, potential dynamics or input embedding of the user's own, where the pooling over channels is
-    not a sum, or for a single step, which is not worth it. An output embedding of the user's own is left to the caller.
+    That is: on another device than a CPU or an NVIDIA GPU, in another dtype than float32 or float64, with more than
+    256 neurons, with an activation, potential dynamics or input embedding of the user's own, where the pooling over
+    channels is not a sum, or for a single step, which is not worth it. An output embedding of the user's own is left
+    to the caller.
 
     Args:
         field: Its embeddings, activation and dynamics.

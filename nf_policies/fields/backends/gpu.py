@@ -106,7 +106,7 @@ def backward(
 
     time, batch, hidden, n_outputs = p.sizes
     batch_tile = tiling(hidden).backward
-    rate, nothing = p.neurons[1].unsqueeze(-1), p.neurons.new_empty(0)
+    rate = p.neurons[1].unsqueeze(-1)
     stimuli, trajectory = external_stimuli(p), trajectory.contiguous()
     d_activations = None if p.weights_out is None or d_outputs is None else d_outputs @ p.weights_out
     g, before = torch.empty_like(trajectory), torch.empty_like(trajectory)
@@ -123,22 +123,22 @@ def backward(
     sums = dict(zip(kernels.SUMS, partial.sum(0), strict=True))
     g_before = over_rows(g, before)
     g_s = (p.lateral * g_before).sum(1)  # the sum of g s, as s is linear in what was summed already
-    d_inputs = d_weights_in = d_bias_in = d_weights_out = d_bias_out = nothing
+    d_inputs, d_weights_in, d_bias_in, d_weights_out, d_bias_out = (g.new_empty(0) for _ in range(5))
     if p.weights_in is None:
         g_s = g_s + (g * stimuli).sum((0, 1))
-        d_inputs = rate.squeeze(-1) * g if inputs_need_it else nothing
+        d_inputs = p.neurons[1] * g if inputs_need_it else d_inputs
     else:
         g_inputs = over_rows(g, p.inputs)
         g_s = g_s + (p.weights_in * g_inputs).sum(1)
         d_weights_in = rate * g_inputs
-        d_inputs = g @ (rate * p.weights_in) if inputs_need_it else nothing
+        d_inputs = g @ (rate * p.weights_in) if inputs_need_it else d_inputs
     if p.bias_in is not None:
         g_s = g_s + p.bias_in * sums["g"]
         d_bias_in = p.neurons[1] * sums["g"]
     if p.weights_out is not None:
         d_outputs = g.new_zeros(time, batch, n_outputs) if d_outputs is None else d_outputs
         d_weights_out = over_rows(d_outputs, after)
-        d_bias_out = nothing if p.bias_out is None else d_outputs.sum((0, 1))
+        d_bias_out = d_bias_out if p.bias_out is None else d_outputs.sum((0, 1))
     return Gradients(
         d_inputs,
         d_potentials,

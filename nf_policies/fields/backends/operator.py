@@ -1,7 +1,8 @@
 """The fused recurrence as one operator of torch, `nf_policies::recurrence`, with its gradient.
 
 Autograd, `torch.compile`, `torch.export`, `functional_call` and `vmap` see one node, whatever solves it: compiled C++
-where there is a compiler, Triton where there is a GPU for it, else the reference. Gradients of gradients are refused; the reference has them.
+where there is a compiler, Triton where there is a GPU, else the reference. Gradients of gradients are refused; the
+reference has them.
 """
 
 from collections.abc import Callable
