@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-assert os.environ.get("TRITON_INTERPRET") == "1", "Set TRITON_INTERPRET=1: Triton reads it when it is imported."
-
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.backends import gpu, reference
 from nf_policies.fields.backends.operator import recurrence
 from nf_policies.fields.backends.polynomial import polynomial
 from nf_policies.fields.backends.problem import Gradients, Problem
 from nf_policies.fields.dynamics import DYNAMICS, optional_parameters
+
+assert os.environ.get("TRITON_INTERPRET") == "1", "Set TRITON_INTERPRET=1: Triton reads it when it is imported."
 
 FORWARD, BACKWARD = 2e-6, 1e-5
 SOME, NOWHERE, EVERYWHERE = "some", "nowhere", "everywhere"
