@@ -15,7 +15,7 @@ from nf_policies.fields import SimpleNeuralField
 from nf_policies.fields.backends import gpu
 from nf_policies.fields.backends.problem import Problem
 
-INTERPRETED = Path(__file__).with_name("gpu_interpreted.py")
+PARITY = Path(__file__).with_name("gpu_parity.py")
 HOPPER = 90
 
 needs_triton = pytest.mark.skipif(
@@ -102,11 +102,20 @@ def test_importing_the_package_does_not_import_triton() -> None:
 
 @needs_triton
 def test_interpreted_kernels_equal_the_reference() -> None:
-    """The tests of `gpu_interpreted.py`, in a process in which Triton interprets."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(INTERPRETED)]
-    result = subprocess.run(
-        command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
-    )
+    run_parity_tests("1")
+
+
+@needs_triton
+@pytest.mark.gpu
+def test_kernels_equal_the_reference_on_a_gpu() -> None:
+    run_parity_tests("0")
+
+
+def run_parity_tests(interpret: str) -> None:
+    """The tests of `gpu_parity.py`, in a process in which Triton interprets or does not."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(PARITY)]
+    environment = os.environ | {"TRITON_INTERPRET": interpret}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
     assert re.search(r"\d\d passed", result.stdout), result.stdout
 

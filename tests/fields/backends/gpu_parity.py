@@ -1,9 +1,9 @@
-"""The Triton kernels on a CPU, run by Triton's interpreter: `test_gpu.py` starts these tests in a process of their own.
+"""The Triton kernels against the reference in float64; `test_gpu.py` starts these tests in a process of their own.
 
-    TRITON_INTERPRET=1 python -m pytest tests/fields/backends/gpu_interpreted.py
+    TRITON_INTERPRET=1 python -m pytest tests/fields/backends/gpu_parity.py     on a CPU, run by Triton's interpreter
+    python -m pytest tests/fields/backends/gpu_parity.py                        on a GPU
 
-Errors are relative to the largest number of each tensor, against the reference in float64. What a GPU adds, TF32 and
-its exp, is not in them.
+Errors are relative to the largest number of each tensor. What a GPU adds, TF32 and its exp, the interpreter lacks.
 """
 
 import os
@@ -20,8 +20,7 @@ from nf_policies.fields.backends.polynomial import polynomial
 from nf_policies.fields.backends.problem import Gradients, Problem
 from nf_policies.fields.dynamics import DYNAMICS, optional_parameters
 
-assert os.environ.get("TRITON_INTERPRET") == "1", "Set TRITON_INTERPRET=1: Triton reads it when it is imported."
-
+DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 FORWARD, BACKWARD = 2e-6, 1e-5
 SOME, NOWHERE, EVERYWHERE = "some", "nowhere", "everywhere"
 
@@ -42,10 +41,10 @@ def make(
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
+        return torch.randn(*shape, generator=generator).to(DEVICE)
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(hidden, generator=generator)
+        return (low + (high - low) * torch.rand(hidden, generator=generator)).to(DEVICE)
 
     values = {"kappa": uniform(0.01, 0.1), "capacity": uniform(3.0, 6.0)}
     function = DYNAMICS[dynamics]
@@ -53,9 +52,9 @@ def make(
     assert form is not None
     rows = (0.3 * normal(hidden), uniform(0.1, 0.4), uniform(0.5, 1.5), 0.3 * normal(hidden), 0.5 * normal(hidden))
     starts = {
-        SOME: torch.rand(time, batch, generator=generator) < 0.3,
+        SOME: (torch.rand(time, batch, generator=generator) < 0.3).to(DEVICE),
         NOWHERE: None,
-        EVERYWHERE: torch.ones(time, batch, dtype=torch.bool),
+        EVERYWHERE: torch.ones(time, batch, dtype=torch.bool, device=DEVICE),
     }
     return Problem(
         inputs=0.5 * normal(time, batch, inputs or hidden),
@@ -94,9 +93,13 @@ def check(p: Problem, of_outputs: bool = True, of_potentials: bool = True) -> No
     assert error(outputs, exact_outputs) <= FORWARD
     assert error(trajectory, exact_trajectory) <= FORWARD
 
-    generator = torch.Generator().manual_seed(1)
-    d_outputs = torch.randn(outputs.shape, generator=generator) if of_outputs and outputs.numel() else None
-    d_trajectory = torch.randn(trajectory.shape, generator=generator) if of_potentials else None
+    generator = torch.Generator(DEVICE).manual_seed(1)
+    d_outputs = (
+        torch.randn(outputs.shape, generator=generator, device=DEVICE)
+        if of_outputs and p.weights_out is not None
+        else None
+    )
+    d_trajectory = torch.randn(trajectory.shape, generator=generator, device=DEVICE) if of_potentials else None
     found = gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it=True)
     wanted = reference.backward(exact, *(None if d is None else d.double() for d in (d_outputs, d_trajectory)))
     for name in Gradients._fields:
@@ -155,11 +158,11 @@ def test_neighbouring_memory_and_unwritten_memory_are_not_read() -> None:
     framed = {}
     for name in ("inputs", "potentials", "lateral", "neurons"):
         tensor = getattr(p, name)
-        frame = torch.full((tensor.numel() + 64,), torch.nan)
+        frame = torch.full((tensor.numel() + 64,), torch.nan, device=DEVICE)
         framed[name] = frame[32:-32].view_as(tensor).copy_(tensor)
     torch.use_deterministic_algorithms(True)  # new memory is filled with NaN
     try:
-        assert torch.empty(3).isnan().all()
+        assert torch.empty(3, device=DEVICE).isnan().all()
         check(p._replace(**framed))
     finally:
         torch.use_deterministic_algorithms(False)
@@ -211,15 +214,15 @@ def test_nan_stays_nan_and_stays_in_its_sequence() -> None:
     outputs, trajectory = gpu.forward(p._replace(potentials=potentials))
     assert trajectory[-1, 3].isnan().all()
     assert outputs[-1, 3].isnan().all()
-    others = torch.arange(p.inputs.shape[1]) != 3
+    others = torch.arange(p.inputs.shape[1], device=DEVICE) != 3
     assert torch.equal(trajectory[:, others], gpu.forward(p)[1][:, others])
 
 
 @pytest.mark.parametrize(("name", "function"), [("sigmoid", torch.sigmoid), ("tanh", torch.tanh)])
 def test_activations_are_right_in_all_their_digits(name, function) -> None:
-    z = torch.cat([sign * torch.logspace(-6, 2, 400) for sign in (-1, 1)])[:, None]
-    still = torch.tensor([[0.0], [0.0], [1.0], [0.0], [0.0]])  # a rate of zero leaves the potentials
-    one = torch.ones(1, 1)
+    z = torch.cat([sign * torch.logspace(-6, 2, 400) for sign in (-1, 1)])[:, None].to(DEVICE)
+    still = torch.tensor([[0.0], [0.0], [1.0], [0.0], [0.0]], device=DEVICE)  # a rate of zero leaves the potentials
+    one = torch.ones(1, 1, device=DEVICE)
     p = Problem(0 * z[None], z, None, one, still, None, None, one, None, name, 2, 1.0)
     outputs, trajectory = gpu.forward(p)
     assert torch.equal(trajectory[0], z)
@@ -237,9 +240,9 @@ def test_activations_are_right_in_all_their_digits(name, function) -> None:
 def test_a_field_has_the_same_outputs_and_gradients_through_the_operator(field, monkeypatch) -> None:
     monkeypatch.setattr(gpu, "fits", lambda p: True)
     torch.manual_seed(2)
-    inputs, starts = torch.randn(5, 4, 3), torch.rand(5, 4) < 0.3
-    single = field()
-    double = field().double()
+    inputs, starts = torch.randn(5, 4, 3).to(DEVICE), (torch.rand(5, 4) < 0.3).to(DEVICE)
+    single = field().to(DEVICE)
+    double = field().to(DEVICE).double()
     double.load_state_dict({name: value.double() for name, value in single.state_dict().items()})
 
     def run(field: nn.Module, inputs: Tensor) -> list[Tensor]:
