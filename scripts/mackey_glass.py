@@ -9,7 +9,7 @@ the usual beta 0.2, gamma 0.1, n 10, tau 17. "Predict the last value" is the bas
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -119,7 +119,7 @@ def draw(path: Path, field: NeuralField | SimpleNeuralField, test: Tensor, past:
     free = generate(field, test[:past], len(test) - past)
     _, potentials = field(torch.cat((test[:past], free)).unsqueeze(-1))
     figure = Figure(figsize=(10, 7), layout="constrained")
-    axes = figure.subplot_mosaic([["series", "series"], ["field", "plane"]], width_ratios=(2, 1))
+    axes: Any = figure.subplot_mosaic([["series", "series"], ["field", "plane"]], width_ratios=(2, 1))
     axes["series"].plot(test, color="0.5", label="Mackey-Glass")
     axes["series"].plot(np.arange(past, len(test)), free, color="tab:red", label="the field, running freely")
     axes["series"].axvline(past, color="0.8")

@@ -158,19 +158,19 @@ class Counter(Task):
 
     observation_space, action_space, draws = _Parity.observation_space, _Parity.action_space, Draws(1, 0)
 
-    def initial(self, rng, params=None):  # noqa: D102
+    def initial(self, rng, params=None):
         return torch.zeros_like(rng[0])
 
-    def transition(self, state, action, rng=(), params=None):  # noqa: D102
+    def transition(self, state, action, rng=(), params=None):
         return state + 1
 
-    def features(self, state, rng=(), params=None):  # noqa: D102
+    def features(self, state, rng=(), params=None):
         return (state / 10,)
 
-    def reward(self, state, action, next_state, rng=(), params=None):  # noqa: D102
+    def reward(self, state, action, next_state, rng=(), params=None):
         return next_state
 
-    def terminal(self, state, rng=(), params=None):  # noqa: D102
+    def terminal(self, state, rng=(), params=None):
         return state >= 5
 
 

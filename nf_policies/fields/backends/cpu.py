@@ -81,7 +81,7 @@ def shape_of(p: Problem) -> Shape:
 
 def find(p: Problem) -> Recurrence | None:
     """The compiled recurrence that solves a problem, or None where there is none or the user has turned it off."""
-    fits = p.neurons.dtype in REALS and p.lateral.shape[-1] <= HIDDEN_MAX
+    fits = p.neurons.device.type == "cpu" and p.neurons.dtype in REALS and p.lateral.shape[-1] <= HIDDEN_MAX
     return recurrence(shape_of(p)) if fits and wanted() else None
 
 

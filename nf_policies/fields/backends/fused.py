@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import is_sigmoid, is_tanh
-from nf_policies.fields.backends import cpu
+from nf_policies.fields.backends import cpu, gpu
 from nf_policies.fields.backends.operator import Recurrence, recurrence
 from nf_policies.fields.backends.polynomial import polynomial
 from nf_policies.fields.backends.problem import Problem
@@ -15,15 +15,17 @@ from nf_policies.fields.step import Coefficients
 if TYPE_CHECKING:
     from nf_policies.fields.field import Field
 
+DEVICES = ("cpu", "cuda")
+
 
 def problem(
     field: "Field", c: Coefficients, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None
 ) -> Problem | None:
     """A field over a sequence as a `Problem`; None where only the reference can solve it.
 
-    That is: on another device than the CPU, in another dtype than float32 or float64, with more than 256 neurons,
-    with an activation, potential dynamics or input embedding of the user's own, or where the pooling over channels
-    is not a sum. An output embedding of the user's own is left to the caller.
+    That is: on another device than a CPU or an NVIDIA GPU, in another dtype than float32 or float64, with more than
+    256 neurons, with an activation, potential dynamics or input embedding of the user's own, or where the pooling
+    over channels is not a sum. An output embedding of the user's own is left to the caller.
 
     Args:
         field: Its embeddings, activation and dynamics.
@@ -43,7 +45,8 @@ def problem(
         or inputs.numel() == 0
         or field.hidden_size > cpu.HIDDEN_MAX
         or inputs.dtype not in cpu.REALS
-        or any(t.device.type != "cpu" or t.dtype != inputs.dtype for t in tensors)
+        or inputs.device.type not in DEVICES
+        or any(t.device != inputs.device or t.dtype != inputs.dtype for t in tensors)
         or (form := polynomial(field.dynamics, c.dynamics)) is None
     ):
         return None
@@ -85,11 +88,11 @@ def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:
 def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
     """Outputs and potentials of all time steps; None if the reference is to do it.
 
-    That is if the user has turned the fused recurrence off, if no compiler works here, or inside the transforms of
+    That is if the user has turned the fused recurrence off, if no backend can be had here, or inside the transforms of
     `torch.func`, which torch's operators with a gradient of their own do not support.
     """
     if not cpu.wanted() or torch._C._are_functorch_transforms_active():
         return None
     if torch.compiler.is_compiling():
         return recurrence(*p)
-    return None if cpu.find(p) is None else Recurrence.apply(*p)
+    return Recurrence.apply(*p) if gpu.fits(p) or cpu.find(p) else None

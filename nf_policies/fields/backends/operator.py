@@ -1,7 +1,8 @@
 """The fused recurrence as one operator of torch, `nf_policies::recurrence`, with its gradient.
 
 Autograd, `torch.compile`, `torch.export`, `functional_call` and `vmap` see one node, whatever solves it: compiled C++
-where there is a compiler, else the reference. Gradients of gradients are refused; the reference has them.
+where there is a compiler, Triton where there is a GPU, else the reference. Gradients of gradients are refused; the
+reference has them.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nf_policies.fields.backends import cpu, reference
+from nf_policies.fields.backends import cpu, gpu, reference
 from nf_policies.fields.backends.problem import Gradients, Problem
 
 N_TENSORS = len(Gradients._fields) + 1
@@ -19,6 +20,8 @@ N_TENSORS = len(Gradients._fields) + 1
 
 def _solve(*problem: Any) -> tuple[Tensor, Tensor]:
     p = Problem(*problem)
+    if gpu.fits(p):
+        return gpu.forward(p)
     solver = cpu.find(p)
     return reference.solve(p) if solver is None else cpu.forward(solver, p)
 
@@ -27,6 +30,8 @@ def _solve_backward(
     d_outputs: Tensor | None, d_trajectory: Tensor | None, trajectory: Tensor, inputs_need_it: bool, *problem: Any
 ) -> Gradients:
     p = Problem(*problem)
+    if gpu.fits(p):
+        return gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
     solver = cpu.find(p)
     if solver is None:
         return reference.backward(p, d_outputs, d_trajectory)
