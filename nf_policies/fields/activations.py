@@ -59,8 +59,3 @@ def default_initial_potentials(activation: Activation, hidden_size: int) -> Tens
 def is_sigmoid(activation: Activation) -> bool:
     """Whether an activation is the logistic function, as a function or as a module."""
     return activation is torch.sigmoid or isinstance(activation, nn.Sigmoid)
-
-
-def is_tanh(activation: Activation) -> bool:
-    """Whether an activation is the hyperbolic tangent, as a function or as a module."""
-    return activation is torch.tanh or isinstance(activation, nn.Tanh)

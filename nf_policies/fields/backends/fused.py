@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.activations import is_sigmoid, is_tanh
 from nf_policies.fields.backends import cpu, gpu
 from nf_policies.fields.backends.operator import Recurrence, recurrence
 from nf_policies.fields.backends.polynomial import polynomial
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
     from nf_policies.fields.field import Field
 
 DEVICES = ("cpu", "cuda")
+WIDTH_MAX = 4096
+"""Inputs or outputs up to which an embedding is fused; a tile of them lies on a thread's stack."""
+FUNCTIONS = {torch.sigmoid: "sigmoid", torch.tanh: "tanh"}
+MODULES: dict[type, str] = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 
 
 def problem(
@@ -23,9 +26,10 @@ def problem(
 ) -> Problem | None:
     """A field over a sequence as a `Problem`; None where only the reference can solve it.
 
-    That is: on another device than a CPU or an NVIDIA GPU, in another dtype than float32 or float64, with more than
-    256 neurons, with an activation, potential dynamics or input embedding of the user's own, or where the pooling
-    over channels is not a sum. An output embedding of the user's own is left to the caller.
+    That is: where not all tensors are on one CPU or NVIDIA GPU and of one dtype, float32 or float64, with more than
+    256 neurons or 4096 inputs, with an activation, potential dynamics or input embedding of the user's own (a subclass
+    or a hook make it so), or where the pooling over channels is not a sum. An output embedding of the user's own is
+    left to the caller.
 
     Args:
         field: Its embeddings, activation and dynamics.
@@ -35,8 +39,7 @@ def problem(
         potentials: Before the first step. Shape: (batch, hidden_size).
         episode_starts: Bool, shape: (time, batch), or None for nowhere.
     """
-    name = "sigmoid" if is_sigmoid(field.activation) else "tanh" if is_tanh(field.activation) else None
-    tensors = (inputs, potentials, c.lateral, c.resting_level)
+    name = nonlinearity(field.activation)
     if (
         name is None
         or field.pooling_norm != 1
@@ -46,7 +49,6 @@ def problem(
         or field.hidden_size > cpu.HIDDEN_MAX
         or inputs.dtype not in cpu.REALS
         or inputs.device.type not in DEVICES
-        or any(t.device != inputs.device or t.dtype != inputs.dtype for t in tensors)
         or (form := polynomial(field.dynamics, c.dynamics)) is None
     ):
         return None
@@ -55,6 +57,11 @@ def problem(
     weights_in, bias_in = weights(field, c, "input_embedding")
     reads = is_plain(field.output_embedding, field.hidden_size, field.output_size)
     weights_out, bias_out = weights(field, c, "output_embedding") if reads else (None, None)
+    reals = (inputs, potentials, c.lateral, *rows, weights_in, bias_in, weights_out, bias_out)
+    if any(t is not None and (t.dtype != inputs.dtype or t.device != inputs.device) for t in reals):
+        return None  # their bytes would be read as what they are not
+    if episode_starts is not None and episode_starts.device != inputs.device:
+        return None
     return Problem(
         inputs,
         potentials,
@@ -79,10 +86,23 @@ def weights(field: "Field", c: Coefficients, name: str) -> tuple[Tensor, Tensor 
 
 
 def is_plain(module: nn.Module, fan_in: int, fan_out: int) -> bool:
-    """Whether a module is `nn.Linear` itself, of these sizes and without hooks that must run."""
-    if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks:
+    """Whether a module is `nn.Linear` itself, of these sizes, not too wide and without hooks that must run."""
+    if type(module) is not nn.Linear or has_hooks(module) or max(fan_in, fan_out) > WIDTH_MAX:
         return False
     return module.weight.shape == (fan_out, fan_in)
+
+
+def nonlinearity(activation: Any) -> str | None:
+    """The name of torch's own logistic function or hyperbolic tangent, as function or module; None for all else."""
+    if isinstance(activation, nn.Module):  # a subclass may compute something else
+        return None if has_hooks(activation) else MODULES.get(type(activation))
+    return next((name for function, name in FUNCTIONS.items() if function is activation), None)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something is to run when the module does."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks)
 
 
 def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
@@ -93,6 +113,6 @@ def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
     """
     if not cpu.wanted() or torch._C._are_functorch_transforms_active():
         return None
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():  # whoever watches must see the operator
         return recurrence(*p)
     return Recurrence.apply(*p) if gpu.fits(p) or cpu.find(p) else None

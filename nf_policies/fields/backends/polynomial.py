@@ -44,5 +44,5 @@ def polynomial(function: Dynamics, parameters: Mapping[str, Tensor]) -> Polynomi
         function: Potential dynamics.
         parameters: kappa or capacity, as the function names them.
     """
-    form = POLYNOMIALS.get(function)
+    form = next((form for known, form in POLYNOMIALS.items() if known is function), None)
     return None if form is None else form(**parameters)
