@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ HIDDEN_MAX = 256
 ALIGNMENT = 64
 WORTH_A_THREAD = 100_000
 """Products in a step from which waking a second thread pays."""
+
+IMPORTED_BY = os.getpid()
 
 Run = Callable[[], None]
 
@@ -154,17 +157,22 @@ def in_place(solver: Recurrence, p: Problem, outputs: Tensor) -> Run:
     call = describe(p, packed, p.potentials)
     call.population, call.batch = population, p.inputs.shape[1] // population
     call.outputs = outputs.data_ptr()
-    call.threads = torch.get_num_threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > WORTH_A_THREAD else 1
+    call.threads = threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > WORTH_A_THREAD else 1
     solver.prepare(ctypes.addressof(call))
     run = functools.partial(solver.forward, ctypes.addressof(call))
     run.alive = (call, packed, p, outputs)  # type: ignore[attr-defined]  # the call holds only their addresses
     return run
 
 
+def threads() -> int:
+    """How many threads may run: as many as torch says; one in a forked process, where OpenMP would wait for ever."""
+    return torch.get_num_threads() if os.getpid() == IMPORTED_BY else 1
+
+
 def describe(p: Problem, packed: Tensor, trajectory: Tensor) -> Call:
     """The call's counts, strides and those pointers that both passes need."""
     call = Call()
-    call.time, call.batch, call.population, call.threads = *p.inputs.shape[:2], 1, torch.get_num_threads()
+    call.time, call.batch, call.population, call.threads = *p.inputs.shape[:2], 1, threads()
     call.inputs_time, call.inputs_batch = p.inputs.stride()[:2]
     if p.episode_starts is not None:
         call.starts_time, call.starts_batch = p.episode_starts.stride()

@@ -1,5 +1,9 @@
 """The compiled recurrence equals the reference, forward and backward, in every corner."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from problems import assert_parity, double, random_problem, relative_error, solved_with_gradients
@@ -106,6 +110,27 @@ def test_torchs_operator_gives_the_same_bytes() -> None:
     p = random_problem(biases=True)
     a, b = solved_with_gradients(compiled, p), solved_with_gradients(lambda q: recurrence(*q), p)
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+FORK = """
+import os, signal, torch
+from nf_policies import NeuralField
+torch.set_num_threads(2)
+field, inputs = NeuralField(3, 6, 2, activation="tanh"), torch.randn(5, 100, 3)
+field(inputs)[0].sum().backward()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    field(inputs)[0].sum().backward()
+    os._exit(0)
+print("status", os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "status 0", done.stderr
 
 
 def test_strided_inputs_and_resets_need_no_copy_and_give_the_same() -> None:
