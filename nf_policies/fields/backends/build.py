@@ -59,11 +59,23 @@ def wanted() -> bool:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept: `NF_POLICIES_CACHE`, or nf-policies in the user's cache folder."""
+    """Where libraries are kept: `NF_POLICIES_CACHE`, or nf-policies in the user's cache folder; made if need be.
+
+    Raises: OSError if there is none that is the user's (or root's) alone to write.
+    """
     own = os.environ.get("NF_POLICIES_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nf-policies"
+    try:
+        folder = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nf-policies"
+    except RuntimeError as error:  # a container's user without a home
+        raise OSError(f"{error} Name a folder in NF_POLICIES_CACHE.") from error
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.stat()
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o022:  # what lies there is executed
+        raise OSError(
+            f"Others can write into {folder}: make it yours alone (chmod 700), or name another one in "
+            "NF_POLICIES_CACHE."
+        )
+    return folder
 
 
 @functools.cache
@@ -108,7 +120,11 @@ def library(shape: Shape) -> ctypes.CDLL | None:
 
 def from_cache(key: str) -> ctypes.CDLL | None:
     """The library that was made from what `key` stands for, if it is in the cache, undamaged."""
-    for path in sorted(cache_folder().glob(f"{key}-*.so")):
+    try:
+        paths = sorted(cache_folder().glob(f"{key}-*.so"))
+    except OSError:  # told when the library is to be kept
+        return None
+    for path in paths:
         try:
             if path.name == finished_name(key, path):
                 return ctypes.CDLL(str(path))
@@ -120,9 +136,8 @@ def from_cache(key: str) -> ctypes.CDLL | None:
 
 def keep(made: Path, key: str) -> None:
     """Put a library into the cache, if that can be written; it appears there complete or not at all."""
-    folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = cache_folder()
         handle, name = tempfile.mkstemp(dir=folder, prefix=".unfinished-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -133,7 +148,7 @@ def keep(made: Path, key: str) -> None:
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
-        logger.info("Compiled recurrences are not kept between runs: %s", error)
+        logger.warning("Compiled recurrences are not kept, so each run waits for the compiler: %s", error)
 
 
 def finished_name(key: str, path: Path) -> str:

@@ -93,7 +93,28 @@ def test_a_cache_that_cannot_be_written_costs_only_time(warm, tmp_path) -> None:
     (tmp_path / "file").write_text("not a folder")
     how, outputs, log = run(tmp_path / "file")
     assert (how, outputs) == ("compiled", warm[1])
-    assert "not kept between runs" in log
+    assert "are not kept" in log
+
+
+def test_a_user_without_a_home_has_no_cache_and_still_a_compiled_recurrence(warm) -> None:
+    program = "import pwd\npwd.getpwuid = {}.__getitem__\n" + PROGRAM
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "NF_POLICIES_CACHE")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.startswith("compiled"), done.stderr
+    assert done.stderr.count("NF_POLICIES_CACHE") == 1
+
+
+def test_nothing_is_loaded_from_a_folder_that_others_can_write(warm, tmp_path) -> None:
+    good = libraries(warm[0])[0]
+    planted = tmp_path / good.name
+    planted.write_bytes(good.read_bytes())
+    tmp_path.chmod(0o777)
+    how, outputs, log = run(tmp_path)
+    assert (how, outputs) == ("compiled", warm[1])
+    assert "Others can write" in log
+    assert libraries(tmp_path) == [planted], "nor kept there"
 
 
 def test_a_compiler_that_fails_is_told_once_and_plain_pytorch_runs(warm, tmp_path) -> None:
