@@ -276,8 +276,7 @@ class Field(nn.Module):
     def _solve(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """Outputs and potentials of all time steps, time-major: fused where that can be, else step by step."""
         c = self.coefficients()
-        # A single step is not worth its own library.
-        p = fused.problem(self, c, inputs, potentials, episode_starts) if len(inputs) > 1 else None
+        p = fused.problem(self, c, inputs, potentials, episode_starts) if fused.pays(inputs) else None
         solved = None if p is None else fused.solve(p)
         if p is not None and solved is not None:
             outputs, trajectory = solved

@@ -54,7 +54,7 @@ class Toolchain(NamedTuple):
 
 
 def wanted() -> bool:
-    """Whether the user has left compiled recurrences on: `NF_POLICIES_FUSED=0` turns them off."""
+    """Whether the user has left compiled recurrences on: `NF_POLICIES_FUSED=0` turns them off (see `fused.pays`)."""
     return os.environ.get("NF_POLICIES_FUSED", "1") != "0"
 
 

@@ -1,5 +1,6 @@
 """Whether a field's sequence can be solved by the fused recurrence, and how it is put to it."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,10 +16,21 @@ if TYPE_CHECKING:
     from nf_policies.fields.field import Field
 
 DEVICES = ("cpu", "cuda")
+WORTH_A_COMPILER = 128
+"""Rows (time steps x batch) of a sequence from which the second that compiling takes, once per user, pays."""
 WIDTH_MAX = 4096
 """Inputs or outputs up to which an embedding is fused; a tile of them lies on a thread's stack."""
 FUNCTIONS = {torch.sigmoid: "sigmoid", torch.tanh: "tanh"}
 MODULES: dict[type, str] = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
+
+
+def pays(inputs: Tensor) -> bool:
+    """Whether a sequence is long enough to be fused; by its shape alone, so that the same call gives the same bits.
+
+    `NF_POLICIES_FUSED=1` says that every sequence of more than one step is.
+    """
+    time, batch = inputs.shape[:2]
+    return time > 1 and (time * batch >= WORTH_A_COMPILER or os.environ.get("NF_POLICIES_FUSED") == "1")
 
 
 def problem(

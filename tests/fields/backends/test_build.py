@@ -37,7 +37,7 @@ def run(cache: Path, **environment: str) -> tuple[str, list[float], str]:
 def start(cache: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"NF_POLICIES_CACHE": str(cache)} | environment,
+        env=os.environ | {"NF_POLICIES_CACHE": str(cache), "NF_POLICIES_FUSED": "1"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

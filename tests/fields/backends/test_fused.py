@@ -99,6 +99,18 @@ def test_potential_dynamics_need_no_hash() -> None:
     assert field(inputs)[0].shape == (5, 4, 2)
 
 
+@pytest.mark.parametrize(
+    ("time", "batch", "fused_alone"), [(2, 1, False), (127, 1, False), (128, 1, True), (1, 999, False)]
+)
+def test_a_first_small_forward_does_not_wait_for_a_compiler_unless_told_to(
+    time, batch, fused_alone, monkeypatch
+) -> None:
+    inputs = torch.empty(time, batch, 3)
+    assert fused.pays(inputs) == (time > 1)
+    monkeypatch.delenv("NF_POLICIES_FUSED")
+    assert fused.pays(inputs) == fused_alone
+
+
 def test_a_traced_graph_computes_and_does_not_remember() -> None:
     field, (a, b) = NeuralField(3, 6, 2, activation="tanh"), torch.randn(2, 5, 4, 3)
     with torch.no_grad():
