@@ -234,8 +234,7 @@ def finish(
     plot_progress(run_dir, title=f"{options.env}, {last.n_parameters} parameters")
     if reason == "interrupted":
         return
-    policy = Policy.load(best.path)
-    score = final_score(policy, options)
+    score = final_score(best.policy(), options)
     result = score.summary() | {
         "env_steps": model.num_timesteps,
         "evaluations": best.judgements,
