@@ -199,7 +199,7 @@ def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO
     return FieldPPO(
         "NeuralFieldPolicy",
         envs,
-        learning_rate=lambda remaining: first_rate * remaining,
+        learning_rate=lambda remaining: first_rate * max(remaining, 0.0),  # the last rollout may pass the end
         use_sde=bool(options.use_sde) and is_box,
         sde_sample_freq=options.sde_sample_freq if options.sde_sample_freq is not None else -1,
         policy_kwargs={
@@ -234,8 +234,7 @@ def finish(
     plot_progress(run_dir, title=f"{options.env}, {last.n_parameters} parameters")
     if reason == "interrupted":
         return
-    policy = Policy.load(best.path)
-    score = final_score(policy, options)
+    score = final_score(best.policy(), options)
     result = score.summary() | {
         "env_steps": model.num_timesteps,
         "evaluations": best.judgements,

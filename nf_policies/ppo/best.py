@@ -35,7 +35,7 @@ class KeepBest(BaseCallback):
         self,
         envs: VectorEnv,
         env_id: str,
-        path: Path,
+        path: str | Path,
         *,
         every: int,
         episodes: int = 20,
@@ -44,7 +44,7 @@ class KeepBest(BaseCallback):
         best: float = -np.inf,
     ) -> None:
         super().__init__()
-        self.envs, self.env_id, self.path = envs, env_id, path
+        self.envs, self.env_id, self.path = envs, env_id, Path(path)
         self.every, self.episodes, self.first_seed, self.target = every, episodes, seed, target
         self.best, self.latest = best, float("nan")
         self.reached = False
@@ -65,6 +65,10 @@ class KeepBest(BaseCallback):
     def _on_training_end(self) -> None:
         if not self.reached:
             self.judge()
+
+    def policy(self) -> Policy:
+        """The best policy so far, from its file."""
+        return Policy.load(self.path)
 
     def judge(self) -> None:
         """Play the actor as it is; keep it if none was better."""

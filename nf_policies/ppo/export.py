@@ -34,7 +34,7 @@ def exported(model: "FieldPPO") -> Policy:
             "VecNormalize(norm_obs=False), the policy normalises by itself."
         )
     field = copy.deepcopy(extractor.actor)
-    field.output_embedding = copy.deepcopy(actor.action_net[0])
+    field.output_embedding = copy.deepcopy(actor.readout)
     field.output_size = make_head(actor.action_space).output_size
 
     seen = extractor.actor_entries

@@ -111,14 +111,21 @@ class RecurrentExtractor(nn.Module):
         return features if len(entries) == features.shape[-1] else features.index_select(-1, entries)
 
 
-def make_field(kind: str | type[nn.Module], input_size: int, hidden_size: int, options: dict[str, Any]) -> nn.Module:
-    """A field whose outputs are its activations (a cell whose outputs are its hidden units).
+def make_field(
+    kind: str | type[nn.Module],
+    input_size: int,
+    hidden_size: int,
+    options: dict[str, Any],
+    readout: nn.Linear | None = None,
+) -> nn.Module:
+    """A field whose outputs are its activations (a cell whose outputs are its hidden units), or are read from these.
 
     Args:
         kind: A name in `FIELDS`, or a class with the same interface.
         input_size: Number of features.
         hidden_size: Number of neurons.
         options: Further arguments of the class.
+        readout: Reads the outputs from the activations, if `has_readout`.
     Raises: ValueError if the name is unknown.
     """
     if isinstance(kind, str) and kind not in FIELDS:
@@ -128,8 +135,14 @@ def make_field(kind: str | type[nn.Module], input_size: int, hidden_size: int, o
         return cls(
             input_size,
             hidden_size=hidden_size,
-            output_size=hidden_size,
-            output_embedding=nn.Identity(),
+            output_size=hidden_size if readout is None else readout.out_features,
+            output_embedding=nn.Identity() if readout is None else readout,
             **{"activation": "tanh", "tau_init": (1.15, 3.5), "integrator": "exponential_euler"} | options,
         )
     return cls(input_size, hidden_size, **options)
+
+
+def has_readout(kind: str | type[nn.Module]) -> bool:
+    """Whether a kind of field can read its outputs within its sequence operator, which saves time."""
+    cls = FIELDS.get(kind) if isinstance(kind, str) else kind
+    return cls in (NeuralField, SimpleNeuralField)

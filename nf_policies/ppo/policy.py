@@ -17,7 +17,7 @@ from nf_policies.policies.normalizer import Normalizer
 from nf_policies.ppo.actions import action_scaling, parameters_layer
 from nf_policies.ppo.buffer import Judged, Sequences
 from nf_policies.ppo.distributions import make_distribution
-from nf_policies.ppo.extractor import Prepared, RecurrentExtractor, make_field
+from nf_policies.ppo.extractor import Prepared, RecurrentExtractor, has_readout, make_field
 from nf_policies.ppo.visible import visible_features
 
 CRITICS = ("separate", "shared", "memoryless")
@@ -58,6 +58,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     mlp_extractor: RecurrentExtractor  # type: ignore[assignment]
     features_extractor: BaseFeaturesExtractor
     action_net: nn.Sequential
+    value_net: nn.Module  # type: ignore[assignment]
     action_scaling: nn.Module
     extractor_learns: bool
     squash: str
@@ -127,34 +128,61 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         critic_sees = everything if self._privileged_critic else seen
         self.normalizer = Normalizer(self.features_dim)
 
-        actor = make_field(self._field, len(seen), self._hidden_size, self._field_kwargs)
-        critic = None
-        if self._critic == "separate":
-            size = self._hidden_size if self._critic_hidden_size is None else self._critic_hidden_size
-            critic = make_field(self._field, len(critic_sees), size, self._field_kwargs)
+        # A field reads out by itself, unless its activations are wanted too: by gSDE or by a shared critic.
+        kind, options = self._field, self._field_kwargs
+        separate = self._critic == "separate"
+        actor_reads = has_readout(kind) and not self.use_sde and self._critic != "shared"
+        critic_reads = has_readout(kind) and separate
+
+        size = self._hidden_size
+        layers: Any
+        actor: Any
+        critic: Any = None
+        if actor_reads:
+            layers = parameters_layer(size, self.action_space)
+            actor = make_field(kind, len(seen), size, options, layers[0])
+            layers = layers[1:]
+        else:
+            actor = make_field(kind, len(seen), size, options)
+            layers = parameters_layer(int(actor.output_size), self.action_space)
+        self.action_net = layers
+
+        if separate:
+            size = self._critic_hidden_size or self._hidden_size
+            value = value_layer(size) if critic_reads else None
+            critic = make_field(kind, len(critic_sees), size, options, value)
         elif self._critic == "memoryless":
             critic = make_field("memoryless", len(critic_sees), self._critic_hidden_size or 64, {})
+        latents = int((actor if critic is None else critic).output_size)
+        self.value_net = nn.Identity() if critic_reads else value_layer(latents)
         self.mlp_extractor = RecurrentExtractor(actor, critic, seen, critic_sees)
 
-        latent = self.mlp_extractor.latent_dim_pi
         self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self._sde_options)
         if isinstance(self.action_space, spaces.Box):
-            options = {"latent_sde_dim": latent} if self.use_sde else {}
+            latent = int(actor.output_size)
+            sde = {"latent_sde_dim": latent} if self.use_sde else {}
             networks: Any = self.action_dist.proba_distribution_net(
-                latent_dim=latent, log_std_init=self.log_std_init, **options
+                latent_dim=latent, log_std_init=self.log_std_init, **sde
             )
             self.log_std = networks[1]
-        self.action_net = parameters_layer(latent, self.action_space)
         self.action_scaling = action_scaling(self.action_space, self.squash)
-        self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
-        nn.init.orthogonal_(self.value_net.weight)
-        nn.init.zeros_(self.value_net.bias)
         if self.optimizer_class is torch.optim.Adam:
-            self.optimizer_kwargs = {
-                "fused": True,
-                **self.optimizer_kwargs,
-            }  # many tiny tensors: one call, not hundreds
+            # Many tiny tensors: one call, not hundreds.
+            self.optimizer_kwargs = {"fused": True, **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    @property
+    def readout(self) -> nn.Linear:
+        """From the actor's activations to the parameters of the action distribution; a policy file has it."""
+        own: Any = self.mlp_extractor.actor.output_embedding
+        return own if len(self.action_net) == 0 or not isinstance(self.action_net[0], nn.Linear) else self.action_net[0]
+
+    @property
+    def value_readout(self) -> nn.Linear:
+        """From the critic's activations to the value."""
+        critic: Any = self.mlp_extractor.critic
+        own: Any = self.value_net
+        return own if isinstance(own, nn.Linear) else critic.output_embedding
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
         """What of an observation is kept in a rollout: its features, as they are.
@@ -375,3 +403,11 @@ class NeuralFieldPolicy(ActorCriticPolicy):
                 "normalize_observations": self._normalize_observations,
             }
         )
+
+
+def value_layer(latent_size: int) -> nn.Linear:
+    """A linear layer from a critic's latents to the value."""
+    linear = nn.Linear(latent_size, 1)
+    nn.init.orthogonal_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear

@@ -21,6 +21,7 @@ class Preset:
     hidden_size: int = 16
     n_steps: int = 128
     batch_size: int = 256
+    seq_len: int | None = None
     n_epochs: int = 20
     learning_rate: float = 3e-3
     gamma: float = 0.98
@@ -33,12 +34,16 @@ class Preset:
 
 
 PRESETS = {
-    "CartPole": Preset(steps=100_000),
+    "CartPole": Preset(steps=100_000, n_steps=125, batch_size=250),
     "Pendulum": Preset(
         steps=100_000,
         field="simple",
         hidden_size=24,
-        learning_rate=1e-3,
+        n_steps=500,
+        batch_size=250,
+        seq_len=25,
+        n_epochs=10,
+        learning_rate=2e-3,
         gamma=0.9,
         gae_lambda=0.95,
         normalize_rewards=True,
@@ -47,7 +52,8 @@ PRESETS = {
     ),
     "MountainCarContinuous": Preset(
         steps=300_000,
-        batch_size=512,
+        n_steps=125,
+        batch_size=500,
         n_epochs=10,
         gamma=0.99,
         gae_lambda=0.95,

@@ -46,8 +46,8 @@ def collect(env: Any, rollouts: int = 1, prepare: Any = lambda model: None, **op
 
 def value_is_always(number: float) -> Any:
     def prepare(model: FieldPPO) -> None:
-        torch.nn.init.zeros_(model.policy.value_net.weight)
-        torch.nn.init.constant_(model.policy.value_net.bias, number)
+        torch.nn.init.zeros_(model.policy.value_readout.weight)
+        torch.nn.init.constant_(model.policy.value_readout.bias, number)
 
     return prepare
 

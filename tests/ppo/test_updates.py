@@ -92,7 +92,7 @@ def test_the_gradient_goes_through_all_of_the_sequence_and_stops_at_an_episodes_
     model = collected(walks(ACTIONS["discrete"]))
     batch = next(model.rollout_buffer.get(16))
     # Output weights start near zero; gradients are compared with zero below.
-    torch.nn.init.normal_(model.policy.action_net[0].weight)
+    torch.nn.init.normal_(model.policy.readout.weight)
     observed = batch.observations.observed.clone().requires_grad_()
     starts = torch.zeros_like(batch.observations.episode_starts)
     starts[5] = True
@@ -129,7 +129,7 @@ def test_other_environments_leave_an_environments_gradient_alone() -> None:
 @pytest.mark.parametrize("field", ["neural", "simple", "gru", "lstm"])
 def test_the_same_observation_after_another_history_gives_another_action(field) -> None:
     model = collected(walks(ACTIONS["box"]), policy_kwargs={"field": field})
-    torch.nn.init.normal_(model.policy.action_net[0].weight)
+    torch.nn.init.normal_(model.policy.readout.weight)
     now = np.zeros(3, np.float32)
     actions = []
     for before in (-np.ones(3, np.float32), np.ones(3, np.float32)):

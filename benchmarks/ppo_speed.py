@@ -1,0 +1,168 @@
+"""How fast is recurrent PPO from end to end, collecting and learning?
+
+    python benchmarks/ppo_speed.py [--json results.json]
+
+Two comparisons, rounds alternating, medians told, each with the split into environment, rest of collecting, updating:
+
+- Pendulum-v1, Gymnasium's own, 8 environments x 256 steps, batches of 512, 10 epochs, 16 neurons: against RecurrentPPO
+  of sb3-contrib with an LSTM of 16;
+- cart-pole, batched, 1,024 environments x 128 steps, 4 epochs of 4 minibatches, 16 neurons: against a GRU of 16 in JAX
+  (`peers/jax_ppo_rnn.py`, in the manner of PureJaxRL's ppo_rnn: everything in one jitted function). Training is the
+  same work on both sides; the peer has one network for actor and critic, ours two fields.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import torch
+import tyro
+from stable_baselines3.common.logger import Logger
+
+import nf_envs  # noqa: F401  (registers nf/CartPole-v1)
+from nf_policies.ppo import FieldPPO
+
+Round = Callable[[], dict[str, float]]
+"""Trains on one rollout and tells its steps and seconds."""
+
+
+@dataclass
+class Options:
+    """Options of the benchmark."""
+
+    rounds: int = 5
+    """How often each is measured, after one round to warm up."""
+    threads: int = 2
+    """Threads of torch."""
+    compile: bool = True
+    """Whether the batched task is compiled (the first step takes half a minute)."""
+    peers: bool = True
+    """Whether to measure the peers too."""
+    json: Path | None = None
+    """Where to write the figures."""
+
+
+def ours(env: gym.vector.VectorEnv, **settings: Any) -> Round:
+    """Rounds of FieldPPO."""
+    in_env = 0.0
+    plain = env.step
+
+    def timed(actions: Any) -> Any:
+        nonlocal in_env
+        began = time.perf_counter()
+        result = plain(actions)
+        in_env += time.perf_counter() - began
+        return result
+
+    env.step = timed  # type: ignore[method-assign]
+    model = FieldPPO("NeuralFieldPolicy", env, seed=0, device="cpu", **settings)
+    _, callback = model._setup_learn(10**9)
+    model.set_logger(Logger(None, []))
+    steps = env.num_envs * model.n_steps
+
+    def one_round() -> dict[str, float]:
+        nonlocal in_env
+        in_env = 0.0
+        began = time.perf_counter()
+        model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)  # type: ignore[arg-type]
+        collected = time.perf_counter()
+        model.train()
+        ended = time.perf_counter()
+        return {
+            "steps": steps,
+            "seconds": ended - began,
+            "environment": in_env,
+            "collecting": collected - began - in_env,
+            "updating": ended - collected,
+        }
+
+    return one_round
+
+
+def pendulum() -> Round:
+    same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    env = gym.make_vec("Pendulum-v1", 8, vectorization_mode="sync", vector_kwargs=same_step)
+    return ours(env, n_steps=256, batch_size=512, n_epochs=10)
+
+
+def contrib() -> Round:
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    settings = {"n_steps": 256, "batch_size": 512, "n_epochs": 10, "policy_kwargs": {"lstm_hidden_size": 16}}
+    model = RecurrentPPO("MlpLstmPolicy", make_vec_env("Pendulum-v1", 8), seed=0, device="cpu", **settings)
+
+    def one_round() -> dict[str, float]:
+        began = time.perf_counter()
+        model.learn(8 * 256, reset_num_timesteps=False)
+        return {"steps": 8 * 256, "seconds": time.perf_counter() - began}
+
+    return one_round
+
+
+def cart_pole(compiled: bool) -> Round:
+    env = gym.make_vec(
+        "nf/CartPole-v1", 1024, vectorization_mode="vector_entry_point", compile=compiled, check_actions=False
+    )
+    return ours(env, n_steps=128, batch_size=128 * 256, n_epochs=4)
+
+
+def jax_gru() -> Round:
+    from peers.jax_ppo_rnn import make_round
+
+    play_and_learn = make_round(num_envs=1024, n_steps=128, n_epochs=4, n_minibatches=4, hidden_size=16)
+
+    def one_round() -> dict[str, float]:
+        began = time.perf_counter()
+        play_and_learn()
+        return {"steps": 1024 * 128, "seconds": time.perf_counter() - began}
+
+    return one_round
+
+
+def measure(name: str, contestants: dict[str, Round], rounds: int) -> dict[str, Any]:
+    """Alternate between the contestants; print and return medians."""
+    for one_round in contestants.values():
+        one_round()
+    seen: dict[str, list[dict[str, float]]] = {who: [] for who in contestants}
+    for _ in range(rounds):
+        for who, one_round in contestants.items():
+            seen[who].append(one_round())
+    result: dict[str, Any] = {}
+    for who, figures in seen.items():
+        parts = {key: median(f[key] for f in figures) for key in figures[0]}
+        rate = median(f["steps"] / f["seconds"] for f in figures)
+        split = ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in parts.items() if k not in ("steps", "seconds"))
+        result[who] = {"steps_per_second": rate, **parts}
+        print(f"{name:<30}{who:<22}{rate:>12,.0f} steps/s   {split}", flush=True)
+    names = list(contestants)
+    if len(names) == 2:
+        pairs = zip(seen[names[0]], seen[names[1]], strict=True)
+        result["ratio"] = median((a["steps"] / a["seconds"]) / (b["steps"] / b["seconds"]) for a, b in pairs)
+        print(f"{name:<30}ratio {result['ratio']:.1f}", flush=True)
+    return result
+
+
+def main(options: Options) -> None:
+    """Measure, print, write JSON."""
+    torch.set_num_threads(options.threads)
+    results: dict[str, Any] = {"threads": options.threads}
+    contestants = {"nf-policies": pendulum()}
+    if options.peers:
+        contestants["sb3-contrib LSTM"] = contrib()
+    results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.rounds)
+    contestants = {"nf-policies": cart_pole(options.compile)}
+    if options.peers:
+        contestants["JAX GRU"] = jax_gru()
+    results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.rounds)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
