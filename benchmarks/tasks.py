@@ -7,8 +7,8 @@ over; all of that is timed. Who does what:
 
 - "view": `gymnasium.make_vec("nf/…")`, a call of `step` per step, actions from torch.randint or torch.rand, checked.
   "compiled" is the same with `compile=True`.
-- "view, compiled, 1 step a call": the functional core of the same view, drawing of actions, step and autoreset compiled into
-  one function as a user (and the evolution engine) may do it; with --fused, 4 steps in one call, too.
+- "view, compiled, 1 step a call": the functional core of the same view, drawing of actions, step and autoreset compiled
+  into one function as a user (and the evolution engine) may do it; with --fused, 4 steps in one call, too.
 - gymnax: `jax.jit` of the vmapped `step`, which resets by itself, with actions drawn inside; one step a call; with
   --fused, 4 steps in a `lax.scan`, too.
 - Gymnasium's own CartPole in NumPy (`vector_entry_point`), in a `SyncVectorEnv` (up to 4,096 environments: it steps one
