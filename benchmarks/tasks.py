@@ -7,10 +7,10 @@ over; all of that is timed. Who does what:
 
 - "view": `gymnasium.make_vec("nf/…")`, a call of `step` per step, actions from torch.randint or torch.rand, checked.
   "compiled" is the same with `compile=True`.
-- "view, 8 steps a call": the functional core of the same view, drawing of actions, step and autoreset compiled into
-  one function as a user (and the evolution engine) may do it; "1 step a call" likewise.
-- gymnax: `jax.jit` of the vmapped `step`, which resets by itself, with actions drawn inside; one step a call, and 8
-  steps in a `lax.scan`.
+- "view, compiled, 1 step a call": the functional core of the same view, drawing of actions, step and autoreset compiled
+  into one function as a user (and the evolution engine) may do it; with --fused, 4 steps in one call, too.
+- gymnax: `jax.jit` of the vmapped `step`, which resets by itself, with actions drawn inside; one step a call; with
+  --fused, 4 steps in a `lax.scan`, too.
 - Gymnasium's own CartPole in NumPy (`vector_entry_point`), in a `SyncVectorEnv` (up to 4,096 environments: it steps one
   after the other, so its rate depends little on their number, and more take a minute to make) and in an
   `AsyncVectorEnv` (up to 64), actions from NumPy.
@@ -42,7 +42,7 @@ from nf_envs.randomness import uniforms
 from nf_envs.vector import compiled
 
 SIZES = (1, 64, 4096, 65_536)
-FUSED = 8
+FUSED = 4
 """Steps in one compiled call."""
 MOST_OBJECTS, MOST_PROCESSES = 4096, 64
 
@@ -63,6 +63,8 @@ class Options:
     """How long one measurement takes, at least."""
     threads: int = os.cpu_count() or 1
     """Threads of torch; JAX uses all cores."""
+    fused: bool = False
+    """Measure several steps in one compiled call, too; unrolled, they take minutes to compile."""
     compile_all: bool = False
     """Compile every task at every number of environments."""
     json: Path | None = None
@@ -149,16 +151,19 @@ def gymnasium_cart_pole(num_envs: int, mode: str) -> tuple[Steps, int]:
     return lambda: env.step(rng.integers(2, size=num_envs)) and None, 1
 
 
-def cart_pole(num_envs: int) -> dict[str, Callable[[], tuple[Steps, int]]]:
+def cart_pole(num_envs: int, fused: bool) -> dict[str, Callable[[], tuple[Steps, int]]]:
     """Contenders, which are made when they are first measured."""
     env_id = "nf/CartPole-v1"
+    several = {
+        f"view, compiled, {FUSED} steps a call": lambda: core(env_id, num_envs, FUSED),
+        f"gymnax, {FUSED} steps a call": lambda: gymnax_cart_pole(num_envs, FUSED),
+    }
     return {
+        **(several if fused else {}),
         "view": lambda: view(env_id, num_envs, False),
         "view, compiled": lambda: view(env_id, num_envs, True),
         "view, compiled, 1 step a call": lambda: core(env_id, num_envs, 1),
-        f"view, compiled, {FUSED} steps a call": lambda: core(env_id, num_envs, FUSED),
         "gymnax, 1 step a call": lambda: gymnax_cart_pole(num_envs, 1),
-        f"gymnax, {FUSED} steps a call": lambda: gymnax_cart_pole(num_envs, FUSED),
         "Gymnasium NumPy": lambda: gymnasium_cart_pole(num_envs, "vector_entry_point"),
         **({"Gymnasium sync": lambda: gymnasium_cart_pole(num_envs, "sync")} if num_envs <= MOST_OBJECTS else {}),
         **({"Gymnasium async": lambda: gymnasium_cart_pole(num_envs, "async")} if num_envs <= MOST_PROCESSES else {}),
@@ -213,7 +218,7 @@ def main(options: Options) -> None:
         rows: dict[str, dict[int, float]] = {}
         for n in options.sizes:
             if name == "CartPole":
-                contenders = cart_pole(n)
+                contenders = cart_pole(n, options.fused)
             else:
                 contenders = {"view": lambda n=n, name=name: view(names[name], n, False)}  # type: ignore[misc]
                 if options.compile_all or n == max(options.sizes):
