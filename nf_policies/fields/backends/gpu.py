@@ -1,7 +1,12 @@
-"""Put a problem to the Triton kernels: they do what is sequential, products over the whole sequence are torch's."""
+"""Put a problem to the Triton kernels: they do what is sequential; products over the whole sequence are torch's.
 
+The latter keep to `torch.set_float32_matmul_precision`, float32 by default.
+"""
+
+import contextlib
 import functools
 import importlib.util
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -78,6 +83,13 @@ def hidden_max(device: torch.device) -> int:
     properties = torch.cuda.get_device_properties(device)
     memory = getattr(properties, "shared_memory_per_block_optin", 0) or SHARED_MEMORY[64]  # since Ampere all have that
     return max((hidden for hidden, needed in SHARED_MEMORY.items() if needed <= memory), default=0)
+
+
+@contextlib.contextmanager
+def single_precision() -> Iterator[None]:
+    """Keep autocast from the products around the kernels, which know float32 alone."""
+    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+        yield
 
 
 def forward(p: Problem) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,8 @@ def recurrence(
         leak,
     )
     if gpu.fits(p):
-        return gpu.forward(p)
+        with gpu.single_precision():
+            return gpu.forward(p)
     solver = cpu.find(p)
     return reference.solve(p) if solver is None else cpu.forward(solver, p)
 
@@ -93,7 +94,8 @@ def recurrence_backward(
     )
     of_outputs, of_trajectory = (d if d.numel() else None for d in (d_outputs, d_trajectory))
     if gpu.fits(p):
-        return gpu.backward(p, trajectory, of_outputs, of_trajectory, inputs_need_it)
+        with gpu.single_precision():
+            return gpu.backward(p, trajectory, of_outputs, of_trajectory, inputs_need_it)
     solver = cpu.find(p)
     if solver is None:
         return reference.backward(p, of_outputs, of_trajectory)
