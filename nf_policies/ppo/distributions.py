@@ -66,6 +66,11 @@ class UncheckedCategorical(CategoricalDistribution):
         self.distribution = Categorical(logits=action_logits, validate_args=False)
         return self
 
+    def entropy(self) -> Tensor:
+        """Shape: (batch,)."""
+        log_probs = self.distribution.logits  # normalised, so that no softmax over a few choices is needed again
+        return -(log_probs.exp() * log_probs).sum(-1)
+
 
 class SquashedGaussian(UncheckedGaussian):
     """Independent Gaussians behind a tanh."""

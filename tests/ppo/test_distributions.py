@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from torch.distributions import Normal
+from torch.distributions import Categorical, Normal
 
 from nf_policies.ppo.actions import action_scaling, parameters_layer
 from nf_policies.ppo.distributions import SquashedGaussian, log_tanh_slope, make_distribution, squashed_entropy
@@ -69,3 +69,12 @@ def test_the_first_logit_of_each_choice_is_zero() -> None:
     assert logits.shape == (5, 6)
     assert (logits[:, [0, 2, 3]] == 0).all()
     assert (logits[:, [1, 4, 5]] != 0).all()
+
+
+def test_the_entropy_of_choices_is_torchs_and_so_is_its_gradient() -> None:
+    logits = (4 * torch.randn(50, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    ours = make_distribution(spaces.Discrete(5), "tanh", False, {}).proba_distribution(logits).entropy()
+    theirs = Categorical(logits=logits).entropy()
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(entropy.sum(), logits)[0] for entropy in (ours, theirs)]
+    torch.testing.assert_close(*gradients)

@@ -1,7 +1,12 @@
-"""Put a problem to the Triton kernels: they do what is sequential, products over the whole sequence are torch's."""
+"""Put a problem to the Triton kernels: they do what is sequential; products over the whole sequence are torch's.
 
+The latter keep to `torch.set_float32_matmul_precision`, float32 by default.
+"""
+
+import contextlib
 import functools
 import importlib.util
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +16,9 @@ from torch.nn.functional import linear
 from nf_policies.fields.backends.build import wanted
 from nf_policies.fields.backends.problem import Gradients, Problem
 
-HIDDEN_MAX = 128
-"""With more neurons the matrix does not fit beside the rest into a multiprocessor's memory."""
+SHARED_MEMORY = {64: 40 * 1024, 128: 144 * 1024}
+"""Bytes of shared memory that a program takes with up to so many neurons: its matrix, in two parts of TF32, and more.
+With more neurons it would fit into no GPU's multiprocessor, and with more than 64 into no gaming GPU's."""
 DOT_HIDDEN_MIN = 16
 """Fields that fill no tensor core's tile of 16 neurons, 8 or fewer, are summed by each thread for its own sequence."""
 PRECISION = "tf32x3"
@@ -50,17 +56,16 @@ def tiling(hidden: int) -> Tiling:
 
 
 def fits(p: Problem) -> bool:
-    """Whether the kernels solve a problem: float32 on a GPU with Triton, up to 128 neurons, not turned off."""
+    """Whether the kernels solve a problem: float32 on a GPU with Triton, neurons that fit, not turned off."""
     time, batch, hidden, _ = p.sizes
     return (
         p.neurons.device.type == "cuda"
         and p.neurons.dtype == torch.float32
-        and hidden <= HIDDEN_MAX
         and time > 0
         and 0 < batch * hidden < NUMBERS_MAX
         and wanted()
         and available()
-        and capable(p.neurons.device)
+        and hidden <= hidden_max(p.neurons.device)
     )
 
 
@@ -71,9 +76,20 @@ def available() -> bool:
 
 
 @functools.cache
-def capable(device: torch.device) -> bool:
-    """Whether a device is an NVIDIA GPU that has what the kernels use."""
-    return torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= CAPABILITY_MIN
+def hidden_max(device: torch.device) -> int:
+    """The most neurons that the kernels can do on a device: 128, 64, or 0 where it lacks what they use."""
+    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < CAPABILITY_MIN:
+        return 0
+    properties = torch.cuda.get_device_properties(device)
+    memory = getattr(properties, "shared_memory_per_block_optin", 0) or SHARED_MEMORY[64]  # since Ampere all have that
+    return max((hidden for hidden, needed in SHARED_MEMORY.items() if needed <= memory), default=0)
+
+
+@contextlib.contextmanager
+def single_precision() -> Iterator[None]:
+    """Keep autocast from the products around the kernels, which know float32 alone."""
+    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+        yield
 
 
 def forward(p: Problem) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ N_TENSORS = len(Gradients._fields) + 1
 def _solve(*problem: Any) -> tuple[Tensor, Tensor]:
     p = Problem(*problem)
     if gpu.fits(p):
-        return gpu.forward(p)
+        with gpu.single_precision():
+            return gpu.forward(p)
     solver = cpu.find(p)
     return reference.solve(p) if solver is None else cpu.forward(solver, p)
 
@@ -31,7 +32,8 @@ def _solve_backward(
 ) -> Gradients:
     p = Problem(*problem)
     if gpu.fits(p):
-        return gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
+        with gpu.single_precision():
+            return gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
     solver = cpu.find(p)
     if solver is None:
         return reference.backward(p, d_outputs, d_trajectory)

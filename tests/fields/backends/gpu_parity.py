@@ -258,6 +258,15 @@ def test_a_field_has_the_same_outputs_and_gradients_through_the_operator(field, 
         assert error(ours.detach(), exact.detach()) <= BACKWARD
 
 
+def test_autocast_does_not_reach_into_the_operator(monkeypatch) -> None:
+    monkeypatch.setattr(gpu, "fits", lambda p: True)
+    p = make(time=3, batch=4, hidden=5)
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        outputs, trajectory = recurrence(*p)
+    assert torch.equal(trajectory, gpu.forward(p)[1])
+    assert torch.equal(outputs, gpu.forward(p)[0])
+
+
 def test_the_operator_keeps_torchs_rules(monkeypatch) -> None:
     monkeypatch.setattr(gpu, "fits", lambda p: True)
     p = make(time=3, batch=4, hidden=5)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def problem(hidden: int = 8, time: int = 4, **options) -> Problem:
 def pretended_gpu(monkeypatch) -> FakeTensorMode:
     """Tensors without numbers, of which torch believes that they are on a GPU, and Triton beside them."""
     monkeypatch.setattr(gpu, "available", lambda: True)
-    monkeypatch.setattr(gpu, "capable", lambda device: True)
+    monkeypatch.setattr(gpu, "hidden_max", lambda device: 128)
     return FakeTensorMode()
 
 
@@ -66,11 +67,23 @@ def test_what_triton_cannot_do_goes_elsewhere(options, pretended_gpu) -> None:
         assert not gpu.fits(problem(**{"device": "cuda"} | options))
 
 
-@pytest.mark.parametrize("missing", ["available", "capable"])
-def test_without_triton_or_a_fitting_gpu_nothing_goes_to_triton(missing, pretended_gpu, monkeypatch) -> None:
-    monkeypatch.setattr(gpu, missing, lambda *_: False)
+def test_without_triton_nothing_goes_to_triton(pretended_gpu, monkeypatch) -> None:
+    monkeypatch.setattr(gpu, "available", lambda: False)
     with pretended_gpu:
         assert not gpu.fits(problem(device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "kilobytes", "most"),
+    [((7, 5), 64, 0), ((8, 0), 163, 128), ((8, 6), 99, 64), ((9, 0), 227, 128), ((12, 0), 99, 64)],
+    ids=["T4", "A100", "RTX 3090", "H100", "RTX 5090"],
+)
+def test_the_number_of_neurons_is_limited_by_the_gpu(capability, kilobytes, most, monkeypatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    properties = SimpleNamespace(shared_memory_per_block_optin=kilobytes * 1024)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert gpu.hidden_max.__wrapped__(torch.device("cuda")) == most
 
 
 def test_the_user_can_turn_triton_off(pretended_gpu, monkeypatch) -> None:
@@ -146,7 +159,7 @@ def test_kernels_compile_for_hopper_and_keep_their_numbers_in_registers(
     )
     compiled = triton.compile(source, target=GPUTarget("cuda", HOPPER, 32), options=options)
 
-    assert compiled.metadata.shared <= 227 * 1024  # what a multiprocessor has for one program
+    assert compiled.metadata.shared <= gpu.SHARED_MEMORY[max(64, hidden)]
     ptx = tmp_path / "kernel.ptx"
     ptx.write_text(compiled.asm["ptx"])
     ptxas = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
