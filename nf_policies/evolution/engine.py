@@ -4,7 +4,8 @@ It gives what `evaluate` gives on Gymnasium's environments one by one. Policy an
 (`fused`), eagerly or compiled; one look per call tells whether any lane is alive, and finished lanes are left out.
 """
 
-import math
+import copy
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -22,7 +23,7 @@ from nf_policies.policies.play import Played
 
 How = Literal["eager", "compiled"]
 
-STEPS_PER_CALL = {"eager": 10, "compiled": 25}
+STEPS_PER_CALL = {"eager": 10, "compiled": 10}
 BYTES_MAX = 2**30
 """Lanes are played in pieces of about this size in memory."""
 COMPACT_FROM = 1024
@@ -148,10 +149,10 @@ class Engine:
         while t < self.limit:
             n = self.steps_per_call
             if t + n <= self.limit:
-                lanes = advance(lanes, coefficients, normal, torch.tensor(t, device=self.device), n)
+                lanes = advance(lanes, coefficients, normal, torch.tensor(t, device=self.device))
             else:
                 n = self.limit - t
-                lanes = fused.advance(lanes, coefficients, normal, t, n)
+                lanes = fused.advance(lanes, coefficients, normal, t, n_steps=n)
             t += n
             if t >= self.limit:
                 break
@@ -181,11 +182,12 @@ class Engine:
         if key not in self._advance:
             world = World(self.envs.func_env, self.envs.params, self.envs.uniforms, seen)  # type: ignore[attr-defined]
             fused = Fused(world, form_of(policy, episodes), self.moments)
-            self._advance[key] = fused, self._compiled(fused) if self.how == "compiled" else fused.advance
+            advance = functools.partial(fused.advance, n_steps=self.steps_per_call)
+            self._advance[key] = fused, self._compiled(advance) if self.how == "compiled" else advance
         return self._advance[key]
 
-    def _compiled(self, fused: Fused) -> Callable[..., Lanes]:
-        fast = compiled(fused.advance)
+    def _compiled(self, slow: Callable[..., Lanes]) -> Callable[..., Lanes]:
+        fast = compiled(slow)
         works: list[bool] = []
 
         def advance(lanes: Lanes, *rest: Any) -> Lanes:
@@ -200,7 +202,7 @@ class Engine:
                 else:
                     works.append(True)
                     return result
-            return fast(lanes, *rest) if works[0] else fused.advance(lanes, *rest)
+            return (fast if works[0] else slow)(lanes, *rest)
 
         return advance
 
@@ -228,6 +230,4 @@ def whole_groups(alive: Tensor, group: int) -> Tensor:
 
 def moved(policy: Policy, device: torch.device, dtype: torch.dtype) -> Policy:
     """A copy of a policy on another device or in another dtype."""
-    import copy
-
     return copy.deepcopy(policy).to(device=device, dtype=dtype)
