@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nf_envs.balance.generalisation import generalisation
 
+from nf_envs.balance.generalisation import generalisation
 from nf_policies import ParameterVector, Policy
 from nf_policies.evolution import Engine
 from nf_policies.evolution.presets import new_field, preset_of

@@ -34,7 +34,7 @@ class Preset(NamedTuple):
     tau_min: float = 1e-5
     self_excitation: float = 1.0
     """Start value of a simple field's interaction of each neuron with itself."""
-    scales: Mapping[str, float] = {}  # noqa: RUF012 (never changed)
+    scales: Mapping[str, float] = {}
     """Factors of the natural scales of the parameters whose names begin so."""
     target: float | None = None
     steps: int = 1_000_000

@@ -1,24 +1,14 @@
 """Batched tasks: those with a functional core on tensors, found and made through Gymnasium's registry alone."""
 
-import functools
-from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 
-from nf_policies.policies.tasks import TaskError
+from nf_policies.policies.tasks import TaskError, register_installed
 
-ENTRY_POINTS = "gymnasium.envs"
 NAMESPACE = "nf"
-
-
-@functools.cache
-def register_installed() -> None:
-    """Register the tasks of installed packages, which Gymnasium 1 no longer does by itself."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        entry.load()()
 
 
 def batched_twin(env_id: str) -> str | None:

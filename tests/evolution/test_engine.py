@@ -7,9 +7,9 @@ import torch
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Engine, Evolution, quiet
 from nf_policies.evolution.engine import how_to_run
-from nf_policies.policies.batched import batched_twin, make_batched, register_installed
+from nf_policies.policies.batched import batched_twin, make_batched
 from nf_policies.policies.play import Episode, play
-from nf_policies.policies.tasks import make_lanes
+from nf_policies.policies.tasks import make_lanes, register_installed
 
 SIMPLE = ["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"]
 
@@ -82,6 +82,7 @@ def test_every_kind_of_task_is_played_as_it_would_be_alone(name) -> None:
 
 def test_sensors_actuators_and_random_physics_are_played_as_they_would_be_alone() -> None:
     import gymnasium as gym
+
     from nf_envs.sensing import ActionDelay, ObservationDelay, ObservationNoise, Uniform
 
     envs = gym.make_vec(
