@@ -50,19 +50,23 @@ POLES = Preset(
     episodes_max=1,
     sigma=1.0,
     sigma_min=1 / 6,
-    restart_after=100,
+    restart_after=40,
     normalise=False,
     hidden_size=1,
     tau=1.5,
     tau_min=1.0,
     self_excitation=0.0,
-    scales={"input_embedding": 1.7, "resting_level": 0.1, "activation_scale": 0.3},
+    # Small angles need large weights; a resting level only gets in the way of what is symmetric.
+    scales={"input_embedding": 10.4, "log_tau": 3.0, "resting_level": 0.01, "activation_scale": 0.01},
     steps=20_000_000,
 )
 
 PRESETS: dict[str, Preset] = {
+    "CartPole": Preset(target=495.0),
     "DoublePoleDampingNoVel": POLES,
-    "DoublePole": POLES,
+    "DoublePole": POLES._replace(scales={**POLES.scales, "input_embedding": 7.3}),
+    "MountainCarContinuous": Preset(target=92.0, steps=3_000_000),
+    "Pendulum": Preset(target=-208.0, steps=5_000_000),
 }
 """By the name in the task's id; "NoVel" at its end where velocities are hidden."""
 
