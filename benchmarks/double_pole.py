@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nf_envs.balance.generalisation import generalisation
+from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.evolution import Engine
 from nf_policies.evolution.presets import new_field, preset_of
@@ -28,16 +28,20 @@ from nf_policies.policies.batched import make_batched
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}
 
 
-def starts_survived(policy: Policy, vector: np.ndarray) -> int:
-    """From how many of the 625 starts a candidate keeps the poles up for 1,000 steps."""
-    c = policy.coefficients(torch.as_tensor(vector).to(policy.field.resting_level)[None])
-    potentials = policy.field.start(625)
+def starts_survived(policy: Policy, vectors: np.ndarray) -> np.ndarray:
+    """From how many of the 625 starts each candidate (n, n_parameters) keeps the poles up for 1,000 steps."""
+    n = len(vectors)
+    c = policy.coefficients(torch.as_tensor(vectors).to(policy.field.resting_level))
+    seen = tuple(range(0, 6, 2)) if policy.field.input_size == 3 else tuple(range(6))
+    one = generalisation_starts()
+    starts = type(one)(*(entry.repeat(n) for entry in one))
 
     def act(obs: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs, memory = policy.field.step(obs[None].to(memory), memory, c)
-        return policy.head(outputs[0]), memory
+        outputs, memory = policy.field.step(obs.to(memory).reshape(n, 625, -1), memory, c)
+        return policy.head(outputs).reshape(n * 625, 1), memory
 
-    return int(generalisation(act, potentials[None]).sum())
+    potentials = c.initial_potentials.expand(n, 625, -1)
+    return generalisation(act, potentials, observed=seen, starts=starts).reshape(n, 625).sum(1).numpy()
 
 
 def main() -> None:
@@ -62,8 +66,8 @@ def main() -> None:
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
     how = "eager" if options.eager else "compiled"
-    play = Engine(envs, how=how, moments=False, steps_per_call=10 if options.eager else 2)
-    play_long = Engine(long, how=how, moments=False, steps_per_call=10 if options.eager else 2)
+    play = Engine(envs, how=how, moments=False, steps_per_call=10 if options.eager else 1)
+    play_long = Engine(long, how=how, moments=False, steps_per_call=10 if options.eager else 1)
 
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     searches, policy = {}, None
@@ -81,27 +85,33 @@ def main() -> None:
             restart_after=preset.restart_after,
         )
     assert policy is not None
-    solved: dict[int, tuple[int, int]] = {}
+    solved: dict[int, tuple[int, int, np.ndarray]] = {}
+    confirmed: set[int] = set()
     for _ in range(options.generations):
         populations = {seed: search.ask() for seed, search in searches.items() if seed not in solved}
         returns, played = play(policy, np.concatenate([*populations.values()]), [0])
-        lengths = played.lengths
-        at = 0
+        lengths, at, champions = played.lengths, 0, {}
         for seed, population in populations.items():
             told = returns[at : at + len(population), 0]
-            champion = int(np.nanargmax(told))
-            survived = lengths[at + champion] >= 1000
+            best = int(np.nanargmax(told))
+            if lengths[at + best] >= 1000:
+                champions[seed] = population[best]
             at += len(population)
             searches[seed].tell(told)
-            if not survived:
-                continue
-            starts = starts_survived(policy, population[champion])
-            if not options.velocities and starts < 200:
-                continue
-            if play_long(policy, population[champion : champion + 1], [0])[1].lengths[0] >= 100_000:
-                solved[seed] = searches[seed].evaluations, starts
+        if champions:
+            survived = starts_survived(policy, np.stack([*champions.values()]))
+            for (seed, vector_of), starts_of in zip(champions.items(), survived.tolist(), strict=True):
+                if options.velocities or starts_of >= 200:
+                    solved[seed] = searches[seed].evaluations, starts_of, vector_of
         if len(solved) == options.seeds:
-            break
+            # The long test, of all at once; who fails it goes on.
+            waiting = [seed for seed in solved if seed not in confirmed]
+            steps = play_long(policy, np.stack([solved[seed][2] for seed in waiting]), [0])[1].lengths
+            confirmed |= {seed for seed, n in zip(waiting, steps, strict=True) if n >= 100_000}
+            solved = {seed: value for seed, value in solved.items() if seed in confirmed}
+            if len(solved) == options.seeds:
+                break
+    solved = {seed: value for seed, value in solved.items() if seed in confirmed}
 
     evaluations = np.array([solved[s][0] if s in solved else np.nan for s in seeds])
     starts = np.array([solved[s][1] for s in seeds if s in solved])

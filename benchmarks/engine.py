@@ -206,7 +206,9 @@ def main() -> None:
         if ours in table and theirs in table:
             print(f"{ours} / {theirs}: {table[ours] / table[theirs]:,.1f} times (wanted {wanted})")
     if options.json:
-        options.json.write_text(json.dumps({"task": task, "threads": torch.get_num_threads(), "rates": table}, indent=2))
+        options.json.write_text(
+            json.dumps({"task": task, "threads": torch.get_num_threads(), "rates": table}, indent=2)
+        )
 
 
 if __name__ == "__main__":
