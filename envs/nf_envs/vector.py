@@ -17,7 +17,7 @@ from nf_envs import lanes
 from nf_envs.base import Task, with_constants
 from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
-from nf_envs.randomness import lane_keys
+from nf_envs.randomness import lane_keys, uniforms
 
 _STEPS = {
     AutoresetMode.SAME_STEP: lanes.step_same,
@@ -52,6 +52,9 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP, "torch": True}  # noqa: RUF012
+    # With these, others can play `func_env` with the episodes of this view.
+    lane_keys = staticmethod(lane_keys)
+    uniforms = staticmethod(uniforms)
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """nf-policies evolve: evolve a policy with CMA-ES."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -9,26 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nf_policies.evolution import Evolution, Generation, quiet
+from nf_policies.commands.place import Backend, Place, place_of
+from nf_policies.evolution import Evolution, Generation
 from nf_policies.evolution.checkpoint import load_checkpoint, save_checkpoint
+from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.evolution.progress import ProgressLog, plot_progress
+from nf_policies.evolution.robust import worth_of
 from nf_policies.evolution.strategy import Restarts
-from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.field import Field
-from nf_policies.policies import Policy, field_sizes
+from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.policies.tasks import make_lanes, make_task, visible_entries
-from nf_policies.rollouts import Score, rollout
+from nf_policies.policies.tasks import make_task, visible_entries
 from nf_policies.runs import CONFIG, RunError, new_run_directory, read_config, write_json
 
 CHECKPOINT = Path("checkpoint") / "evolution.safetensors"
 FINAL_EPISODES = 100
-LANES_MAX = 128
 BUDGET = {"generations", "steps", "target", "workers", "json", "resume", "out"}
 """Options that a resumed run may have anew."""
 
@@ -52,27 +52,43 @@ class Evolve:
     generations: int | None = None
     """Stop after this many generations, those before --resume included."""
     steps: int | None = None
-    """Stop after this many environment steps, those before --resume included; by default 1,000,000."""
+    """Stop after this many environment steps, those before --resume included; by default the preset's."""
     target: float | None = None
-    """Stop when the best policy returns this much on average over 100 fresh episodes."""
-    population: int = 16
-    """Candidates per generation."""
-    episodes: int = 8
+    """Stop when the best policy returns this much on average over 100 fresh episodes; by default the preset's."""
+    population: int | None = None
+    """Candidates per generation. This and what follows is by default as the task's preset has it."""
+    episodes: int | None = None
     """Episodes per candidate and generation, the same for all of a generation."""
-    sigma: float = 1.0
+    episodes_max: int | None = None
+    """Episodes grow up to this number while chance decides which candidate looks better."""
+    sigma: float | None = None
     """First standard deviation of the search, in units of each parameter's scale."""
+    sigma_min: float | None = None
+    """Lower bound of the standard deviation."""
     restarts: Restarts = "none"
     """Restart a converged search with a larger population (ipop), or also with small local ones (bipop)."""
-    field: Literal["simple", "neural"] = "simple"
+    restart_after: int | None = None
+    """Restart after this many generations."""
+    worth: str = "mean"
+    """What a candidate's returns are worth: mean, worst:K (mean of the K worst) or cvar:SHARE (of the worst share)."""
+    field: Literal["simple", "neural"] | None = None
     """SimpleNeuralField (all neurons interact) or NeuralField (a convolution over neurons)."""
     hidden_size: int | None = None
-    """Number of neurons; by default one per output and at least 2 (simple), or 16 (neural)."""
-    dynamics: Literal["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"] = "linear"
+    """Number of neurons; without a preset one per output and at least 2 (simple), or 16 (neural)."""
+    dynamics: Literal["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"] | None = (
+        None
+    )
     """Potential dynamics of the simple field; the neural field's are cubic."""
-    activation: Literal["tanh", "sigmoid"] = "tanh"
+    activation: Literal["tanh", "sigmoid"] | None = None
     """Nonlinearity of the potentials."""
-    tau: float = 5.0
+    tau: float | None = None
     """Start value of the time constant, in steps."""
+    backend: Backend = "auto"
+    """Where to play: gymnasium (one environment at a time), batched (its twin, all at once), or batched if there is."""
+    device: str = "cpu"
+    """Device of a batched task, as torch names it."""
+    engine: Literal["auto", "eager", "compiled"] = "auto"
+    """How to run a batched task: compiling takes half a minute and pays for long runs."""
     workers: int = 0
     """Play in this many processes; worth it where a step of the task takes a millisecond or more."""
     max_episode_steps: int | None = None
@@ -86,25 +102,27 @@ class Evolve:
 
     def run(self, messages: Console) -> None:
         """Evolve until the budget is spent, the target is reached or Ctrl-C; then save, draw and tell."""
-        options = self._continued() if self.resume else self
+        options = self._continued() if self.resume else self._resolved()
         options._check()
         assert options.env is not None
-        policy = new_policy(options)
-        lanes = make_lanes(
-            options.env,
-            min(options.population * options.episodes, LANES_MAX),
-            workers=self.workers,
-            max_episode_steps=options.max_episode_steps,
-        )
-        with closing(lanes):
+        preset = options._preset()
+        field, observation_space, action_space, observed = new_parts(options, preset)
+        policy = Policy(field, observation_space, action_space, observed=observed, env_id=options.env)
+        with closing(place_of(options)) as place:
             evolution = Evolution(
                 policy,
-                lanes,
+                place.evaluator,
                 seed=options.seed,
-                episodes=options.episodes,
-                sigma=options.sigma,
-                pop_size=options.population,
+                episodes=preset.episodes,
+                episodes_max=max(preset.episodes, preset.episodes_max),
+                sigma=preset.sigma,
+                sigma_min=preset.sigma_min,
+                pop_size=preset.population,
                 restarts=options.restarts,
+                restart_after=preset.restart_after,
+                worth=worth_of(options.worth),
+                normalise=preset.normalise,
+                scales=preset.scales,
             )
             if self.resume:
                 run_dir = self.resume
@@ -112,14 +130,15 @@ class Evolve:
             else:
                 run_dir = new_run_directory(self.out, options.env, "evolve")
                 write_json(run_dir / CONFIG, options._config())
+            messages.print(place.told, markup=False)
             began = time.perf_counter()
-            reason = options._until_done(evolution, run_dir, messages)
-            finish(evolution, options, run_dir, reason, time.perf_counter() - began, self.json, messages)
+            reason = options._until_done(evolution, place, run_dir, messages)
+            finish(evolution, options, place, run_dir, reason, time.perf_counter() - began, self.json, messages)
         if reason == "interrupted":
             messages.print(f"Stopped. To go on: nf-policies evolve --resume {run_dir}", markup=False)
             raise KeyboardInterrupt
 
-    def _until_done(self, evolution: Evolution, run_dir: Path, messages: Console) -> str:
+    def _until_done(self, evolution: Evolution, place: Place, run_dir: Path, messages: Console) -> str:
         """Evolve; the reason for stopping comes back."""
         log = ProgressLog(run_dir, evolution.generation)
         bar = Progress(
@@ -142,7 +161,7 @@ class Evolve:
                     bar.update(task, completed=self._budget(evolution)[1], generation=record.generation, record=line)
                     if not messages.is_terminal and self._mark(record.generation):
                         messages.print(f"generation {record.generation}: return {line}")
-                    if self.target is not None and evolution.reached(self.target):
+                    if self.target is not None and evolution.reached(self.target) and self._confirmed(evolution, place):
                         save_checkpoint(evolution, run_dir / CHECKPOINT)
                         return "target"
                 return reason
@@ -150,6 +169,36 @@ class Evolve:
             return "interrupted"
         finally:
             log.close()
+
+    def _confirmed(self, evolution: Evolution, place: Place) -> bool:
+        """Whether the target is reached on the task itself too, where a twin of it was played."""
+        if not place.is_twin:
+            return True
+        assert self.target is not None
+        score = place.score(evolution.best_policy(), FINAL_EPISODES, evolution.generation * FINAL_EPISODES + 2_000_000)
+        return bool(score.returns.mean() >= self.target)
+
+    def _resolved(self) -> "Evolve":
+        """The options with the task's preset in the place of those that are not given."""
+        if self.env is None:
+            raise RunError("Which task? Name a Gymnasium id, for example: nf-policies evolve CartPole-v1.")
+        preset = preset_of(self.env, hide_velocity=self.hide_velocity)
+        names = [name for name in Preset._fields if hasattr(self, name) and getattr(self, name) is None]
+        chosen = {name: getattr(preset, name) for name in names}
+        if self.generations is not None and self.steps is None:
+            chosen["steps"] = None
+        if self.episodes is not None and self.episodes_max is None:
+            chosen["episodes_max"] = self.episodes
+        if self.field is not None and self.field != preset.field and self.hidden_size is None:
+            chosen["hidden_size"] = None
+        return dataclasses.replace(self, **chosen)
+
+    def _preset(self) -> Preset:
+        """The task's preset, with the options in place of what they say otherwise."""
+        assert self.env is not None
+        preset = preset_of(self.env, hide_velocity=self.hide_velocity)
+        given = {name: getattr(self, name) for name in Preset._fields if hasattr(self, name)}
+        return preset._replace(**{name: value for name, value in given.items() if name != "steps"})
 
     @staticmethod
     def _mark(generation: int) -> bool:
@@ -173,10 +222,6 @@ class Evolve:
         return ""
 
     def _check(self) -> None:
-        if self.env is None:
-            raise RunError("Which task? Name a Gymnasium id, for example: nf-policies evolve CartPole-v1.")
-        if self.generations is None and self.steps is None:
-            self.steps = 1_000_000
         for name in ("generations", "steps", "episodes"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -213,38 +258,16 @@ class Evolve:
         return Evolve(**{**stored, **given})
 
 
-def new_policy(options: Evolve) -> Policy:
-    """The policy that evolves, with its start values."""
+def new_parts(options: Evolve, preset: Preset) -> tuple[Field, Any, Any, list[int] | None]:
+    """The field that evolves, the task's spaces, and the observed entries."""
     assert options.env is not None
     with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
         observation_space, action_space = env.observation_space, env.action_space
+        velocities = getattr(getattr(env.unwrapped, "func_env", None), "velocities", ())
     entries = ObservationEncoder(observation_space).total
-    observed = visible_entries(options.env, entries, options.hide_velocity, options.hide)
-    input_size, output_size = field_sizes(observation_space, action_space, observed)
-    generator = torch.Generator().manual_seed(options.seed)
-    field: Field
-    if options.field == "neural":
-        field = NeuralField(
-            input_size,
-            options.hidden_size or 16,
-            output_size,
-            activation=options.activation,
-            tau_init=options.tau,
-            bell_init=True,
-            generator=generator,
-        )
-    else:
-        field = SimpleNeuralField(
-            input_size,
-            output_size,
-            options.hidden_size or max(output_size, 2),
-            dynamics=options.dynamics,
-            activation=options.activation,
-            tau_init=options.tau,
-            self_centric_init=True,
-            generator=generator,
-        )
-    return Policy(quiet(field), observation_space, action_space, observed=observed, env_id=options.env)
+    observed = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
+    field = new_field(observation_space, action_space, preset, observed=observed, seed=options.seed)
+    return field, observation_space, action_space, observed
 
 
 def summary(record: Generation) -> str:
@@ -257,7 +280,14 @@ def summary(record: Generation) -> str:
 
 
 def finish(
-    evolution: Evolution, options: Evolve, run_dir: Path, reason: str, seconds: float, as_json: bool, messages: Console
+    evolution: Evolution,
+    options: Evolve,
+    place: Place,
+    run_dir: Path,
+    reason: str,
+    seconds: float,
+    as_json: bool,
+    messages: Console,
 ) -> None:
     """Save the policies, draw the curve, play the best one on fresh episodes, and tell."""
     assert options.env is not None
@@ -268,16 +298,20 @@ def finish(
         "seed": options.seed,
     }
     best, mean = evolution.best_policy(), evolution.mean_policy()
+    if place.is_twin and reason not in ("target", "interrupted"):
+        best = better(best, mean, place, options.seed)
     best.made_by, mean.made_by = made_by, made_by
     best.save(run_dir / "best.safetensors")
     mean.save(run_dir / "policy.safetensors")
     plot_progress(run_dir, title=f"{options.env}, {best.n_parameters} parameters")
     if reason == "interrupted":
         return
-    score = final_score(best, options)
+    score = place.score(best, FINAL_EPISODES, options.seed + 1_000_000)
     result = score.summary() | {
         "env_steps": evolution.env_steps,
         "evaluations": evolution.strategy.evaluations,
+        "restarts": len(evolution.strategy.stop_reasons),
+        "backend": place.backend,
         "not_finite": evolution.strategy.not_finite,
         "wall_seconds": seconds,
         "stop_reason": reason,
@@ -302,13 +336,7 @@ def finish(
     print(f"saved {run_dir / 'best.safetensors'}; play it with: nf-policies rollout {run_dir / 'best.safetensors'}")
 
 
-def final_score(policy: Policy, options: Evolve) -> Score:
-    """A policy's score on a hundred episodes that no generation has seen."""
-    assert options.env is not None
-    return rollout(
-        policy,
-        options.env,
-        episodes=FINAL_EPISODES,
-        seed=options.seed + 1_000_000,
-        max_episode_steps=options.max_episode_steps,
-    )
+def better(best: Policy, mean: Policy, place: Place, seed: int) -> Policy:
+    """The better one of the incumbent and the mean of the search, on the task itself and not on its twin."""
+    scores = [place.score(policy, FINAL_EPISODES, seed + 3_000_000).returns.mean() for policy in (best, mean)]
+    return copy.deepcopy(mean) if scores[1] > scores[0] else best

@@ -29,7 +29,8 @@ class CheckpointError(ValueError):
 
 def save_checkpoint(evolution: Evolution, path: Path) -> None:
     """Write a checkpoint atomically."""
-    header = {"version": VERSION, "env_steps": evolution.env_steps, "problem": evolution.problem}
+    header: dict[str, object] = {"version": VERSION, "env_steps": evolution.env_steps, "problem": evolution.problem}
+    header["episodes_each"] = evolution.episodes
     history = evolution.history
     arrays = {
         "returns": np.concatenate([*history, np.zeros(0)]),
@@ -63,6 +64,7 @@ def load_checkpoint(evolution: Evolution, path: Path) -> None:
             load_state(policy, arrays, "incumbent")
             evolution.incumbent = Incumbent(policy, header["total"], header["episodes"])
         evolution.env_steps, evolution.problem = header["env_steps"], header["problem"]
+        evolution.episodes = header["episodes_each"]
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -1,6 +1,7 @@
 """Returns of a population: every candidate plays the same fresh episodes of a generation."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,6 +12,15 @@ from nf_policies.policies.play import Episode, Played, play
 
 GENERATION, DUEL, TARGET = range(3)
 """What episodes are played for; each purpose has seeds of its own."""
+
+
+class Evaluator(Protocol):
+    """Plays the same episodes with every candidate: an `Engine`, or `evaluate` with its environments."""
+
+    def __call__(
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+    ) -> tuple[np.ndarray, Played]:
+        """Returns (pop_size, episodes), and what was played."""
 
 
 def episode_seeds(seed: int, generation: int, purpose: int, episodes: int) -> list[int]:

@@ -1,16 +1,19 @@
 """Evolution: CMA-ES on the parameters of a policy, one generation at a time."""
 
 import copy
+import functools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from nf_policies.evolution.evaluate import DUEL, GENERATION, TARGET, episode_seeds, evaluate
+from nf_policies.evolution.evaluate import DUEL, GENERATION, TARGET, Evaluator, episode_seeds, evaluate
 from nf_policies.evolution.incumbent import Incumbent, duel
+from nf_policies.evolution.robust import Worth, mean
 from nf_policies.evolution.strategy import Restarts, Strategy
 from nf_policies.fields import ParameterVector
 from nf_policies.fields.field import Field
@@ -56,10 +59,28 @@ def quiet(field: Field) -> Field:
     return field
 
 
+def noise_dominates(returns: np.ndarray) -> bool:
+    """Whether half of the episodes tell next to nothing of how candidates rank in the other half.
+
+    Args:
+        returns: Shape: (pop_size, episodes), at least 4 episodes for a statement.
+    Returns: Whether the rank correlation of the candidates' means between halves is below 0.2; never where all are
+        equal.
+    """
+    returns = returns[np.isfinite(returns).all(axis=1)]
+    if len(returns) < 4 or returns.shape[1] < 4 or np.ptp(returns.mean(axis=1)) == 0:
+        return False
+    halves = np.stack((returns[:, ::2].mean(axis=1), returns[:, 1::2].mean(axis=1)))
+    if (np.ptp(halves, axis=1) == 0).any():
+        return True
+    ranks = halves.argsort(axis=1).argsort(axis=1)
+    return bool(np.corrcoef(ranks)[0, 1] < 0.2)
+
+
 class Evolution:
     """Evolve a policy's parameters on a task.
 
-        evolution = Evolution(policy, make_lanes("CartPole-v1", 64), seed=0)
+        evolution = Evolution(policy, make_lanes("CartPole-v1", 64), seed=0)  # or Engine(...) in place of the lanes
         for _ in range(30):
             print(evolution.step())
         evolution.incumbent.policy.save("cartpole.safetensors")
@@ -69,38 +90,55 @@ class Evolution:
 
     Args:
         policy: What evolves: its field's parameters are the start, its normaliser follows what is seen.
-        envs: From `make_lanes`.
+        envs: From `make_lanes`; or an `Engine` on a batched task, or whatever is called as one.
         seed: Of everything random.
         episodes: Per candidate and generation.
         sigma: First standard deviation, in units of each parameter's scale.
         pop_size: Candidates per generation; by default 4 + 3 log(n_parameters).
         restarts: See `Strategy`.
+        sigma_min: Lower bound of the standard deviation.
+        restart_after: See `Strategy`.
+        worth: What a candidate's returns over its episodes are worth, from `robust`.
+        normalise: Whether the policy's normaliser follows what is seen.
+        episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
+        scales: Factors of the natural scales of the parameters whose names begin so.
     """
 
     def __init__(
         self,
         policy: Policy,
-        envs: VectorEnv,
+        envs: VectorEnv | Evaluator,
         *,
         seed: int = 0,
         episodes: int = 8,
         sigma: float = 1.0,
         pop_size: int | None = None,
         restarts: Restarts = "none",
+        sigma_min: float = 0.0,
+        restart_after: int | None = None,
+        worth: Worth = mean,
+        normalise: bool = True,
+        episodes_max: int | None = None,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         if episodes < 1:
             raise ValueError(f"Each candidate must play at least one episode, not {episodes}.")
         if seed < 0:
             raise ValueError(f"The seed must be 0 or greater, not {seed}.")
-        self.policy, self.envs, self.seed, self.episodes = policy, envs, seed, episodes
+        self.policy, self.seed, self.episodes = policy, seed, episodes
+        self.evaluate: Evaluator = functools.partial(evaluate, envs) if isinstance(envs, VectorEnv) else envs
+        self.worth, self.normalise, self.episodes_max = worth, normalise, episodes_max or episodes
         self.vector = ParameterVector.of(policy.field)
+        factors = [math.prod(f for n, f in (scales or {}).items() if name.startswith(n)) for name in self.vector.names]
         self.strategy = Strategy(
             self.vector.start.double().cpu().numpy(),
-            self.vector.scale.double().cpu().numpy(),
+            self.vector.scale.double().cpu().numpy() * factors,
             sigma=sigma,
             pop_size=pop_size,
             seed=seed,
             restarts=restarts,
+            sigma_min=sigma_min,
+            restart_after=restart_after,
         )
         self.incumbent: Incumbent | None = None
         self.env_steps = 0
@@ -130,11 +168,11 @@ class Evolution:
         population = self.strategy.ask()
         everyone = np.vstack((population, self.strategy.mean))
         seeds = episode_seeds(self.seed, self.generation, GENERATION, self.episodes)
-        returns, played = evaluate(self.envs, self.policy, everyone, seeds)
+        returns, played = self.evaluate(self.policy, everyone, seeds)
         self.env_steps += int(played.lengths.sum())
         self.problem = self.problem or played.problem
-        mean_returns = returns.mean(1)
-        told, of_mean = mean_returns[:-1], float(mean_returns[-1])
+        worths = self.worth(returns)
+        told, of_mean = worths[:-1], float(worths[-1])
 
         if np.isfinite(of_mean) and (self.incumbent is None or of_mean > self.incumbent.score):
             fresh = episode_seeds(self.seed, self.generation, DUEL, DUEL_EPISODES)
@@ -142,7 +180,10 @@ class Evolution:
 
         self.strategy.tell(told)
         self.history.append(told)
-        self.policy.normalizer.update(*played.moments)
+        if self.normalise:
+            self.policy.normalizer.update(*played.moments)
+        if self.episodes < self.episodes_max and noise_dominates(returns[:-1]):
+            self.episodes = min(2 * self.episodes, self.episodes_max)
 
         seconds = time.perf_counter() - began
         finite = told[np.isfinite(told)]
@@ -173,6 +214,6 @@ class Evolution:
         return bool(returns.mean() >= target)
 
     def _play(self, policy: Policy, seeds: Sequence[int]) -> np.ndarray:
-        returns, played = evaluate(self.envs, policy, None, seeds)
+        returns, played = self.evaluate(policy, None, seeds)
         self.env_steps += int(played.lengths.sum())
         return returns[0]

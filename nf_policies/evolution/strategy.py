@@ -44,6 +44,9 @@ class Strategy:
         seed: Of the own generator; the global one is not touched.
         restarts: "none": only the caller ends the search. "ipop": when pycma's tolerances say that a run has
             converged, restart with twice the population; "bipop": alternate these with small local runs.
+        sigma_min: Lower bound of the step size: a search that shrinks too early goes on with steps of this size.
+        restart_after: Start again, with the same population, where a run has not ended after this many generations:
+            for tasks that are solved soon or, from an unlucky start, never.
         options: Further pycma options, copied.
     Raises: ValueError naming the argument that does not fit.
     """
@@ -57,6 +60,8 @@ class Strategy:
         pop_size: int | None = None,
         seed: int = 0,
         restarts: Restarts = "none",
+        sigma_min: float = 0.0,
+        restart_after: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         start, scale = np.asarray(start, dtype=np.float64), np.asarray(scale, dtype=np.float64)
@@ -66,11 +71,16 @@ class Strategy:
             raise ValueError("The scale must hold one positive number for each entry of the start vector.")
         if not (np.isfinite(sigma) and sigma > 0):
             raise ValueError(f"sigma must be positive and finite, not {sigma}.")
+        if not 0 <= sigma_min <= sigma:
+            raise ValueError(f"sigma_min must be from 0 to sigma = {sigma}, not {sigma_min}.")
+        if restart_after is not None and restart_after < 1:
+            raise ValueError(f"A run must have at least 1 generation before a restart, not {restart_after}.")
         if pop_size is not None and pop_size < 3:
             raise ValueError(f"CMA-ES needs a population of at least 3, not {pop_size}.")
         if restarts not in get_args(Restarts):
             raise ValueError(f"Unknown restarts {restarts!r}: choose {', '.join(get_args(Restarts))}.")
         self._start, self._scale, self._sigma, self._restarts = start, scale, float(sigma), restarts
+        self._sigma_min, self._restart_after = float(sigma_min), restart_after
         self._rng = np.random.default_rng(seed)
         self._options = dict(options or {})
         self._search = self._begin(start, self._sigma, {} if pop_size is None else {"popsize": pop_size})
@@ -136,9 +146,13 @@ class Strategy:
         self.generation += 1
         self.evaluations += len(returns)
         self._asked = []
+        self._search.sigma = max(self._search.sigma, self._sigma_min)
         if self._restarts != "none" and (reasons := self._search.stop()):
             self.stop_reasons.append(", ".join(reasons))
             self._restart()
+        elif self._restart_after and self._search.countiter >= self._restart_after:
+            self.stop_reasons.append("restart_after")
+            self._search = self._begin(self._another_start(), self._sigma, {"popsize": self._first_pop_size})
 
     def _restart(self) -> None:
         used = int(self._search.countevals)
@@ -156,5 +170,7 @@ class Strategy:
         else:
             self._regime = "large"
             self._doublings += 1
-        start = self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))
-        self._search = self._begin(start, sigma, {"popsize": pop_size, "maxiter": max_iterations})
+        self._search = self._begin(self._another_start(), sigma, {"popsize": pop_size, "maxiter": max_iterations})
+
+    def _another_start(self) -> np.ndarray:
+        return self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
@@ -21,6 +22,13 @@ VELOCITIES: dict[str, tuple[int, ...]] = {
 """Indices of the velocities in the observations of tasks, by the name in their ids, as in RL Baselines3 Zoo."""
 
 
+@functools.cache
+def register_installed() -> None:
+    """Register the tasks of installed packages, which Gymnasium 1 no longer does by itself."""
+    for entry in entry_points(group="gymnasium.envs"):
+        entry.load()()
+
+
 class TaskError(ValueError):
     """A task that cannot be made or used; the message says which and what would work."""
 
@@ -34,6 +42,7 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
         render_mode: Gymnasium's, "rgb_array" for pictures.
     Raises: TaskError if the id is unknown, a package is missing, or its episodes could last for ever.
     """
+    register_installed()
     # A task need not know render_mode, so it is told only where pictures are wanted.
     pictures = {} if render_mode is None else {"render_mode": render_mode}
     try:
@@ -47,7 +56,9 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
     return env
 
 
-def visible_entries(env_id: str, obs_size: int, hide_velocity: bool, hide: Sequence[int] = ()) -> list[int] | None:
+def visible_entries(
+    env_id: str, obs_size: int, hide_velocity: bool, hide: Sequence[int] = (), velocities: Sequence[int] = ()
+) -> list[int] | None:
     """Indices of the observation's entries that are left when some are hidden; None for all.
 
     Args:
@@ -55,17 +66,18 @@ def visible_entries(env_id: str, obs_size: int, hide_velocity: bool, hide: Seque
         obs_size: Number of entries in an observation.
         hide_velocity: Whether to hide the velocities.
         hide: Further indices to hide.
+        velocities: Indices of the velocities, where the task itself knows them.
     Raises: TaskError if the task's velocities are not known, an index does not exist, or nothing is left.
     """
     hidden = set(hide)
     if hide_velocity:
         name = env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
-        if name not in VELOCITIES:
+        if not velocities and name not in VELOCITIES:
             raise TaskError(
                 f"Which observations of {env_id} are velocities is not known: name their indices with --hide. "
                 f"Known are {', '.join(VELOCITIES)}."
             )
-        hidden |= set(VELOCITIES[name])
+        hidden |= set(velocities or VELOCITIES[name])
     if not hidden:
         return None
     wrong = sorted(i for i in hidden if not 0 <= i < obs_size)

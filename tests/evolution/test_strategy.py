@@ -144,3 +144,28 @@ def test_bad_options_get_one_clear_sentence(arguments, message) -> None:
         Strategy(np.zeros(1), np.ones(1))
     with pytest.raises(ValueError, match="candidates to be told about"):
         strategy().tell(np.zeros(3))
+
+
+def test_the_step_size_does_not_fall_below_its_bound() -> None:
+    free, bound = (Strategy(np.zeros(3), np.ones(3), sigma=1.0, sigma_min=low) for low in (0.0, 0.5))
+    sigmas = []
+    for strategy in (free, bound):
+        for _ in range(60):
+            strategy.tell(-np.square(strategy.ask()).sum(1))
+            sigmas.append(strategy.sigma)
+    assert free.sigma < 0.1
+    assert min(sigmas[60:]) == 0.5
+
+
+def test_a_run_starts_again_after_a_fixed_number_of_generations_and_its_evaluations_count() -> None:
+    strategy = Strategy(np.zeros(3), np.ones(3), pop_size=6, restart_after=5)
+    for _ in range(12):
+        strategy.tell(-np.square(strategy.ask() - 9).sum(1))
+    assert strategy.stop_reasons == ["restart_after", "restart_after"]
+    assert (strategy.generation, strategy.evaluations) == (12, 72)
+
+
+@pytest.mark.parametrize("option", [{"sigma_min": 2.0}, {"sigma_min": -1.0}, {"restart_after": 0}])
+def test_impossible_bounds_are_refused(option) -> None:
+    with pytest.raises(ValueError, match="must"):
+        Strategy(np.zeros(3), np.ones(3), **option)

@@ -1,0 +1,126 @@
+"""Good settings per task, found by measuring: `nf-policies evolve ID` uses them where no option says otherwise.
+
+They were found with `benchmarks/search_presets.py` and `benchmarks/double_pole.py`; docs/evolution.md has the figures.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from gymnasium import Space
+
+from nf_policies.evolution.evolve import quiet
+from nf_policies.fields import NeuralField, SimpleNeuralField
+from nf_policies.fields.field import Field
+from nf_policies.policies import field_sizes
+
+
+class Preset(NamedTuple):
+    """Settings of an evolution; `Evolve`, the command, says what each means."""
+
+    population: int = 16
+    episodes: int = 8
+    episodes_max: int = 32
+    sigma: float = 1.0
+    sigma_min: float = 0.0
+    restart_after: int | None = None
+    normalise: bool = True
+    field: str = "simple"
+    hidden_size: int | None = None
+    dynamics: str = "linear"
+    activation: str = "tanh"
+    tau: float = 5.0
+    tau_min: float = 1e-5
+    self_excitation: float = 1.0
+    """Start value of a simple field's interaction of each neuron with itself."""
+    scales: Mapping[str, float] = {}
+    """Factors of the natural scales of the parameters whose names begin so."""
+    target: float | None = None
+    steps: int = 1_000_000
+
+    def factors(self, names: Sequence[str]) -> list[float]:
+        """A factor for each parameter."""
+        return [math.prod(f for start, f in self.scales.items() if name.startswith(start)) for name in names]
+
+
+POLES = Preset(
+    population=10,
+    episodes=1,
+    episodes_max=1,
+    sigma=1.0,
+    sigma_min=1 / 6,
+    restart_after=60,
+    normalise=False,
+    hidden_size=1,
+    tau=1.5,
+    tau_min=1.0,
+    self_excitation=0.0,
+    # Small angles need large weights; a resting level only gets in the way of what is symmetric.
+    scales={"input_embedding": 10.4, "log_tau": 3.0, "resting_level": 0.01, "activation_scale": 0.01},
+    steps=20_000_000,
+)
+
+PRESETS: dict[str, Preset] = {
+    "CartPole": Preset(target=495.0),
+    "DoublePoleDampingNoVel": POLES,
+    "DoublePole": POLES._replace(scales={**POLES.scales, "input_embedding": 7.3}),
+    "MountainCarContinuous": Preset(target=92.0, steps=3_000_000),
+    "Pendulum": Preset(target=-208.0, steps=5_000_000),
+}
+"""By the name in the task's id; "NoVel" at its end where velocities are hidden."""
+
+
+def preset_of(env_id: str, *, hide_velocity: bool = False) -> Preset:
+    """The settings for a task: its own, those of the same task with other observations, or the general ones."""
+    name = env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
+    bare = name.removesuffix("NoVel")
+    wanted = f"{bare}NoVel" if hide_velocity or name != bare else bare
+    return PRESETS.get(wanted) or PRESETS.get(bare) or Preset()
+
+
+def new_field(
+    observation_space: Space[Any],
+    action_space: Space[Any],
+    preset: Preset,
+    *,
+    observed: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Field:
+    """A field with its start values, quiet.
+
+    Args:
+        observation_space: Of a single environment.
+        action_space: Of a single environment.
+        preset: Kind, size, dynamics and start values.
+        observed: Indices of the observation's entries that the policy sees; None for all.
+        seed: Of the start values that are random.
+    """
+    input_size, output_size = field_sizes(observation_space, action_space, observed)
+    generator = torch.Generator().manual_seed(seed)
+    if preset.field == "neural":
+        neural = NeuralField(
+            input_size,
+            preset.hidden_size or 16,
+            output_size,
+            activation=preset.activation,
+            tau_init=preset.tau,
+            tau_min=preset.tau_min,
+            bell_init=True,
+            generator=generator,
+        )
+        return quiet(neural)
+    simple = SimpleNeuralField(
+        input_size,
+        output_size,
+        preset.hidden_size or max(output_size, 2),
+        dynamics=preset.dynamics,
+        activation=preset.activation,
+        tau_init=preset.tau,
+        tau_min=preset.tau_min,
+        self_centric_init=True,
+        generator=generator,
+    )
+    with torch.no_grad():
+        simple.interaction.weight.fill_diagonal_(preset.self_excitation)
+    return quiet(simple)

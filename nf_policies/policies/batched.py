@@ -1,0 +1,53 @@
+"""Batched tasks: those with a functional core on tensors, found and made through Gymnasium's registry alone."""
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium.vector import VectorEnv
+
+from nf_policies.policies.tasks import TaskError, register_installed
+
+NAMESPACE = "nf"
+
+
+def batched_twin(env_id: str) -> str | None:
+    """The id of the batched task that equals a Gymnasium task step by step; the id itself if it is batched."""
+    register_installed()
+    if is_batched(env_id):
+        return env_id
+    twin = f"{NAMESPACE}/{env_id}"
+    return twin if is_batched(twin) and make_batched(twin).func_env.twin == env_id else None  # type: ignore[attr-defined]
+
+
+def is_batched(env_id: str) -> bool:
+    """Whether a registered task has a vector view of its own, with a functional core."""
+    spec = gym.registry.get(env_id)
+    return spec is not None and spec.vector_entry_point is not None and "task" in spec.kwargs
+
+
+def make_batched(
+    env_id: str,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    max_episode_steps: int | None = None,
+) -> VectorEnv:
+    """The vector view of a batched task, for `Engine`.
+
+    Args:
+        env_id: From `batched_twin`.
+        device: As torch names it.
+        dtype: Of the physics.
+        max_episode_steps: Time limit in steps, in place of the registered one.
+    Raises: TaskError if it cannot be made.
+    """
+    register_installed()
+    options: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    try:
+        return gym.make_vec(
+            env_id, num_envs=1, vectorization_mode="vector_entry_point", device=device, dtype=dtype, **options
+        )
+    except (gym.error.Error, ModuleNotFoundError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TaskError(f"The batched task {env_id} cannot be made: {reason}") from error

@@ -1,0 +1,34 @@
+"""What returns are worth: by hand, with NaN, and named by a user; and when noise dominates."""
+
+import numpy as np
+import pytest
+
+from nf_policies.evolution.evolve import noise_dominates
+from nf_policies.evolution.robust import cvar, mean, worst, worth_of
+
+RETURNS = np.array([[1.0, 2.0, 3.0, 10.0], [4.0, 4.0, 4.0, 4.0], [0.0, np.nan, 9.0, 9.0]])
+
+
+def test_mean_worst_and_cvar_are_those_computed_by_hand() -> None:
+    np.testing.assert_array_equal(mean(RETURNS), [4, 4, np.nan])
+    np.testing.assert_array_equal(worst(RETURNS, 2), [1.5, 4, np.nan])
+    np.testing.assert_array_equal(cvar(RETURNS, 0.75), [2, 4, np.nan])
+    np.testing.assert_array_equal(cvar(RETURNS, 0.3), worst(RETURNS, 2))
+    np.testing.assert_array_equal(cvar(RETURNS, 1.0), mean(RETURNS))
+
+
+def test_a_name_gives_the_function_and_a_wrong_one_a_sentence() -> None:
+    np.testing.assert_array_equal(worth_of("worst:2")(RETURNS), worst(RETURNS, 2))
+    np.testing.assert_array_equal(worth_of("cvar:0.25")(RETURNS), worst(RETURNS, 1))
+    for name in ("median", "worst", "worst:0", "cvar:2", "cvar:x", "mean:3"):
+        with pytest.raises(ValueError, match="worst"):
+            worth_of(name)
+
+
+def test_noise_dominates_where_halves_of_the_episodes_rank_candidates_differently() -> None:
+    rng = np.random.default_rng(0)
+    skill, luck = np.arange(40.0)[:, None], rng.normal(size=(40, 8))
+    assert not noise_dominates(skill + luck)
+    verdicts = [noise_dominates(rng.normal(size=(40, 8))) for _ in range(50)]
+    assert np.mean(verdicts) > 0.7
+    assert not noise_dominates(np.ones((40, 8)))
