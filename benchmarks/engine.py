@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution.compiling import compiled
 from nf_policies.evolution.engine import Engine

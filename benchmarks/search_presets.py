@@ -1,6 +1,6 @@
-"""Try settings of an evolution on a batched task: how much work until the mean of the search reaches a target?
+r"""Try settings of an evolution on a batched task: how much work until the mean of the search reaches a target?
 
-    python benchmarks/search_presets.py CartPole-v1 --hide-velocity --target 495 --seeds 5 \\
+    python benchmarks/search_presets.py CartPole-v1 --hide-velocity --target 495 --seeds 5 \
         --grid '{"population": [8, 16], "episodes": [2, 4, 8], "hidden_size": [1, 2]}'
 
 A run counts as solved in the first generation in which the incumbent confirms the target on 100 fresh episodes; a run
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from nf_policies.evolution import Engine, Evolution
 from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.policies import Policy
