@@ -11,6 +11,8 @@ from gymnasium.spaces import Box, Discrete
 from rich.console import Console
 from rich.table import Table
 
+from nf_policies.policies.tasks import register_installed
+
 WIDE = 160
 """Characters in a line of a table that goes into a file."""
 
@@ -44,6 +46,7 @@ def batched_tasks() -> list[dict[str, Any]]:
 
     A task says so by `about`, an entry of its registered keywords, which becomes part of its `metadata`.
     """
+    register_installed()
     return [_described(spec) for spec in list(gym.registry.values()) if "about" in spec.kwargs]
 
 
