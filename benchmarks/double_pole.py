@@ -21,6 +21,7 @@ import torch
 from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.evolution import Engine
+from nf_policies.evolution.engine import How
 from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
 from nf_policies.policies.batched import make_batched
@@ -65,7 +66,7 @@ def main() -> None:
     # With velocities a candidate is worth the steps that it survives; 1,000 tell who is worth the long test.
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
-    how = "eager" if options.eager else "compiled"
+    how: How = "eager" if options.eager else "compiled"
     play = Engine(envs, how=how, moments=False, steps_per_call=10 if options.eager else 1)
     play_long = Engine(long, how=how, moments=False, steps_per_call=10 if options.eager else 1)
 

@@ -89,7 +89,7 @@ class Engine:
             raise ValueError("The task has no time limit, so an episode may never end: give max_episode_steps.")
         self.envs, self.how, self.dtype, self.moments, self.bytes_max = envs, how, dtype, moments, bytes_max
         self.limit = int(limit)
-        self.device: torch.device = envs.device
+        self.device: torch.device = envs.device  # type: ignore[attr-defined]
         self.steps_per_call = min(self.limit, steps_per_call or STEPS_PER_CALL[how])
         self._advance: dict[Any, tuple[Fused, Callable[..., Lanes]]] = {}
 

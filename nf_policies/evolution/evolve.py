@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ def noise_dominates(returns: np.ndarray) -> bool:
     if (np.ptp(halves, axis=1) == 0).any():
         return True
     ranks = halves.argsort(axis=1).argsort(axis=1)
-    return bool(np.corrcoef(ranks)[0, 1] < 0.2)
+    correlation: Any = np.corrcoef(ranks)
+    return bool(correlation[0, 1] < 0.2)
 
 
 class Evolution:

@@ -94,7 +94,7 @@ class UnrolledPolicy:
         rows = torch.cat([value.reshape(len(value), -1).expand(len(c.rate), -1) for value in parts.values()], dim=1)
         return rows.T.repeat_interleave(episodes, dim=1)
 
-    def pick(self, coefficients: Tensor, lanes: Tensor) -> Tensor:
+    def pick(self, coefficients: Any, lanes: Tensor) -> Any:
         """The coefficients of some lanes."""
         return coefficients[:, lanes]
 
@@ -145,7 +145,7 @@ class MatrixPolicy:
         """As they are."""
         return c
 
-    def pick(self, coefficients: Coefficients, lanes: Tensor) -> Coefficients:
+    def pick(self, coefficients: Any, lanes: Tensor) -> Any:
         """The coefficients of the candidates of some whole groups of lanes."""
         return take(coefficients, lanes[:: self.group] // self.group)
 
