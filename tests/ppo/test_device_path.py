@@ -74,6 +74,7 @@ def test_a_compiled_step_trains_and_saves(tmp_path) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_rollout_on_a_gpu_copies_nothing_to_the_host_per_step() -> None:
     counts = []
     for n_steps in (16, 48):
