@@ -40,7 +40,7 @@ class Options:
     threads: int = 2
     """Threads of torch."""
     compile: bool = True
-    """Whether the batched task is compiled (the first step takes half a minute)."""
+    """Whether the batched task and the policy's step are compiled (the first round takes half a minute)."""
     peers: bool = True
     """Whether to measure the peers too."""
     json: Path | None = None
@@ -109,7 +109,7 @@ def cart_pole(compiled: bool) -> Round:
     env = gym.make_vec(
         "nf/CartPole-v1", 1024, vectorization_mode="vector_entry_point", compile=compiled, check_actions=False
     )
-    return ours(env, n_steps=128, batch_size=128 * 256, n_epochs=4)
+    return ours(env, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled)
 
 
 def jax_gru() -> Round:

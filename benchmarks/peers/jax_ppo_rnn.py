@@ -70,9 +70,10 @@ def make_round(num_envs: int, n_steps: int, n_epochs: int, n_minibatches: int, h
         key, act_key, step_key = jax.random.split(key, 3)
         logits, values, memory = unroll(p, memory, obs[None], starts[None])
         actions = jax.random.categorical(act_key, logits[0])
-        next_obs, state, rewards, dones, _ = jax.vmap(env.step, (0, 0, 0, None))(
+        next_obs, state, rewards, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
             jax.random.split(step_key, num_envs), state, actions, params
         )
+        dones = jnp.logical_or(terminated, truncated)
         kept = (obs, starts, actions, log_prob(logits[0], actions), values[0], rewards, dones)
         return (p, key, state, next_obs, dones, memory), kept
 

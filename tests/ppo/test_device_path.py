@@ -60,7 +60,21 @@ def test_a_rollouts_steps_call_no_numpy(monkeypatch) -> None:
     assert len(calls) <= 2, calls  # not one per step
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
+def test_a_compiled_step_trains_and_saves(tmp_path) -> None:
+    env = gym.make_vec("nf_envs:nf/CartPole-v1", 8, vectorization_mode="vector_entry_point")
+    options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu", "compile": True}
+    model = FieldPPO("NeuralFieldPolicy", env, **options).learn(256)
+    model.save(tmp_path / "model.zip")
+    FieldPPO.load(tmp_path / "model.zip")
+    stored = model.rollout_buffer.stored
+    assert stored["values"].isfinite().all()
+    assert 0.2 < stored["actions"].mean() < 0.8
+
+
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_rollout_on_a_gpu_copies_nothing_to_the_host_per_step() -> None:
     counts = []
     for n_steps in (16, 48):
