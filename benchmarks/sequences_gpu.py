@@ -4,8 +4,9 @@
 
 One forward and backward pass with a linear readout and a squared loss, medians of interleaved repetitions, over
 sequence lengths, batches and hidden sizes; what does not fit into the GPU's memory is left out. The field computes in
-float32 (its products in three passes of TF32) whatever its peers do. The last column is the largest relative error of
-the field's gradients to float64 in plain PyTorch, measured on short sequences and small batches.
+float32 whatever its peers do: its lateral products in three passes of TF32, and, in the column field_ieee, outside of
+the tensor cores. The last column is the largest relative error of the field's gradients to float64 in plain PyTorch,
+measured on short sequences and small batches.
 
 It has not been run on a GPU yet: the machine it was written on had none.
 """
@@ -77,6 +78,19 @@ def learning(module: nn.Module, inputs: Tensor, tf32: bool) -> Pass:
     return run
 
 
+def without_tensor_cores(run: Pass) -> Pass:
+    """A field's pass with lateral products in float32 itself."""
+
+    def changed() -> None:
+        chosen, gpu.PRECISION = gpu.PRECISION, "ieee"
+        try:
+            run()
+        finally:
+            gpu.PRECISION = chosen
+
+    return changed
+
+
 def seconds_of(run: Pass, device: torch.device) -> float:
     """How long a pass takes, to its end on the device."""
     synchronize(device)
@@ -125,9 +139,11 @@ def case(steps: int, batch: int, hidden: int, options: Options, device: torch.de
     inputs = torch.randn(steps, batch, INPUT_SIZE, generator=generator).to(device)
     field = NeuralField(INPUT_SIZE, hidden, OUTPUT_SIZE, activation="tanh", generator=generator).to(device)
     gru, lstm = Recurrent(nn.GRU, hidden).to(device), Recurrent(nn.LSTM, hidden).to(device)
+    own = learning(field, inputs, tf32=False)
     figures = measure(
         {
-            "field": learning(field, inputs, tf32=False),
+            "field": own,
+            "field_ieee": without_tensor_cores(own),
             "gru_tf32": learning(gru, inputs, tf32=True),
             "gru_fp32": learning(gru, inputs, tf32=False),
             "lstm_tf32": learning(lstm, inputs, tf32=True),
@@ -146,8 +162,8 @@ def main(options: Options) -> None:
     if device.type == "cuda" and not (torch.cuda.is_available() and gpu.available() and gpu.hidden_max(device)):
         raise SystemExit("This benchmark needs an NVIDIA GPU (Ampere or later) and Triton; this machine lacks one.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, which proves nothing"
-    print(f"{name}, PyTorch {torch.__version__}; milliseconds of the field, and how many times its peers take")
-    peers = ("gru_tf32", "gru_fp32", "lstm_tf32", "lstm_fp32")
+    print(f"{name}, PyTorch {torch.__version__}; milliseconds of the field, and how many times as long its peers take")
+    peers = ("field_ieee", "gru_tf32", "gru_fp32", "lstm_tf32", "lstm_fp32")
     print(f"{'time':>6}{'batch':>7}{'hidden':>7}{'field':>11}" + "".join(f"{p:>11}" for p in peers) + f"{'error':>10}")
     rows = []
     for steps, batch, hidden in product(options.times, options.batches, options.hidden_sizes):

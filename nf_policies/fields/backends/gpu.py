@@ -22,7 +22,8 @@ With more neurons it would fit into no GPU's multiprocessor, and with more than 
 DOT_HIDDEN_MIN = 16
 """Fields that fill no tensor core's tile of 16 neurons, 8 or fewer, are summed by each thread for its own sequence."""
 PRECISION = "tf32x3"
-"""Of products in tensor cores: three in TF32 make up one in float32. "ieee" is slower and spills at 128 neurons."""
+"""Of products by `tl.dot`: three in TF32 make up one in float32, in tensor cores. "ieee" is float32 itself, outside of
+them, in half the shared memory; `benchmarks/sequences_gpu.py` measures both."""
 CAPABILITY_MIN = (8, 0)
 """Ampere, the first architecture with TF32."""
 NUMBERS_MAX = 2**31
