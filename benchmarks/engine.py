@@ -68,9 +68,9 @@ def engine_rate(env_id: str, pop_size: int, episodes: int, field: str, n_steps: 
 
 def jax_rate(env_id: str, pop_size: int, episodes: int) -> float:
     """One jitted scan of 200 steps with gymnax's task and the same one-neuron field."""
-    import gymnax  # type: ignore[import-not-found]
-    import jax  # type: ignore[import-not-found]
-    import jax.numpy as jnp  # type: ignore[import-not-found]
+    import gymnax
+    import jax
+    import jax.numpy as jnp
 
     env, params = gymnax.make(env_id)
     discrete = env_id.startswith("CartPole")
@@ -134,8 +134,8 @@ def gru_rate(env_id: str, pop_size: int, episodes: int) -> float:
 
 def evotorch_rate(env_id: str) -> float:
     """GymNE with CMA-ES and a linear policy, 256 candidates of 16 episodes, no workers."""
-    from evotorch.algorithms import CMAES  # type: ignore[import-not-found]
-    from evotorch.neuroevolution import GymNE  # type: ignore[import-not-found]
+    from evotorch.algorithms import CMAES
+    from evotorch.neuroevolution import GymNE
 
     problem = GymNE(env_id, "Linear(obs_length, act_length)", num_episodes=16, num_actors=0)
     search = CMAES(problem, stdev_init=1.0, popsize=16)

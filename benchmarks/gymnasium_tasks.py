@@ -60,9 +60,8 @@ def peer(env_id: str) -> float:
     """Environment steps per second of pycma, neuralfields 0.5.2 and a loop."""
     env = gym.make(env_id)
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
-    field = neuralfields.SimpleNeuralField(
-        env.observation_space.shape[0], 1, neuralfields.pd_linear, activation_nonlin=torch.tanh
-    )
+    (input_size,) = env.observation_space.shape or (0,)
+    field = neuralfields.SimpleNeuralField(input_size, 1, neuralfields.pd_linear, activation_nonlin=torch.tanh)
     strategy = cma.CMAEvolutionStrategy(
         field.param_values.detach().double().numpy(), 1.0, {"popsize": POP_SIZE, "verbose": -9, "seed": 1}
     )

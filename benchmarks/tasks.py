@@ -113,8 +113,8 @@ def core(env_id: str, num_envs: int, steps: int) -> tuple[Steps, int]:
 
 
 def gymnax_cart_pole(num_envs: int, steps: int) -> tuple[Steps, int]:
-    import gymnax  # type: ignore[import-not-found]
-    import jax  # type: ignore[import-not-found]
+    import gymnax
+    import jax
 
     env, params = gymnax.make("CartPole-v1")
 

@@ -152,7 +152,7 @@ class Evolve:
         total, done = self._budget(evolution)
         try:
             with bar:
-                task = bar.add_task("", total=total, completed=done, generation=evolution.generation, record="-")
+                task = bar.add_task("", total=total, completed=int(done), generation=evolution.generation, record="-")
                 while not (reason := self._spent(evolution)):
                     record = evolution.step()
                     log.write(record)

@@ -55,8 +55,8 @@ def quiet(field: Field) -> Field:
     A good place for CMA-ES to start: the field sees nothing and does nothing, and no weight has the wrong sign. Neurons
     that excite themselves (`self_centric_init`) are at the edge of remembering.
     """
-    for parameter in (field.input_embedding.weight, field.output_embedding.weight, field.resting_level):
-        parameter.zero_()
+    for name in ("input_embedding.weight", "output_embedding.weight", "resting_level"):
+        field.get_parameter(name).zero_()
     return field
 
 

@@ -106,7 +106,7 @@ def play(
             break
         to_reset = starts if pausing and obs is not None else starts | over
         if to_reset.any():
-            seeds = [episodes[e].seed if start else None for e, start in zip(current, starts, strict=True)]
+            seeds: Any = [episodes[e].seed if start else None for e, start in zip(current, starts, strict=True)]
             obs, _ = envs.reset(seed=seeds, options={"reset_mask": to_reset})
         if len(free) and len(population.initial_potentials) > 1:
             rows = torch.as_tensor([episodes[max(e, 0)].candidate for e in current])
