@@ -163,6 +163,8 @@ class Train:
         preset = dataclasses.asdict(preset_of(self.env))
         if self.field not in (None, preset["field"]):
             preset["hidden_size"] = Preset.hidden_size  # the preset's number suits its own field
+        if self.n_steps is not None or self.batch_size is not None:
+            preset["seq_len"] = None  # which need not divide these
         missing = {n: v for n, v in preset.items() if hasattr(self, n) and getattr(self, n) is None}
         return dataclasses.replace(self, **missing)
 
