@@ -124,10 +124,10 @@ class Fused:
             seen = [features[k] for k in self.world.observed]
             if self.moments:
                 counted = [torch.where(alive, x, 0.0) for x in seen]
-                sums = [
+                sums = (
                     *(s + x for s, x in zip(sums[:n_seen], counted, strict=True)),
                     *(torch.addcmul(s, x, x) for s, x in zip(sums[n_seen:], counted, strict=True)),
-                ]
+                )
             inputs = seen if normal is None else normalised(seen, normal)
             action, memory = self.form.act(coefficients, inputs, memory)
             rng: tuple[Tensor, ...] = ()
@@ -143,7 +143,9 @@ class Fused:
         return self._packed([total, length, alive.to(dtype), *sums], state, memory, lanes.keys)
 
     def _packed(self, rows: list[Tensor], state: Any, memory: Memory, keys: Tensor) -> Lanes:
-        rows, others, kept = [*rows], [], []
+        rows = [*rows]
+        others: list[Tensor] = []
+        kept: list[Tensor] = []
         take_apart(self._state, state, rows, others)
         take_apart(self._memory, memory, rows, kept)
         return Lanes(torch.stack(rows), tuple(others), tuple(kept), keys)
