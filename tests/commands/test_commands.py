@@ -71,7 +71,7 @@ def test_resuming_is_exact_and_takes_a_new_budget(tmp_path) -> None:
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_interrupted_run_loses_nothing_and_goes_on(kill, status, tmp_path) -> None:
     out = tmp_path / "run"
-    command = [*COMMAND, "evolve", "Pendulum-v1", "--out", str(out), "--population", "4"]
+    command = [*COMMAND, "evolve", "Pendulum-v1", "--out", str(out), "--population", "4", "--engine", "eager"]
     process = subprocess.Popen([*command, "--episodes", "1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
