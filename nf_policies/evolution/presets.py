@@ -62,7 +62,9 @@ POLES = Preset(
 )
 
 PRESETS: dict[str, Preset] = {
-    "CartPole": Preset(target=495.0),
+    "CartPole": Preset(
+        episodes=4, scales={"resting_level": 0.01, "activation_scale": 0.01}, target=498.0, steps=3_000_000
+    ),
     "DoublePoleDampingNoVel": POLES,
     "DoublePole": POLES._replace(scales={**POLES.scales, "input_embedding": 7.3}),
     "MountainCarContinuous": Preset(target=92.0, steps=3_000_000),
