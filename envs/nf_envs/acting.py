@@ -52,13 +52,18 @@ class ActionNoise:
         if not 0 <= self.std < math.inf:
             raise ValueError(f"The deviation of action noise is finite and 0 or more, not {self.std}.")
         assert isinstance(task.action_space, Box)
-        return Actuated(task, _NoisyAction(self.std, task.action_space))
+        return Actuated(task, _NoisyAction(self.std, bounds_of(task.action_space)))
+
+
+def bounds_of(box: Box) -> tuple[tuple[float, float], ...]:
+    """The lowest and the highest value of each entry, as numbers: a compiled step cannot ask an array for them."""
+    return tuple(zip(box.low.tolist(), box.high.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class _NoisyAction:
     std: float
-    box: Box
+    bounds: tuple[tuple[float, float], ...]
 
     def draws(self, size: int) -> Draws:
         return Draws(0, size)
@@ -68,8 +73,8 @@ class _NoisyAction:
 
     def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:
         noisy = action + self.std * torch.stack([normal(u) for u in rng], dim=-1)
-        bounds = zip(noisy.unbind(-1), self.box.low.tolist(), self.box.high.tolist(), strict=True)
-        return (), torch.stack([entry.clip(low, high) for entry, low, high in bounds], dim=-1)
+        bounded = zip(noisy.unbind(-1), self.bounds, strict=True)
+        return (), torch.stack([entry.clip(low, high) for entry, (low, high) in bounded], dim=-1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-from nf_envs.acting import ActionDelay, ActionNoise, ActionRepeat
+from nf_envs.acting import ActionDelay, ActionNoise, ActionRepeat, bounds_of
 from nf_envs.base import Draws, Rng, Task
 from nf_envs.delays import check_delay, delayed, drawn_delay
 from nf_envs.random_physics import LogUniform, Normal, Randomised, Uniform
@@ -135,13 +135,13 @@ class ObservationNoise:
         std = np.broadcast_to(self.std, (size,)) if np.ndim(self.std) == 0 else np.asarray(self.std)
         if std.shape != (size,) or not ((std >= 0) & np.isfinite(std)).all():
             raise ValueError(f"Observation noise is one finite deviation >= 0 or {size} of them, not {self.std}.")
-        return Sensed(task, _Noise(tuple(std.tolist()), task.observation_space))
+        return Sensed(task, _Noise(tuple(std.tolist()), bounds_of(task.observation_space)))
 
 
 @dataclass(frozen=True)
 class _Noise:
     std: tuple[float, ...]
-    box: Box
+    bounds: tuple[tuple[float, float], ...]
 
     def space(self, box: Box) -> Box:
         return box
@@ -153,8 +153,7 @@ class _Noise:
         return self.sense((), features, rng)
 
     def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:
-        bounds = zip(self.box.low.tolist(), self.box.high.tolist(), strict=True)
-        entries = zip(features, self.std, rng, bounds, strict=True)
+        entries = zip(features, self.std, rng, self.bounds, strict=True)
         return (), tuple((x + std * normal(u)).clip(low, high) for x, std, u, (low, high) in entries)
 
 

@@ -5,9 +5,9 @@ is made anew with each episode. Spaces do not depend on constants.
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
@@ -241,4 +241,4 @@ class Repeated(Wrapped):
 
 
 def _size(space: Any) -> int:
-    return int(np.prod(space.shape))
+    return math.prod(space.shape or ())
