@@ -37,11 +37,15 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
-    command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))
     try:
+        command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))
         command.run(messages)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except (ValueError, OSError) as error:
         if os.environ.get("NF_POLICIES_DEBUG"):
             raise
