@@ -1,6 +1,8 @@
-"""Good settings per task, found by measuring: `nf-policies evolve ID` uses them where no option says otherwise.
+"""Settings per task: `nf-policies evolve ID` uses them where no option says otherwise.
 
-They were found with `benchmarks/search_presets.py` and `benchmarks/double_pole.py`; docs/evolution.md has the figures.
+CartPole's were tried on a few seeds and then measured on 20 (docs/evolution.md). Those of the poles come from a search on
+a simulation of their own, outside this repository, and are not yet confirmed by `benchmarks/double_pole.py`. Pendulum's
+and MountainCarContinuous's are a target and a budget, without a search.
 """
 
 import math
