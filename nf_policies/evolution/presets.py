@@ -1,8 +1,8 @@
 """Settings per task: `nf-policies evolve ID` uses them where no option says otherwise.
 
-CartPole's were tried on a few seeds and then measured on 20 (docs/evolution.md). Those of the poles come from a search on
-a simulation of their own, outside this repository, and are not yet confirmed by `benchmarks/double_pole.py`. Pendulum's
-and MountainCarContinuous's are a target and a budget, without a search.
+CartPole's were tried on a few seeds and then measured on 20 (docs/evolution.md). Those of the poles come from a search
+on a simulation outside this repository and are not yet confirmed by `benchmarks/double_pole.py`. Pendulum's and
+MountainCarContinuous's are a target and a budget, without a search.
 """
 
 import math
