@@ -22,6 +22,7 @@ from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.evolution import Engine
 from nf_policies.evolution.engine import How
+from nf_policies.evolution.evolve import scale_factors
 from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
 from nf_policies.policies.batched import make_batched
@@ -78,7 +79,7 @@ def main() -> None:
         vector = ParameterVector.of(field)
         searches[seed] = Strategy(
             vector.start.double().numpy(),
-            vector.scale.double().numpy() * preset.factors(vector.names),
+            vector.scale.double().numpy() * scale_factors(preset.scales, vector.names),
             sigma=preset.sigma,
             pop_size=preset.population,
             seed=seed,

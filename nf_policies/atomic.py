@@ -1,10 +1,12 @@
 """Write files atomically: a reader, a crash or a full disk sees the old file or the new one, never a part."""
 
+import csv
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -36,3 +38,26 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def continue_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> tuple[TextIO, "csv.DictWriter[str]"]:
+    """Write a CSV file with some rows atomically, and open it for more.
+
+    Returns: The file, to flush and to close, and what writes rows into it.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as whole:
+        writer = csv.DictWriter(whole, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    file = path.open("a", newline="", encoding="utf-8")
+    return file, csv.DictWriter(file, columns)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nf_policies.commands.place import Backend, Place, place_of
+from nf_policies.commands.resuming import configuration, continued
 from nf_policies.evolution import Evolution, Generation
 from nf_policies.evolution.checkpoint import load_checkpoint, save_checkpoint
 from nf_policies.evolution.presets import Preset, new_field, preset_of
@@ -25,7 +26,7 @@ from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.policies.tasks import make_task, visible_entries
-from nf_policies.runs import CONFIG, RunError, new_run_directory, read_config, write_json
+from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
 
 CHECKPOINT = Path("checkpoint") / "evolution.safetensors"
 FINAL_EPISODES = 100
@@ -129,7 +130,7 @@ class Evolve:
                 load_checkpoint(evolution, run_dir / CHECKPOINT)
             else:
                 run_dir = new_run_directory(self.out, options.env, "evolve")
-                write_json(run_dir / CONFIG, options._config())
+                write_json(run_dir / CONFIG, configuration(options))
             messages.print(place.told, markup=False)
             began = time.perf_counter()
             reason = options._until_done(evolution, place, run_dir, messages)
@@ -229,33 +230,12 @@ class Evolve:
         if self.workers < 0:
             raise RunError(f"--workers must be 0 or more, not {self.workers}.")
 
-    def _config(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in dataclasses.asdict(self).items() if name not in ("json", "resume", "out")
-        }
-
     def _continued(self) -> "Evolve":
         """The options with which the run began, with a new budget where one is given."""
-        assert self.resume is not None
-        stored = read_config(self.resume)
-        unknown = set(stored) - {f.name for f in dataclasses.fields(self)}
-        if unknown:
-            raise RunError(f"{self.resume / CONFIG} is not of an evolution: it has {', '.join(sorted(unknown))}.")
-        defaults = Evolve()
-        given = {
-            f.name: value
-            for f in dataclasses.fields(self)
-            if (value := getattr(self, f.name)) != getattr(defaults, f.name)
-        }
-        stored["hide"] = tuple(stored.get("hide", ()))
-        changed = [n for n, value in given.items() if n not in BUDGET and value != stored.get(n)]
-        if changed:
-            raise RunError(
-                f"A run continues with the options it began with: {', '.join('--' + n for n in changed)} cannot change."
-            )
-        if {"generations", "steps"} & set(given):
-            stored |= {"generations": None, "steps": None}
-        return Evolve(**{**stored, **given})
+        options, budget = continued(self, BUDGET, "an evolution"), (self.generations, self.steps)
+        if budget == (None, None):
+            return options
+        return dataclasses.replace(options, generations=self.generations, steps=self.steps)
 
 
 def new_parts(options: Evolve, preset: Preset) -> tuple[Field, Any, Any, list[int] | None]:

@@ -103,7 +103,7 @@ def place_of(options: Options) -> Place:
     envs = make_batched(twin, device=options.device, max_episode_steps=limit)
     if options.engine == "auto":
         ahead = options.steps or (options.generations or 1) * lanes * int(envs.max_episode_steps)  # type: ignore[attr-defined]
-        options.engine = how_to_run(ahead, lanes, envs.device)  # type: ignore[attr-defined]
+        options.engine = how_to_run(ahead, lanes)
     evaluator = Engine(envs, how=options.engine)
     same = "" if twin == env_id else f", which equals {env_id} step by step"
     told = f"playing {twin}{same}: {lanes} episodes at once on {options.device}, {options.engine}"

@@ -15,6 +15,9 @@ class Resumable(Protocol):
     resume: Path | None
 
 
+NOT_STORED = ("json", "resume", "out")
+"""Options that say how a command is called and not what its run is."""
+
 Options = TypeVar("Options", bound=Resumable)
 
 
@@ -23,6 +26,12 @@ def given(options: Resumable) -> dict[str, Any]:
     defaults = type(options)()
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     return {name: value for name, value in values.items() if value != getattr(defaults, name)}
+
+
+def configuration(options: Resumable) -> dict[str, Any]:
+    """What a run's folder keeps of the options."""
+    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    return {name: value for name, value in values.items() if name not in NOT_STORED}
 
 
 def continued(options: Options, changeable: Collection[str], what: str) -> Options:

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
 
-from nf_policies.commands.resuming import continued
+from nf_policies.commands.resuming import configuration, continued
 from nf_policies.commands.watching import Watch
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
@@ -119,7 +119,7 @@ class Train:
                 model.set_random_seed(options.seed + model.num_timesteps)  # new episodes, not the first ones again
             else:
                 run_dir, best_return = new_run_directory(self.out, options.env, "train"), -float("inf")
-                write_json(run_dir / CONFIG, options._config())
+                write_json(run_dir / CONFIG, configuration(options))
             best = KeepBest(
                 lanes,
                 options.env,
@@ -177,10 +177,6 @@ class Train:
                 raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
         if self.seed < 0:
             raise RunError(f"--seed must be 0 or more, not {self.seed}.")
-
-    def _config(self) -> dict[str, Any]:
-        left_out = ("json", "resume", "out")
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
 def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO:

@@ -23,7 +23,7 @@ from nf_policies.policies.play import Played
 
 How = Literal["eager", "compiled"]
 
-STEPS_PER_CALL = {"eager": 10, "compiled": 10}
+STEPS_PER_CALL = 10
 BYTES_MAX = 2**30
 """Lanes are played in pieces of about this size in memory."""
 COMPACT_FROM = 1024
@@ -43,13 +43,12 @@ class Raw(NamedTuple):
     squares: Tensor
 
 
-def how_to_run(env_steps: int, lanes: int, device: torch.device) -> How:
+def how_to_run(env_steps: int, lanes: int) -> How:
     """Whether compiling pays for the work ahead: a plain estimate, so that a resumed run decides the same.
 
     Args:
         env_steps: Budget, in steps of all environments.
         lanes: Population times episodes.
-        device: On anything but a CPU compiling always pays for long runs, because steps are launched one by one.
     """
     seconds = env_steps / max(lanes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
     return "compiled" if seconds > 2 * COMPILE_SECONDS else "eager"
@@ -64,7 +63,7 @@ class Engine:
     Args:
         envs: A vector environment with a functional core: `func_env`, `params`, `uniforms` and `lane_keys`. Its
             number of environments does not matter.
-        how: "eager", or "compiled", which takes some 10 seconds at first and then is 3 to 20 times as fast.
+        how: "eager", or "compiled", which takes long at first and is faster then.
         dtype: Of the physics, the field and the returns.
         moments: Whether to tell the moments of what is seen, for the normaliser.
         steps_per_call: Steps between two looks at which lanes are alive.
@@ -90,7 +89,7 @@ class Engine:
         self.envs, self.how, self.dtype, self.moments, self.bytes_max = envs, how, dtype, moments, bytes_max
         self.limit = int(limit)
         self.device: torch.device = envs.device  # type: ignore[attr-defined]
-        self.steps_per_call = min(self.limit, steps_per_call or STEPS_PER_CALL[how])
+        self.steps_per_call = min(self.limit, steps_per_call or STEPS_PER_CALL)
         self._advance: dict[Any, tuple[Fused, Callable[..., Lanes]]] = {}
 
     def __call__(

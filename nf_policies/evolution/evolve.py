@@ -79,6 +79,11 @@ def noise_dominates(returns: np.ndarray) -> bool:
     return bool(correlation[0, 1] < 0.2)
 
 
+def scale_factors(scales: Mapping[str, float], names: Sequence[str]) -> list[float]:
+    """A factor for each parameter: the product of those whose key its name begins with."""
+    return [math.prod(f for start, f in scales.items() if name.startswith(start)) for name in names]
+
+
 class Evolution:
     """Evolve a policy's parameters on a task.
 
@@ -131,10 +136,9 @@ class Evolution:
         self.evaluate: Evaluator = functools.partial(evaluate, envs) if isinstance(envs, VectorEnv) else envs
         self.worth, self.normalise, self.episodes_max = worth, normalise, episodes_max or episodes
         self.vector = ParameterVector.of(policy.field)
-        factors = [math.prod(f for n, f in (scales or {}).items() if name.startswith(n)) for name in self.vector.names]
         self.strategy = Strategy(
             self.vector.start.double().cpu().numpy(),
-            self.vector.scale.double().cpu().numpy() * factors,
+            self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names),
             sigma=sigma,
             pop_size=pop_size,
             seed=seed,

@@ -56,7 +56,7 @@ class UnrolledPolicy:
     def __init__(self, policy: Policy) -> None:
         field = policy.field
         self.field, self.head, self.hidden_size = field, policy.head, field.hidden_size
-        functions = field.activation.functions if isinstance(field.activation, PerNeuron) else (field.activation,)
+        functions = functions_of(field.activation)
         self.functions = functions if len(functions) > 1 else functions * field.hidden_size
         # A bias that is fixed is zero, and adding it would cost an operation per neuron and step.
         self.biased = "activation_bias" in dict(field.named_parameters())
@@ -67,11 +67,10 @@ class UnrolledPolicy:
         """Whether a policy can be written out, and should be."""
         field = policy.field
         size = field.hidden_size
-        functions = field.activation.functions if isinstance(field.activation, PerNeuron) else (field.activation,)
         return (
             size * (field.input_size + size + field.output_size) <= UNROLLED_TERMS
             and field.pooling_norm == 1
-            and not any(isinstance(f, nn.Module) for f in functions)
+            and not any(isinstance(f, nn.Module) for f in functions_of(field.activation))
             and all(type(m) is nn.Linear and m.bias is None for m in (field.input_embedding, field.output_embedding))
         )
 
@@ -168,6 +167,11 @@ Form = UnrolledPolicy | MatrixPolicy
 def form_of(policy: Policy, episodes: int) -> Form:
     """The form in which a policy runs fast."""
     return UnrolledPolicy(policy) if UnrolledPolicy.fits(policy) else MatrixPolicy(policy, episodes)
+
+
+def functions_of(activation: Any) -> tuple[Any, ...]:
+    """The nonlinearities of a field: one for all neurons, or one for each."""
+    return activation.functions if isinstance(activation, PerNeuron) else (activation,)
 
 
 def dot(weights: Numbers, values: Numbers) -> Tensor:

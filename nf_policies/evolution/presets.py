@@ -5,7 +5,6 @@ on a simulation outside this repository and are not yet confirmed by `benchmarks
 MountainCarContinuous's are a target and a budget, without a search.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from nf_policies.evolution.evolve import quiet
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.field import Field
 from nf_policies.policies import field_sizes
+from nf_policies.policies.tasks import task_name
 
 
 class Preset(NamedTuple):
@@ -40,10 +40,6 @@ class Preset(NamedTuple):
     """Factors of the natural scales of the parameters whose names begin so."""
     target: float | None = None
     steps: int = 1_000_000
-
-    def factors(self, names: Sequence[str]) -> list[float]:
-        """A factor for each parameter."""
-        return [math.prod(f for start, f in self.scales.items() if name.startswith(start)) for name in names]
 
 
 POLES = Preset(
@@ -77,7 +73,7 @@ PRESETS: dict[str, Preset] = {
 
 def preset_of(env_id: str, *, hide_velocity: bool = False) -> Preset:
     """The settings for a task: its own, those of the same task with other observations, or the general ones."""
-    name = env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
+    name = task_name(env_id)
     bare = name.removesuffix("NoVel")
     wanted = f"{bare}NoVel" if hide_velocity or name != bare else bare
     return PRESETS.get(wanted) or PRESETS.get(bare) or Preset()

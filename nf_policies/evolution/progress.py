@@ -1,13 +1,12 @@
 """What an evolution leaves to look at: progress.csv, TensorBoard events and a learning curve."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from nf_policies.atomic import atomic_path
+from nf_policies.atomic import atomic_path, continue_table, read_table
 from nf_policies.evolution.evolve import Generation
 
 COLUMNS = list(Generation.__dataclass_fields__)
@@ -23,13 +22,8 @@ class ProgressLog:
 
     def __init__(self, run_dir: Path, generation: int = 0) -> None:
         self.path = run_dir / "progress.csv"
-        rows = read_progress(self.path)[:generation] if generation else []
-        with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        self._file = self.path.open("a", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, COLUMNS)
+        rows = read_table(self.path)[:generation] if generation else []
+        self._file, self._csv = continue_table(self.path, COLUMNS, rows)
         self._board = SummaryWriter(str(run_dir), purge_step=generation + 1 if generation else None)
 
     def write(self, record: Generation) -> None:
@@ -46,17 +40,9 @@ class ProgressLog:
         self._board.close()
 
 
-def read_progress(path: Path) -> list[dict[str, str]]:
-    """The rows of a progress.csv, none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def plot_progress(run_dir: Path, *, title: str = "") -> None:
     """Draw a run's progress.csv as `learning_curve.png`."""
-    rows = read_progress(run_dir / "progress.csv")
+    rows = read_table(run_dir / "progress.csv")
     if not rows:
         return
     steps = np.array([float(row["env_steps"]) for row in rows])

@@ -156,8 +156,10 @@ class Field(nn.Module):
             population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
         Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
         """
-        p: dict[str, Tensor] = {**self._parameters, **self._buffers}  # type: ignore[dict-item]  # a field has no None
-        if population:
+        p: dict[str, Tensor]
+        if not population:
+            p = {**self._parameters, **self._buffers}  # type: ignore[dict-item]  # a field has no None
+        else:
             size = len(next(iter(population.values())))
             p = dict(self.named_parameters()) | dict(self.named_buffers())
             p = {name: t.expand(size, *t.shape) for name, t in p.items()} | dict(population)

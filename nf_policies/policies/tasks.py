@@ -56,6 +56,11 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
     return env
 
 
+def task_name(env_id: str) -> str:
+    """An id without module, namespace and version, by which what is known of a task is found."""
+    return env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
+
+
 def visible_entries(
     env_id: str, obs_size: int, hide_velocity: bool, hide: Sequence[int] = (), velocities: Sequence[int] = ()
 ) -> list[int] | None:
@@ -71,7 +76,7 @@ def visible_entries(
     """
     hidden = set(hide)
     if hide_velocity:
-        name = env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
+        name = task_name(env_id)
         if not velocities and name not in VELOCITIES:
             raise TaskError(
                 f"Which observations of {env_id} are velocities is not known: name their indices with --hide. "

@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from nf_policies.atomic import atomic_path
+from nf_policies.fields.field import under
 from nf_policies.ppo.algorithm import FieldPPO
 from nf_policies.ppo.best import KeepBest
 
@@ -98,23 +99,18 @@ def load_checkpoint(model: FieldPPO, path: Path) -> float:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if header["version"] != VERSION:
             raise CheckpointError(f"{path} has version {header['version']}, this nf-policies reads {VERSION}.")
-        model.policy.load_state_dict(under(tensors, "policy."))
+        model.policy.load_state_dict(under(tensors, "policy"))
         optimizer = model.policy.optimizer
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in under(tensors, "optimizer.").items():
+        for name, value in under(tensors, "optimizer").items():
             index, _, entry = name.partition(".")
             state.setdefault(int(index), {})[entry] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         if model.reward_scale is not None:
-            model.reward_scale.load_state_dict(under(tensors, "reward_scale."))
+            model.reward_scale.load_state_dict(under(tensors, "reward_scale"))
         torch.set_rng_state(tensors["random.torch"])
         model.num_timesteps, model._n_updates = header["num_timesteps"], header["n_updates"]
         return float(header["best"])
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} does not hold this training ({type(error).__name__}: {reason}).") from error
-
-
-def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nf_policies.policies.tasks import task_name
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -65,5 +67,4 @@ PRESETS = {
 
 def preset_of(env_id: str) -> Preset:
     """The settings for a task; for one that is not known, those that have served most."""
-    name = env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
-    return PRESETS.get(name.removesuffix("NoVel"), Preset())
+    return PRESETS.get(task_name(env_id).removesuffix("NoVel"), Preset())

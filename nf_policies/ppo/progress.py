@@ -1,6 +1,5 @@
 """What a training leaves to look at: progress.csv, TensorBoard events and a learning curve."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from nf_policies.atomic import atomic_path
+from nf_policies.atomic import atomic_path, continue_table, read_table
 
 COLUMNS = {
     "return_training": "rollout/ep_rew_mean",
@@ -37,14 +36,8 @@ class ProgressCsv(KVWriter):
     """
 
     def __init__(self, path: Path, env_steps: int = 0) -> None:
-        rows = [row for row in read_progress(path) if int(row["env_steps"]) <= env_steps]
-        header = ["env_steps", *COLUMNS]
-        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, header)
-            writer.writeheader()
-            writer.writerows(rows)
-        self._file = path.open("a", newline="", encoding="utf-8")
-        self._csv = csv.DictWriter(self._file, header)
+        rows = [row for row in read_table(path) if int(row["env_steps"]) <= env_steps]
+        self._file, self._csv = continue_table(path, ["env_steps", *COLUMNS], rows)
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Append a row; SB3 calls this."""
@@ -69,17 +62,9 @@ def make_logger(run_dir: Path, env_steps: int = 0) -> Logger:
     )
 
 
-def read_progress(path: Path) -> list[dict[str, str]]:
-    """The rows of a progress.csv, none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def plot_progress(run_dir: Path, *, title: str = "") -> None:
     """Draw a run's progress.csv as `learning_curve.png`."""
-    rows = read_progress(run_dir / "progress.csv")
+    rows = read_table(run_dir / "progress.csv")
     if not rows:
         return
     figure = Figure(figsize=(8, 5.5), layout="constrained")
