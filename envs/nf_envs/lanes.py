@@ -50,7 +50,7 @@ def where(mask: Tensor, yes: Any, no: Any) -> Any:
 
 
 def flags(mask: Tensor) -> Tensor:
-    """The mask itself, in a form that a compiled step on a CPU writes ten times as fast. Shape: (num_envs,), bool."""
+    """The mask itself, in a form that a compiled step on a CPU writes fast. Shape: (num_envs,), bool."""
     if not torch.compiler.is_compiling():
         return mask
     # torch 2.13 stores vectors of bool one by one, and vectors of uint8 at once.

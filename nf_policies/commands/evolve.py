@@ -89,7 +89,7 @@ class Evolve:
     device: str = "cpu"
     """Device of a batched task, as torch names it."""
     engine: Literal["auto", "eager", "compiled"] = "auto"
-    """How to run a batched task: compiling takes half a minute and pays for long runs."""
+    """How to run a batched task: compiling takes long and pays for long runs."""
     workers: int = 0
     """Play in this many processes; worth it where a step of the task takes a millisecond or more."""
     max_episode_steps: int | None = None
