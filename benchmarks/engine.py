@@ -1,6 +1,6 @@
 """Environment steps per second of the rollout engine, side by side with its peers in the same run.
 
-    python benchmarks/engine.py [--task CartPole-v1] [--json engine.json] [--peers jax evotorch loop gru]
+    python benchmarks/engine.py [--task CartPole-v1] [--how compiled] [--json engine.json]
 
 Peers run where their packages are installed: jax and gymnax (one jitted scan over the same one-neuron field),
 evotorch (GymNE), pycma with neuralfields in a plain loop, and a `vmap`ped population of GRU cells. Rates count every
@@ -9,37 +9,44 @@ where the task allows it (Pendulum), and lanes are never left out (CartPole), so
 """
 
 import argparse
+import functools
 import json
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
-from nf_policies.evolution.compiling import compiled
-from nf_policies.evolution.engine import Engine
+from nf_policies.evolution.engine import Engine, How
 from nf_policies.policies.batched import make_batched
 
 SIZES = ((16, 4), (256, 16), (1024, 64))
 
-
-def rate(function: Callable[[], int], seconds: float = 2.0) -> float:
-    """Steps per second, the best of several calls after a first one."""
-    function()
-    best, began = 0.0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        steps = function()
-        best = max(best, steps / (time.perf_counter() - start))
-    return best
+Play = Callable[[], int]
+"""Plays for a while and returns how many environment steps it took."""
 
 
-def engine_rate(env_id: str, pop_size: int, episodes: int, field: str, n_steps: int, how: str) -> float:
-    """Of the engine's function of policy and task alone, all lanes counted, as the JAX scan does it."""
+def rates(players: dict[str, Play], rounds: int) -> dict[str, float]:
+    """Steps per second of each, the median over rounds in which they alternate; each is called once before."""
+    for play in players.values():
+        play()
+    measured: dict[str, list[float]] = {name: [] for name in players}
+    for _ in range(rounds):
+        for name, play in players.items():
+            began, steps = time.perf_counter(), 0
+            while time.perf_counter() - began < 0.3:
+                steps += play()
+            measured[name].append(steps / (time.perf_counter() - began))
+    return {name: median(values) for name, values in measured.items()}
+
+
+def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How) -> Play:
+    """The engine's function of policy and task alone, all lanes counted, as the JAX scan does it."""
     envs = make_batched(f"nf/{env_id}")
     spaces = envs.single_observation_space, envs.single_action_space
     sizes = field_sizes(*spaces)
@@ -47,26 +54,27 @@ def engine_rate(env_id: str, pop_size: int, episodes: int, field: str, n_steps: 
         policy = Policy(NeuralField(sizes[0], 16, sizes[1], kappa_init=0.0), *spaces)
     else:
         policy = Policy(SimpleNeuralField(*sizes, 1, dynamics="linear", activation="tanh"), *spaces)
-    engine = Engine(envs, how="eager", moments=False, steps_per_call=n_steps)
-    fused, advance = engine._fused(policy, episodes)
-    advance = compiled(advance) if how == "compiled" else advance
+    engine = Engine(envs, how=how, moments=False)
+    fused = engine._function_of(policy, episodes)
     population = torch.as_tensor(np.random.default_rng(0).normal(size=(pop_size, policy.n_parameters))).float()
     with torch.no_grad():
         coefficients = fused.form.coefficients(policy.coefficients(population), episodes)
         keys = envs.lane_keys(range(episodes), torch.device("cpu")).repeat(pop_size)  # type: ignore[attr-defined]
         lanes = fused.start(keys, coefficients, torch.float32)
-        t = torch.tensor(0)
+        n_steps, advance = engine._advance(fused, lanes, coefficients, None)
+    t = torch.tensor(0)
 
-        def play() -> int:
-            now = lanes
+    def play() -> int:
+        now = lanes
+        with torch.no_grad():
             for _ in range(200 // n_steps):
                 now = advance(now, coefficients, None, t)
-            return pop_size * episodes * (200 // n_steps) * n_steps
+        return pop_size * episodes * (200 // n_steps) * n_steps
 
-        return rate(play)
+    return play
 
 
-def jax_rate(env_id: str, pop_size: int, episodes: int) -> float:
+def jax_play(env_id: str, pop_size: int, episodes: int) -> Play:
     """One jitted scan of 200 steps with gymnax's task and the same one-neuron field."""
     import gymnax
     import jax
@@ -100,10 +108,10 @@ def jax_rate(env_id: str, pop_size: int, episodes: int) -> float:
         play(keys, w).block_until_ready()
         return pop_size * episodes * 200
 
-    return rate(run)
+    return run
 
 
-def gru_rate(env_id: str, pop_size: int, episodes: int) -> float:
+def gru_play(env_id: str, pop_size: int, episodes: int) -> Play:
     """A `vmap`ped population of GRU cells of 16 units on the same task, one step at a time."""
     envs = make_batched(f"nf/{env_id}")
     task: Any = envs.func_env  # type: ignore[attr-defined]
@@ -129,87 +137,98 @@ def gru_rate(env_id: str, pop_size: int, episodes: int) -> float:
                 state = after
         return pop_size * episodes * 50
 
-    return rate(play)
+    return play
 
 
-def evotorch_rate(env_id: str) -> float:
-    """GymNE with CMA-ES and a linear policy, 256 candidates of 16 episodes, no workers."""
+def evotorch_play(env_id: str) -> Play:
+    """A generation of EvoTorch's GymNE with CMA-ES and a linear policy, 16 candidates of 16 episodes, no workers."""
     from evotorch.algorithms import CMAES
     from evotorch.neuroevolution import GymNE
 
     problem = GymNE(env_id, "Linear(obs_length, act_length)", num_episodes=16, num_actors=0)
     search = CMAES(problem, stdev_init=1.0, popsize=16)
     search.step()
-    before, began = problem.status["total_interaction_count"], time.perf_counter()
-    while time.perf_counter() - began < 10:
+
+    def play() -> int:
+        before = problem.status["total_interaction_count"]
         search.step()
-    return (problem.status["total_interaction_count"] - before) / (time.perf_counter() - began)
+        return int(problem.status["total_interaction_count"] - before)
+
+    return play
 
 
-def loop_rate(env_id: str) -> float:
-    """Pycma, neuralfields and one Gymnasium environment in a plain loop, for ten seconds."""
-    import gymnasium as gym
-    import neuralfields
+def loop_play(env_id: str) -> Play:
+    """A generation of pycma and neuralfields with one Gymnasium environment in a plain loop."""
+    from gymnasium_tasks import peer
 
-    env = gym.make(env_id)
-    n_obs, discrete = env.observation_space.shape[0], hasattr(env.action_space, "n")  # type: ignore[index]
-    policy = neuralfields.SimpleNeuralField(input_size=n_obs, output_size=1)
-    steps, began = 0, time.perf_counter()
-    with torch.no_grad():
-        while time.perf_counter() - began < 10:
-            obs, over, hidden = env.reset()[0], False, None
-            while not over:
-                out, hidden = policy(torch.as_tensor(obs, dtype=torch.float32)[None, None], hidden)
-                value = float(out.reshape(-1)[0])
-                action = int(value > 0.5) if discrete else np.array([value], dtype=np.float32)
-                obs, _, terminated, truncated, _ = env.step(action)
-                over, steps = terminated or truncated, steps + 1
-    return steps / (time.perf_counter() - began)
+    def play() -> int:
+        return peer(env_id)[0]
+
+    return play
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="CartPole-v1", choices=["CartPole-v1", "Pendulum-v1"])
     parser.add_argument("--how", default="compiled", choices=["eager", "compiled"])
-    parser.add_argument("--steps-per-call", type=int, default=10)
-    parser.add_argument("--peers", nargs="*", default=["jax", "evotorch", "loop", "gru"])
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    table: dict[str, float] = {}
+    warnings.simplefilter("ignore")
+    task, how = options.task, options.how
 
-    def measure(name: str, function: Callable[[], float]) -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                table[name] = function()
-        except Exception as error:
-            print(f"{name:<40} not measured: {type(error).__name__}: {' '.join(str(error).split())[:80]}", flush=True)
-            return
-        print(f"{name:<40} {table[name]:>16,.0f} steps/s", flush=True)
-
-    task, per_call = options.task, options.steps_per_call
-    for p, e in SIZES:
-        measure(f"engine {p}x{e}", lambda p=p, e=e: engine_rate(task, p, e, "simple", per_call, options.how))  # type: ignore[misc]
-        if "jax" in options.peers:
-            measure(f"jax {p}x{e}", lambda p=p, e=e: jax_rate(task, p, e))  # type: ignore[misc]
-    if "gru" in options.peers:
-        measure("engine NeuralField 16, 256x16", lambda: engine_rate(task, 256, 16, "neural", 1, options.how))
-        measure("vmapped GRUCell 16, 256x16", lambda: gru_rate(task, 256, 16))
-    if "evotorch" in options.peers:
-        measure("evotorch GymNE", lambda: evotorch_rate(task))
-    if "loop" in options.peers:
-        measure("pycma + neuralfields loop", lambda: loop_rate(task))
-
-    pairs = [(f"engine {p}x{e}", f"jax {p}x{e}", t) for (p, e), t in zip(SIZES, (1, 3, 3), strict=True)]
-    pairs += [("engine 256x16", "evotorch GymNE", 500), ("engine 256x16", "pycma + neuralfields loop", 1000)]
-    pairs += [("engine NeuralField 16, 256x16", "vmapped GRUCell 16, 256x16", 3)]
-    for ours, theirs, wanted in pairs:
-        if ours in table and theirs in table:
-            print(f"{ours} / {theirs}: {table[ours] / table[theirs]:,.1f} times (wanted {wanted})")
-    if options.json:
-        options.json.write_text(
-            json.dumps({"task": task, "threads": torch.get_num_threads(), "rates": table}, indent=2)
+    # Each group alternates; a ratio is of two in the same group.
+    wanted = dict(zip(SIZES, (1, 3, 3), strict=True))
+    groups: list[tuple[dict[str, Callable[[], Play]], dict[str, float]]] = [
+        (
+            {
+                f"engine {p}x{e}": functools.partial(engine_play, task, p, e, "simple", how),
+                f"jax {p}x{e}": functools.partial(jax_play, task, p, e),
+            },
+            {f"jax {p}x{e}": wanted[p, e]},
         )
+        for p, e in SIZES
+    ]
+    groups.append(
+        (
+            {
+                "engine NeuralField 16, 256x16": functools.partial(engine_play, task, 256, 16, "neural", how),
+                "vmapped GRUCell 16, 256x16": functools.partial(gru_play, task, 256, 16),
+            },
+            {"vmapped GRUCell 16, 256x16": 3},
+        )
+    )
+    groups.append(
+        (
+            {
+                "engine 256x16 again": functools.partial(engine_play, task, 256, 16, "simple", how),
+                "evotorch GymNE": functools.partial(evotorch_play, task),
+                "pycma + neuralfields loop": functools.partial(loop_play, task),
+            },
+            {"evotorch GymNE": 500, "pycma + neuralfields loop": 1000},
+        )
+    )
+    table: dict[str, float] = {}
+    ratios: dict[str, dict[str, float]] = {}
+    for makers, aims in groups:
+        players: dict[str, Play] = {}
+        for name, make in makers.items():
+            try:
+                players[name] = make()
+            except ImportError as error:
+                print(f"{name:<32} not measured: {error}", flush=True)
+        here = rates(players, options.rounds)
+        table |= here
+        ours = next(iter(here))
+        for name, value in here.items():
+            print(f"{name:<32} {value:>16,.0f} steps/s", flush=True)
+        for name, aim in aims.items():
+            if name in here:
+                ratios[name] = {"ratio": here[ours] / here[name], "aim": aim}
+                print(f"{'':<32} {ratios[name]['ratio']:>12,.1f} times {name} (aim {aim})", flush=True)
+    if options.json:
+        result = {"task": task, "how": how, "threads": torch.get_num_threads(), "rates": table, "ratios": ratios}
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

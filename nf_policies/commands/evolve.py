@@ -109,7 +109,7 @@ class Evolve:
         preset = options._preset()
         field, observation_space, action_space, observed = new_parts(options, preset)
         policy = Policy(field, observation_space, action_space, observed=observed, env_id=options.env)
-        with closing(place_of(options)) as place:
+        with closing(place_of(options, moments=preset.normalise)) as place:
             evolution = Evolution(
                 policy,
                 place.evaluator,

@@ -79,9 +79,12 @@ def batched_score(policy: Policy, evaluator: Evaluator, env_id: str, episodes: i
     return Score(env_id, seed, returns[0], policy.n_parameters, steps, seconds)
 
 
-def place_of(options: Options) -> Place:
+def place_of(options: Options, *, moments: bool = True) -> Place:
     """Where the options, made definite in place, say to play.
 
+    Args:
+        options: Of the command.
+        moments: Whether a normaliser needs the moments of what is seen.
     Raises: TaskError if there is no batched task where one is demanded.
     """
     env_id, limit = options.env, options.max_episode_steps
@@ -104,7 +107,8 @@ def place_of(options: Options) -> Place:
     if options.engine == "auto":
         ahead = options.steps or (options.generations or 1) * lanes * int(envs.max_episode_steps)  # type: ignore[attr-defined]
         options.engine = how_to_run(ahead, lanes)
-    evaluator = Engine(envs, how=options.engine)
+    evaluator = Engine(envs, how=options.engine, moments=moments)
     same = "" if twin == env_id else f", which equals {env_id} step by step"
-    told = f"playing {twin}{same}: {lanes} episodes at once on {options.device}, {options.engine}"
+    how = "compiled, which takes half a minute the first time" if options.engine == "compiled" else "eager"
+    told = f"playing {twin}{same}: {lanes} episodes at once on {options.device}, {how}"
     return Place(env_id, "batched", evaluator, envs, twin != env_id, told, limit)

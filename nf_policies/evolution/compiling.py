@@ -6,26 +6,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 PARALLEL_FROM = 4096
 """Lanes from which the generated loop is worth more than one thread."""
+STEPS_MAX, OPERATIONS_MAX = 20, 2000
+"""Bounds of what goes into one compiled call: more steps are faster, and take longer to compile."""
+ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `Lanes` and coefficients of lanes or groups of them, compiled for any number of lanes.
+    """`Fused.advance` with a fixed number of steps, compiled for any number of lanes.
 
-    Whether a loop runs in parallel is decided when it is compiled, so few lanes and many get functions of their own.
+    Few lanes run in one thread and many in several, which is fixed when a function is compiled; it is part of the
+    options, so that the compiler's cache on disk tells both apart. What is there for many serves few as well.
     """
-    options: dict[str, Any] = {"fullgraph": True}
-    if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
-        options["isolate_recompiles"] = True
-    few, many = torch.compile(function, **options), torch.compile(function, **options)
-    known: set[bool] = set()
+    known: dict[tuple[bool, bool], Callable[..., Any]] = {}
 
-    def call(lanes: Any, coefficients: Any, *rest: Any) -> Any:
-        is_many = lanes.numbers.shape[1] >= PARALLEL_FROM
-        if is_many not in known:
+    def call(lanes: Any, coefficients: Any, normal: Any, t: Any) -> Any:
+        many = lanes.numbers.shape[1] >= PARALLEL_FROM or (True, normal is None) in known
+        kind = many, normal is None
+        if kind not in known:
+            known[kind] = torch.compile(function, **options(threads=-1 if many else 1))
             # Sizes are free, everything else is constant: so numbers of the task's physics stay numbers.
             of_lanes = [*lanes.others, *lanes.memory, lanes.keys]
             rows = [lanes.numbers]
@@ -33,7 +36,41 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             for tensors, axis in ((of_lanes, 0), (rows, 1)):
                 for tensor in tensors:
                     torch._dynamo.maybe_mark_dynamic(tensor, axis)
-            known.add(is_many)
-        return (many if is_many else few)(lanes, coefficients, *rest)
+        return known[kind](lanes, coefficients, normal, t)
 
     return call
+
+
+def options(threads: int) -> dict[str, Any]:
+    """Of torch.compile: everything in one loop; -1 threads for as many as PyTorch uses."""
+    inductor: dict[str, Any] = {"max_fusion_size": 1000, "cpp.threads": threads}
+    if not ISOLATES:
+        return {"fullgraph": True, "options": inductor}
+    # What is compiled belongs to one engine, whose task and policy do not change: only tensors need a look.
+    return {
+        "fullgraph": True,
+        "isolate_recompiles": True,
+        "options": inductor | {"guard_filter_fn": lambda guards: [g.guard_type in LOOKED_AT for g in guards]},
+    }
+
+
+LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV")
+
+
+def steps_per_call(one_step: Callable[[], Any]) -> int:
+    """How many steps of a task and a policy go into one compiled call, from the operations of one."""
+    with Operations() as operations:
+        one_step()
+    return min(max(OPERATIONS_MAX // operations.count, 1), STEPS_MAX)
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations on tensors that run inside a `with`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))

@@ -15,7 +15,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from nf_policies.evolution.compiling import compiled
+from nf_policies.evolution.compiling import compiled, steps_per_call
 from nf_policies.evolution.fused import ALIVE, HEAD, LENGTH, RETURN, Fused, Lanes, World, normalisation, picked
 from nf_policies.evolution.lane_policy import form_of
 from nf_policies.policies import Policy
@@ -28,7 +28,7 @@ BYTES_MAX = 2**30
 """Lanes are played in pieces of about this size in memory."""
 COMPACT_FROM = 1024
 """Lanes from which it pays to leave out those that are finished, once they are half of all."""
-COMPILE_SECONDS = 20.0
+COMPILE_SECONDS = 30.0
 """What compiling costs on two cores, generously."""
 EAGER_SECONDS_PER_CALL, EAGER_SECONDS_PER_STEP = 1.5e-4, 3e-8
 """What a step of all lanes, and of each lane, costs without compiling: for a small field and a small task."""
@@ -51,7 +51,7 @@ def how_to_run(env_steps: int, lanes: int) -> How:
         lanes: Population times episodes.
     """
     seconds = env_steps / max(lanes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
-    return "compiled" if seconds > 2 * COMPILE_SECONDS else "eager"
+    return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"
 
 
 class Engine:
@@ -66,7 +66,8 @@ class Engine:
         how: "eager", or "compiled", which takes long at first and is faster then.
         dtype: Of the physics, the field and the returns.
         moments: Whether to tell the moments of what is seen, for the normaliser.
-        steps_per_call: Steps between two looks at which lanes are alive.
+        steps_per_call: Steps between two looks at which lanes are alive; by default 10, or, compiled, what compiles
+            in half a minute.
         bytes_max: Memory beyond which lanes are played in pieces; results do not change.
     Raises: ValueError if the environments have no functional core or no time limit.
     """
@@ -89,8 +90,9 @@ class Engine:
         self.envs, self.how, self.dtype, self.moments, self.bytes_max = envs, how, dtype, moments, bytes_max
         self.limit = int(limit)
         self.device: torch.device = envs.device  # type: ignore[attr-defined]
-        self.steps_per_call = min(self.limit, steps_per_call or STEPS_PER_CALL)
-        self._advance: dict[Any, tuple[Fused, Callable[..., Lanes]]] = {}
+        self.steps_per_call = steps_per_call
+        self._fused: dict[Any, Fused] = {}
+        self._advances: dict[Fused, tuple[int, Callable[..., Lanes]]] = {}
 
     def __call__(
         self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
@@ -134,23 +136,23 @@ class Engine:
 
     def _play(self, policy: Policy, parameters: Tensor | None, keys: Tensor) -> Raw:
         episodes = len(keys)
-        fused, advance = self._fused(policy, episodes)
+        fused = self._function_of(policy, episodes)
         c = policy.coefficients(parameters)
         pop_size = len(c.rate)
         coefficients = fused.form.coefficients(c, episodes)
         normal = normalisation(policy.normalizer, self.dtype) if self.moments or policy.normalizer.count > 0 else None
         lanes = fused.start(keys.repeat(pop_size), coefficients, self.dtype)
+        per_call, advance = self._advance(fused, lanes, coefficients, normal)
         n_seen = len(fused.world.observed) if self.moments else 0
         final = torch.zeros(HEAD + 2 * n_seen, pop_size * episodes, dtype=self.dtype, device=self.device)
         where: Tensor | None = None  # of the lanes that are left, among all
 
         t = 0
         while t < self.limit:
-            n = self.steps_per_call
-            if t + n <= self.limit:
+            n = min(per_call, self.limit - t)
+            if n == per_call:
                 lanes = advance(lanes, coefficients, normal, torch.tensor(t, device=self.device))
             else:
-                n = self.limit - t
                 lanes = fused.advance(lanes, coefficients, normal, t, n_steps=n)
             t += n
             if t >= self.limit:
@@ -174,16 +176,28 @@ class Engine:
         lengths = final[LENGTH]
         return Raw(returns, lengths, sums[:n_seen], sums[n_seen:])
 
-    def _fused(self, policy: Policy, episodes: int) -> tuple[Fused, Callable[..., Lanes]]:
+    def _function_of(self, policy: Policy, episodes: int) -> Fused:
         """The function of policy and task, kept for the next generation."""
         seen = policy.observed if policy.observed is not None else tuple(range(policy.encode.total))
-        key = (id(policy.field.dynamics), str(policy.field), str(policy.head), seen, episodes)
-        if key not in self._advance:
+        form = form_of(policy, episodes)
+        key = (id(policy.field.dynamics), str(policy.field), str(policy.head), seen, form.group)
+        if key not in self._fused:
             world = World(self.envs.func_env, self.envs.params, self.envs.uniforms, seen)  # type: ignore[attr-defined]
-            fused = Fused(world, form_of(policy, episodes), self.moments)
-            advance = functools.partial(fused.advance, n_steps=self.steps_per_call)
-            self._advance[key] = fused, self._compiled(advance) if self.how == "compiled" else advance
-        return self._advance[key]
+            self._fused[key] = Fused(world, form, self.moments)
+        return self._fused[key]
+
+    def _advance(self, fused: Fused, lanes: Lanes, coefficients: Any, normal: Any) -> tuple[int, Callable[..., Lanes]]:
+        """How many steps one call takes, and the call; eager or compiled."""
+        if fused not in self._advances:
+            n_steps = self.steps_per_call or (
+                steps_per_call(lambda: fused.advance(lanes, coefficients, normal, 0, n_steps=1))
+                if self.how == "compiled"
+                else STEPS_PER_CALL
+            )
+            n_steps = min(n_steps, self.limit)
+            advance = functools.partial(fused.advance, n_steps=n_steps)
+            self._advances[fused] = n_steps, self._compiled(advance) if self.how == "compiled" else advance
+        return self._advances[fused]
 
     def _compiled(self, slow: Callable[..., Lanes]) -> Callable[..., Lanes]:
         fast = compiled(slow)

@@ -1,16 +1,20 @@
 """The engine plays what a plain loop plays, for every field and task, eager or compiled, in pieces or whole."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Engine, Evolution, quiet
+from nf_policies.evolution.compiling import PARALLEL_FROM
 from nf_policies.evolution.engine import how_to_run
 from nf_policies.policies.batched import batched_twin, make_batched
 from nf_policies.policies.play import Episode, play
 from nf_policies.policies.tasks import make_lanes, register_installed
 
+COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
 SIMPLE = ["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"]
 
 
@@ -185,6 +189,7 @@ def test_a_policy_for_another_task_is_refused() -> None:
 
 
 @pytest.mark.slow
+@COMPILER
 @pytest.mark.parametrize(("name", "kind", "size"), [("CartPole-v1", "linear", 1), ("Pendulum-v1", "neural", 4)])
 def test_compiled_and_eager_agree(name, kind, size) -> None:
     envs = make_batched(f"nf/{name}", dtype=torch.float64, max_episode_steps=65)
@@ -196,3 +201,20 @@ def test_compiled_and_eager_agree(name, kind, size) -> None:
     assert engine.how == "compiled"
     np.testing.assert_allclose(fast[0], eager[0], rtol=1e-9)
     np.testing.assert_array_equal(fast[1].lengths, eager[1].lengths)
+
+
+@pytest.mark.slow
+@COMPILER
+def test_what_is_compiled_belongs_to_one_task_and_serves_any_number_of_lanes() -> None:
+    light, heavy = (make_batched("nf/CartPole-v1", dtype=torch.float64, max_episode_steps=40) for _ in range(2))
+    heavy.params = dataclasses.replace(heavy.params, pole_mass=1.0)
+    policy = policy_for(light, hidden_size=1).double()
+    engines = [Engine(envs, dtype=torch.float64, how="compiled", steps_per_call=2) for envs in (light, heavy)]
+    plain = [Engine(envs, dtype=torch.float64) for envs in (light, heavy)]
+    for pop_size in (1, 3, PARALLEL_FROM, 2):
+        population = population_for(policy, pop_size)
+        expected = [engine(policy, population, [5])[0] for engine in plain]
+        for engine, returns in zip(engines, expected, strict=True):
+            np.testing.assert_allclose(engine(policy, population, [5])[0], returns, rtol=1e-9)
+            assert engine.how == "compiled"
+    assert (expected[0] != expected[1]).any()
