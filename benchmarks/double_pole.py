@@ -68,8 +68,8 @@ def main() -> None:
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
     how: How = "eager" if options.eager else "compiled"
-    play = Engine(envs, how=how, moments=False, steps_per_call=10 if options.eager else 1)
-    play_long = Engine(long, how=how, moments=False, steps_per_call=10 if options.eager else 1)
+    play = Engine(envs, how=how, moments=False)
+    play_long = Engine(long, how=how, moments=False)
 
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     searches, policy = {}, None

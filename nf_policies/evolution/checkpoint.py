@@ -19,7 +19,7 @@ from nf_policies.evolution.evolve import Evolution
 from nf_policies.evolution.incumbent import Incumbent
 from nf_policies.policies import Policy
 
-VERSION = 1
+VERSION = 2
 HEADER = "nf_policies_evolution"
 
 
@@ -38,7 +38,7 @@ def save_checkpoint(evolution: Evolution, path: Path) -> None:
         "mean": evolution.strategy.mean,
     } | state_of(evolution.policy, "policy")
     if evolution.incumbent is not None:
-        header |= {"total": evolution.incumbent.total, "episodes": evolution.incumbent.episodes}
+        arrays["judged"] = evolution.incumbent.returns
         arrays |= state_of(evolution.incumbent.policy, "incumbent")
     with atomic_path(path) as temporary:
         save_file(arrays, temporary, metadata={HEADER: json.dumps(header)})
@@ -59,10 +59,10 @@ def load_checkpoint(evolution: Evolution, path: Path) -> None:
             raise CheckpointError(f"{path} has version {header['version']}, this nf-policies reads {VERSION}.")
         history = np.split(arrays["returns"], arrays["pop_sizes"].cumsum()[:-1]) if len(arrays["pop_sizes"]) else []
         load_state(evolution.policy, arrays, "policy")
-        if "episodes" in header:
+        if "judged" in arrays:
             policy = copy.deepcopy(evolution.policy)
             load_state(policy, arrays, "incumbent")
-            evolution.incumbent = Incumbent(policy, header["total"], header["episodes"])
+            evolution.incumbent = Incumbent(policy, arrays["judged"])
         evolution.env_steps, evolution.problem = header["env_steps"], header["problem"]
         evolution.episodes = header["episodes_each"]
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:

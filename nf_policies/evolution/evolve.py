@@ -93,7 +93,7 @@ class Evolution:
         evolution.incumbent.policy.save("cartpole.safetensors")
 
     Every candidate of a generation plays the same episodes, and the next generation fresh ones. The mean of the search
-    distribution plays along; where it looks better than the incumbent, both meet on further fresh episodes.
+    distribution plays along; where it may be better than the incumbent, both meet on further fresh episodes.
 
     Args:
         policy: What evolves: its field's parameters are the start, its normaliser follows what is seen.
@@ -180,7 +180,7 @@ class Evolution:
         worths = self.worth(returns)
         told, of_mean = worths[:-1], float(worths[-1])
 
-        if np.isfinite(of_mean) and (self.incumbent is None or of_mean > self.incumbent.score):
+        if np.isfinite(of_mean) and (self.incumbent is None or of_mean > self.incumbent.worst_score):
             fresh = episode_seeds(self.seed, self.generation, DUEL, DUEL_EPISODES)
             self.incumbent = duel(self.incumbent, self.mean_policy(), fresh, self._play)
 

@@ -15,22 +15,25 @@ class Incumbent:
 
     Attributes:
         policy: A copy; nothing that learns goes on changing it.
-        total: Sum of its returns.
-        episodes: Number of them.
+        returns: Shape: (episodes,).
     """
 
     policy: Policy
-    total: float
-    episodes: int
+    returns: np.ndarray
 
     @property
     def score(self) -> float:
         """Mean return over all fresh episodes so far."""
-        return self.total / self.episodes
+        return float(self.returns.mean())
+
+    @property
+    def worst_score(self) -> float:
+        """Two standard errors below the score: who plays better than that may be the better one."""
+        return self.score - 2 * float(self.returns.std() / np.sqrt(self.returns.size))
 
     def with_returns(self, returns: np.ndarray) -> "Incumbent":
         """The incumbent after further episodes."""
-        return Incumbent(self.policy, self.total + float(returns.sum()), self.episodes + returns.size)
+        return Incumbent(self.policy, np.concatenate((self.returns, returns)))
 
 
 def duel(
@@ -41,8 +44,8 @@ def duel(
 ) -> Incumbent | None:
     """Who is the incumbent after the challenger has played fresh episodes?
 
-    The incumbent plays the same episodes, unless the challenger has already lost against its score: so the score of a
-    lucky incumbent is corrected before it turns down a better one.
+    The incumbent plays the same episodes wherever its score may be luck, so that a lucky one is found out. The
+    challenger wins if it is better both on these episodes and than the incumbent on all of its own.
 
     Args:
         incumbent: The best so far, or None.
@@ -53,11 +56,11 @@ def duel(
     returns = play(challenger, seeds)
     if not np.isfinite(returns).all():
         return incumbent
-    candidate = Incumbent(challenger, float(returns.sum()), returns.size)
     if incumbent is not None:
-        if candidate.score <= incumbent.score:
+        if returns.mean() <= incumbent.worst_score:
             return incumbent
-        incumbent = incumbent.with_returns(play(incumbent.policy, seeds))
-        if candidate.score <= incumbent.score:
+        same = play(incumbent.policy, seeds)
+        incumbent = incumbent.with_returns(same)
+        if returns.mean() <= max(incumbent.score, same.mean()):
             return incumbent
-    return Incumbent(copy.deepcopy(challenger), candidate.total, candidate.episodes)
+    return Incumbent(copy.deepcopy(challenger), returns)

@@ -66,6 +66,21 @@ PRESETS: dict[str, Preset] = {
     "DoublePoleDampingNoVel": POLES,
     "DoublePole": POLES._replace(scales={**POLES.scales, "input_embedding": 7.3}),
     "MountainCarContinuous": Preset(target=92.0, steps=3_000_000),
+    "PendulumNoVel": Preset(
+        population=32,
+        episodes=16,
+        sigma=0.3,
+        restart_after=150,
+        normalise=False,
+        hidden_size=2,
+        tau=1.2,
+        tau_min=1.0,
+        self_excitation=0.0,
+        # The torque is the small difference of large numbers: a slope of the angle's sine.
+        scales={"output_embedding": 100, "resting_level": 0.01, "activation_scale": 0.01},
+        target=-190.0,
+        steps=1_000_000_000,
+    ),
     "Pendulum": Preset(target=-208.0, steps=5_000_000),
 }
 """By the name in the task's id; "NoVel" at its end where velocities are hidden."""

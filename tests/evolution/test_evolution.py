@@ -154,11 +154,11 @@ def test_a_lucky_incumbent_is_corrected_before_it_turns_down_a_better_policy() -
     def play(policy, seeds):
         return np.full(len(seeds), true_return[policy])
 
-    lucky = Incumbent("lucky", total=1.9 * 20, episodes=20)  # type: ignore[arg-type]
+    lucky = Incumbent("lucky", np.full(20, 1.9))  # type: ignore[arg-type]
     after = duel(lucky, "better", range(20), play)  # type: ignore[arg-type]
     assert after is not None
     assert after.policy == "better"
-    unlucky = duel(Incumbent("better", 2.0 * 20, 20), "lucky", range(20), play)  # type: ignore[arg-type]
+    unlucky = duel(Incumbent("better", np.full(20, 2.0)), "lucky", range(20), play)  # type: ignore[arg-type]
     assert unlucky is not None
     assert unlucky.policy == "better"
 
@@ -166,9 +166,9 @@ def test_a_lucky_incumbent_is_corrected_before_it_turns_down_a_better_policy() -
 def test_a_target_is_confirmed_on_a_hundred_fresh_episodes() -> None:
     evolution = evolution_for("test/Noise-v0", episodes=1)
     evolution.step()
-    evolution.incumbent = Incumbent(evolution.mean_policy(), total=20.0, episodes=20)
+    evolution.incumbent = Incumbent(evolution.mean_policy(), np.ones(20))
     assert not evolution.reached(0.9), "the luck of twenty episodes does not last for a hundred"
-    assert evolution.incumbent.episodes == 120
+    assert evolution.incumbent.returns.size == 120
     constant = evolution_for("test/Constant-v0")
     constant.step()
     assert constant.reached(1.0)
