@@ -69,6 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="a Gymnasium id; by default all tasks")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=100, help="presets were chosen on smaller ones")
     parser.add_argument("--steps", type=int, help="stop a run after this many steps, in place of the preset's")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -77,7 +78,7 @@ def main() -> None:
         if options.only not in (None, goal.env_id):
             continue
         runs = []
-        for seed in range(options.seeds):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             runs.append(solve(goal, seed, options.steps))
             print(goal.env_id, runs[-1], flush=True)
         results[goal.env_id] = runs
