@@ -1,6 +1,6 @@
 """Environment steps per second of the rollout engine, side by side with its peers in the same run.
 
-    python benchmarks/engine.py [--task CartPole-v1] [--how compiled] [--json engine.json]
+    python benchmarks/engine.py [--task CartPole-v1] [--how compiled] [--json engine.json] [--curves]
 
 Peers run where their packages are installed: jax and gymnax (one jitted scan over the same one-neuron field),
 evotorch (GymNE), pycma with neuralfields in a plain loop, and a `vmap`ped population of GRU cells. Rates count every
@@ -45,7 +45,7 @@ def rates(players: dict[str, Play], rounds: int) -> dict[str, float]:
     return {name: median(values) for name, values in measured.items()}
 
 
-def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How) -> Play:
+def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How, hidden_size: int = 1) -> Play:
     """The engine's function of policy and task alone, all lanes counted, as the JAX scan does it."""
     envs = make_batched(f"nf/{env_id}")
     spaces = envs.single_observation_space, envs.single_action_space
@@ -53,7 +53,7 @@ def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How)
     if field == "neural":
         policy = Policy(NeuralField(sizes[0], 16, sizes[1], kappa_init=0.0), *spaces)
     else:
-        policy = Policy(SimpleNeuralField(*sizes, 1, dynamics="linear", activation="tanh"), *spaces)
+        policy = Policy(SimpleNeuralField(*sizes, hidden_size, dynamics="linear", activation="tanh"), *spaces)
     engine = Engine(envs, how=how, moments=False)
     fused = engine._function_of(policy, episodes)
     population = torch.as_tensor(np.random.default_rng(0).normal(size=(pop_size, policy.n_parameters))).float()
@@ -167,15 +167,33 @@ def loop_play(env_id: str) -> Play:
     return play
 
 
+def curves(task: str, how: How, rounds: int) -> dict[str, float]:
+    """Steps per second over lanes with one neuron, and over neurons with 65,536 lanes."""
+    table = {}
+    settings = [(f"{2**i:,} lanes", 2**i, 1) for i in range(10, 23, 2)]
+    settings += [(f"{n} neurons", 2**16, n) for n in (1, 2, 4, 8, 16)]
+    for name, lanes, neurons in settings:
+        play = engine_play(task, lanes // 16, 16, "simple", how, neurons)
+        table |= rates({name: play}, rounds)
+        print(f"{name:<32} {table[name]:>16,.0f} steps/s", flush=True)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="CartPole-v1", choices=["CartPole-v1", "Pendulum-v1"])
     parser.add_argument("--how", default="compiled", choices=["eager", "compiled"])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--curves", action="store_true", help="no peers: over lanes and over neurons")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     task, how = options.task, options.how
+    if options.curves:
+        table = curves(task, how, options.rounds)
+        if options.json:
+            options.json.write_text(json.dumps(table, indent=2) + "\n")
+        return
 
     # Each group alternates; a ratio is of two in the same group.
     wanted = dict(zip(SIZES, (1, 3, 3), strict=True))

@@ -22,7 +22,7 @@ from nf_policies.fields.step import POTENTIALS_MAX, Coefficients, take
 from nf_policies.policies import Policy
 from nf_policies.policies.heads import BoxHead, DiscreteHead
 
-UNROLLED_TERMS = 64
+UNROLLED_TERMS = 128
 """Products per step up to which a field is written out; beyond it, matrix products are faster."""
 
 Memory = tuple[Tensor, ...]
