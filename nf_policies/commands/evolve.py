@@ -25,7 +25,7 @@ from nf_policies.evolution.strategy import Restarts
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.policies.tasks import make_task, visible_entries
+from nf_policies.policies.tasks import make_task, velocities_of, visible_entries
 from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
 
 CHECKPOINT = Path("checkpoint") / "evolution.safetensors"
@@ -243,7 +243,7 @@ def new_parts(options: Evolve, preset: Preset) -> tuple[Field, Any, Any, list[in
     assert options.env is not None
     with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
         observation_space, action_space = env.observation_space, env.action_space
-        velocities = getattr(getattr(env.unwrapped, "func_env", None), "velocities", ())
+        velocities = velocities_of(env)
     entries = ObservationEncoder(observation_space).total
     observed = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
     field = new_field(observation_space, action_space, preset, observed=observed, seed=options.seed)

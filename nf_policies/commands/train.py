@@ -18,7 +18,7 @@ from nf_policies.commands.resuming import configuration, continued
 from nf_policies.commands.watching import Watch
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.policies.tasks import make_lanes, visible_entries
+from nf_policies.policies.tasks import make_lanes, velocities_of, visible_entries
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.best import KeepBest
 from nf_policies.ppo.checkpoint import KeepCheckpoint, load_checkpoint
@@ -191,6 +191,7 @@ def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO
     assert options.learning_rate is not None
     space = envs.single_observation_space
     entries = ObservationEncoder(space).total
+    hidden = options.hide_velocity, options.hide, velocities_of(envs)
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     is_box = isinstance(envs.single_action_space, Box)
@@ -203,7 +204,7 @@ def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO
         policy_kwargs={
             "field": options.field,
             "hidden_size": options.hidden_size,
-            "observed": visible_entries(options.env, entries, options.hide_velocity, options.hide),
+            "observed": visible_entries(options.env, entries, *hidden),
             "log_std_init": options.log_std_init,
             "field_kwargs": {"dynamics": options.dynamics} if options.field == "simple" else {},
         }

@@ -61,6 +61,13 @@ def task_name(env_id: str) -> str:
     return env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0]
 
 
+def velocities_of(env: Any) -> tuple[int, ...]:
+    """Indices of the observation's velocities, where a task itself, alone or in a vector environment, knows them."""
+    bare = env.unwrapped
+    bare = bare.envs[0].unwrapped if isinstance(bare, SyncVectorEnv) else bare
+    return tuple(getattr(getattr(bare, "func_env", None), "velocities", ()))
+
+
 def visible_entries(
     env_id: str, obs_size: int, hide_velocity: bool, hide: Sequence[int] = (), velocities: Sequence[int] = ()
 ) -> list[int] | None:

@@ -168,3 +168,9 @@ def test_a_run_of_an_evolution_is_not_continued_as_a_training(tmp_path, capsys) 
     assert main(["evolve", "test/Constant-v0", "--generations", "1", "--out", out]) == 0
     assert train("--resume", out) == 1
     assert "is not of a training" in capsys.readouterr().err
+
+
+def test_a_batched_task_tells_which_of_its_observations_are_velocities(tmp_path) -> None:
+    out = tmp_path / "run"
+    assert train("nf/BallOnBeam-v0", "--hide-velocity", "--steps", "256", *SMALL, "--out", str(out)) == 0
+    assert Policy.load(out / "policy.safetensors").observed == (0, 1)
