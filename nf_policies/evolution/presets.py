@@ -1,8 +1,8 @@
 """Settings per task: `nf-policies evolve ID` uses them where no option says otherwise.
 
-Those without velocities were chosen with `benchmarks/search_presets.py` (CartPole, Pendulum, MountainCarContinuous) or on
-a simulation of the poles outside this repository, on few seeds, and then measured on more (docs/evolution.md). Those of
-Pendulum and MountainCarContinuous with velocities are a target and a budget, without a search.
+Those without velocities were chosen with `benchmarks/search_presets.py` (CartPole, Pendulum, MountainCarContinuous) or
+on a simulation of the poles outside this repository, on few seeds, and then measured on others (docs/evolution.md).
+Those of Pendulum and MountainCarContinuous with velocities are a target and a budget, without a search.
 """
 
 from collections.abc import Mapping, Sequence
