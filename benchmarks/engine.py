@@ -169,7 +169,7 @@ def loop_play(env_id: str) -> Play:
 
 def curves(task: str, how: How, rounds: int) -> dict[str, float]:
     """Steps per second over lanes with one neuron, and over neurons with 65,536 lanes."""
-    table = {}
+    table: dict[str, float] = {}
     settings = [(f"{2**i:,} lanes", 2**i, 1) for i in range(10, 23, 2)]
     settings += [(f"{n} neurons", 2**16, n) for n in (1, 2, 4, 8, 16)]
     for name, lanes, neurons in settings:
@@ -190,9 +190,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     task, how = options.task, options.how
     if options.curves:
-        table = curves(task, how, options.rounds)
+        over = curves(task, how, options.rounds)
         if options.json:
-            options.json.write_text(json.dumps(table, indent=2) + "\n")
+            options.json.write_text(json.dumps(over, indent=2) + "\n")
         return
 
     # Each group alternates; a ratio is of two in the same group.
