@@ -3,13 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
 
+from nf_policies.commands.place import batched_score
+from nf_policies.evolution import Engine
+from nf_policies.fields.field import Field
 from nf_policies.policies import Policy, PolicyFileError
-from nf_policies.rollouts import Recorder, film, plot_recording, rollout, save_recording
+from nf_policies.policies.batched import batched_twin, make_batched
+from nf_policies.policies.tasks import TaskError
+from nf_policies.rollouts import Recorder, Score, film, plot_recording, rollout, save_recording
+from nf_policies.runs import RunError
 
 
 @dataclass
@@ -24,6 +30,8 @@ class Rollout:
     """Number of episodes."""
     seed: int = 0
     """Seed of the first episode; the next have the seeds after it."""
+    backend: Literal["gymnasium", "batched"] = "gymnasium"
+    """Where to play: the task itself, or its batched twin, all episodes at once (for thousands of them)."""
     max_episode_steps: int | None = None
     """Time limit in steps, in place of the registered one."""
     video: Path | None = None
@@ -42,14 +50,17 @@ class Rollout:
         if env_id is None:
             raise PolicyFileError(f"{self.file} does not say which task it is for: name one with --env.")
         recorder = Recorder() if self.record or self.plot else None
-        score = rollout(
-            policy,
-            env_id,
-            episodes=self.episodes,
-            seed=self.seed,
-            max_episode_steps=self.max_episode_steps,
-            watch=recorder,
-        )
+        if self.backend == "batched":
+            score = self._batched(policy, env_id, messages)
+        else:
+            score = rollout(
+                policy,
+                env_id,
+                episodes=self.episodes,
+                seed=self.seed,
+                max_episode_steps=self.max_episode_steps,
+                watch=recorder,
+            )
         if recorder is not None:
             recording = recorder.recording()
             if self.record:
@@ -66,3 +77,18 @@ class Rollout:
             for path in (self.record, self.plot, self.video):
                 if path:
                     print(f"wrote {path}")
+
+    def _batched(self, policy: Policy, env_id: str, messages: Console) -> Score:
+        """The score on the task's batched twin."""
+        if self.record or self.plot:
+            raise RunError("A recording or a plot needs --backend gymnasium.")
+        if self.episodes < 1 or self.seed < 0:
+            raise RunError("A rollout needs at least one episode and a seed of 0 or greater.")
+        if not isinstance(policy.field, Field):
+            raise RunError(f"A {type(policy.field).__name__} is no neural field: use --backend gymnasium.")
+        twin = batched_twin(env_id)
+        if twin is None:
+            raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
+        messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
+        engine = Engine(make_batched(twin, max_episode_steps=self.max_episode_steps), moments=False)
+        return batched_score(policy, engine, twin, self.episodes, self.seed)

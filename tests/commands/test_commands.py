@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from nf_policies import Policy, SimpleNeuralField
 from nf_policies.cli import main
+from nf_policies.policies.batched import make_batched
 
 COMMAND = [sys.executable, "-m", "nf_policies.cli"]
 EVOLVED = ["best.safetensors", "checkpoint", "config.json", "learning_curve.png", "policy.safetensors", "progress.csv"]
@@ -165,3 +169,19 @@ def test_an_unwritable_file_of_a_rollout_is_told_and_the_policy_stays(tmp_path, 
     assert main(["rollout", str(policy), "--record", "/dev/null/r.npz"]) == 1
     assert "/dev/null" in capsys.readouterr().err
     assert policy.exists()
+
+
+def test_rollout_plays_the_batched_twin_where_it_is_told_to(tmp_path, capsys) -> None:
+    envs = make_batched("nf/CartPole-v1")
+    spaces = envs.single_observation_space, envs.single_action_space
+    generator = torch.Generator().manual_seed(0)
+    path = tmp_path / "policy.safetensors"
+    Policy(SimpleNeuralField(4, 1, 2, generator=generator), *spaces, env_id="CartPole-v1").save(path)
+    returns = {}
+    for backend in ("gymnasium", "batched"):
+        assert main(["rollout", str(path), "--backend", backend, "--episodes", "400", "--json"]) == 0
+        returns[backend] = np.array(json.loads(capsys.readouterr().out)["returns"])
+    means, errors = ([f(r) for r in returns.values()] for f in (np.mean, lambda r: r.std() / len(r) ** 0.5))
+    assert abs(means[0] - means[1]) < 4 * np.hypot(*errors), "both are the same task"
+    assert main(["rollout", str(path), "--backend", "batched", "--env", "LunarLander-v3"]) != 0
+    assert "no batched task" in capsys.readouterr().err
