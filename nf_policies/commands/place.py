@@ -14,6 +14,7 @@ from nf_policies.policies import Policy
 from nf_policies.policies.batched import batched_twin, make_batched
 from nf_policies.policies.tasks import TaskError, make_lanes
 from nf_policies.rollouts import Score, rollout
+from nf_policies.rollouts.score import check_episodes
 
 Backend = Literal["auto", "gymnasium", "batched"]
 LANES_MAX = 128
@@ -68,8 +69,9 @@ class Place:
 def batched_score(policy: Policy, evaluator: Evaluator, env_id: str, episodes: int, seed: int) -> Score:
     """A policy's score on a batched task; the i-th episode has seed `seed + i`.
 
-    Raises: ValueError if something was not finite.
+    Raises: ValueError if something was not finite, or if there are no episodes.
     """
+    check_episodes(episodes, seed)
     began = time.perf_counter()
     returns, played = evaluator(policy, None, range(seed, seed + episodes))
     if played.problem:
@@ -77,6 +79,17 @@ def batched_score(policy: Policy, evaluator: Evaluator, env_id: str, episodes: i
     seconds = time.perf_counter() - began
     steps = int(np.sum(played.lengths))
     return Score(env_id, seed, returns[0], policy.n_parameters, steps, seconds)
+
+
+def needed_twin(env_id: str) -> str:
+    """The id of the batched task that equals a task.
+
+    Raises: TaskError if there is none.
+    """
+    twin = batched_twin(env_id)
+    if twin is None:
+        raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
+    return twin
 
 
 def place_of(options: Options, *, moments: bool = True) -> Place:
@@ -91,8 +104,8 @@ def place_of(options: Options, *, moments: bool = True) -> Place:
     lanes = (options.population or 1) * (options.episodes or 1)
     wanted = options.backend
     twin = None if wanted == "gymnasium" or options.workers else batched_twin(env_id)
-    if wanted == "batched" and twin is None:
-        raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
+    if wanted == "batched":
+        twin = needed_twin(env_id)
     if twin is None:
         if options.device != "cpu":
             raise TaskError(
@@ -109,6 +122,6 @@ def place_of(options: Options, *, moments: bool = True) -> Place:
         options.engine = how_to_run(ahead, lanes)
     evaluator = Engine(envs, how=options.engine, moments=moments)
     same = "" if twin == env_id else f", which equals {env_id} step by step"
-    how = "compiled, which takes half a minute the first time" if options.engine == "compiled" else "eager"
+    how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
     told = f"playing {twin}{same}: {lanes} episodes at once on {options.device}, {how}"
     return Place(env_id, "batched", evaluator, envs, twin != env_id, told, limit)

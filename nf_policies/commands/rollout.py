@@ -1,6 +1,7 @@
 """nf-policies rollout: play a saved policy."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,12 +9,11 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from nf_policies.commands.place import batched_score
+from nf_policies.commands.place import batched_score, needed_twin
 from nf_policies.evolution import Engine
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy, PolicyFileError
-from nf_policies.policies.batched import batched_twin, make_batched
-from nf_policies.policies.tasks import TaskError
+from nf_policies.policies.batched import make_batched
 from nf_policies.rollouts import Recorder, Score, film, plot_recording, rollout, save_recording
 from nf_policies.runs import RunError
 
@@ -82,13 +82,9 @@ class Rollout:
         """The score on the task's batched twin."""
         if self.record or self.plot:
             raise RunError("A recording or a plot needs --backend gymnasium.")
-        if self.episodes < 1 or self.seed < 0:
-            raise RunError("A rollout needs at least one episode and a seed of 0 or greater.")
         if not isinstance(policy.field, Field):
             raise RunError(f"A {type(policy.field).__name__} is no neural field: use --backend gymnasium.")
-        twin = batched_twin(env_id)
-        if twin is None:
-            raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
+        twin = needed_twin(env_id)
         messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
-        engine = Engine(make_batched(twin, max_episode_steps=self.max_episode_steps), moments=False)
-        return batched_score(policy, engine, twin, self.episodes, self.seed)
+        with closing(make_batched(twin, max_episode_steps=self.max_episode_steps)) as envs:
+            return batched_score(policy, Engine(envs, moments=False), twin, self.episodes, self.seed)

@@ -13,6 +13,8 @@ PARALLEL_FROM = 4096
 """Lanes from which the generated loop is worth more than one thread."""
 STEPS_MAX, OPERATIONS_MAX = 20, 2000
 """Bounds of what goes into one compiled call: more steps are faster, and take longer to compile."""
+LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV")
+"""Guards that are kept: what is compiled belongs to one engine, whose task and policy do not change."""
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 
@@ -46,15 +48,11 @@ def options(threads: int) -> dict[str, Any]:
     inductor: dict[str, Any] = {"max_fusion_size": 1000, "cpp.threads": threads}
     if not ISOLATES:
         return {"fullgraph": True, "options": inductor}
-    # What is compiled belongs to one engine, whose task and policy do not change: only tensors need a look.
     return {
         "fullgraph": True,
         "isolate_recompiles": True,
         "options": inductor | {"guard_filter_fn": lambda guards: [g.guard_type in LOOKED_AT for g in guards]},
     }
-
-
-LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV")
 
 
 def steps_per_call(one_step: Callable[[], Any]) -> int:

@@ -66,8 +66,8 @@ class Engine:
         how: "eager", or "compiled", which takes long at first and is faster then.
         dtype: Of the physics, the field and the returns.
         moments: Whether to tell the moments of what is seen, for the normaliser.
-        steps_per_call: Steps between two looks at which lanes are alive; by default 10, or, compiled, what compiles
-            in half a minute.
+        steps_per_call: Steps between two looks at which lanes are alive; by default 10, or, compiled, as many
+            as their operations allow.
         bytes_max: Memory beyond which lanes are played in pieces; results do not change.
     Raises: ValueError if the environments have no functional core or no time limit.
     """

@@ -42,6 +42,9 @@ class Preset(NamedTuple):
     steps: int = 1_000_000
 
 
+STILL = {"resting_level": 0.01, "activation_scale": 0.01}
+"""Scales that leave a resting level and a steepness nearly where they are: symmetric tasks do not need them."""
+
 POLES = Preset(
     population=10,
     episodes=1,
@@ -54,15 +57,13 @@ POLES = Preset(
     tau=1.5,
     tau_min=1.0,
     self_excitation=0.0,
-    # Small angles need large weights; a resting level only gets in the way of what is symmetric.
-    scales={"input_embedding": 10.4, "log_tau": 3.0, "resting_level": 0.01, "activation_scale": 0.01},
+    # Small angles need large weights.
+    scales={"input_embedding": 10.4, "log_tau": 3.0, **STILL},
     steps=20_000_000,
 )
 
 PRESETS: dict[str, Preset] = {
-    "CartPole": Preset(
-        episodes=4, scales={"resting_level": 0.01, "activation_scale": 0.01}, target=498.0, steps=3_000_000
-    ),
+    "CartPole": Preset(episodes=4, scales=STILL, target=498.0, steps=3_000_000),
     "DoublePoleDampingNoVel": POLES,
     "DoublePole": POLES._replace(scales={**POLES.scales, "input_embedding": 7.3}),
     "MountainCarContinuous": Preset(target=92.0, steps=3_000_000),
@@ -80,7 +81,7 @@ PRESETS: dict[str, Preset] = {
         tau_min=1.0,
         self_excitation=0.0,
         # The torque is the small difference of large numbers: a slope of the angle's sine.
-        scales={"output_embedding": 100, "resting_level": 0.01, "activation_scale": 0.01},
+        scales={"output_embedding": 100, **STILL},
         target=-170.0,
         steps=1_000_000_000,
     ),

@@ -56,6 +56,14 @@ class Score:
         )
 
 
+def check_episodes(episodes: int, seed: int) -> None:
+    """Refuse, with a ValueError, less than one episode and a negative seed."""
+    if episodes < 1:
+        raise ValueError(f"A rollout needs at least one episode, not {episodes}.")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or greater, not {seed}.")
+
+
 def rollout(
     policy: Policy,
     env_id: str,
@@ -78,10 +86,7 @@ def rollout(
         TaskError: If the task cannot be made.
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
-    if episodes < 1:
-        raise ValueError(f"A rollout needs at least one episode, not {episodes}.")
-    if seed < 0:
-        raise ValueError(f"The seed must be 0 or greater, not {seed}.")
+    check_episodes(episodes, seed)
     with closing(make_lanes(env_id, min(episodes, MAX_LANES), max_episode_steps=max_episode_steps)) as envs:
         if envs.single_observation_space != policy.observation_space:
             raise ValueError(
