@@ -168,16 +168,17 @@ class Field(nn.Module):
         optional = {name: p[f"log_{name}"].exp() for name in self.uses if f"log_{name}" in p}
         if "kappa" in self.uses and self.kappa_is_off:
             optional["kappa"] = torch.zeros_like(rate)  # exactly off
-        return Coefficients(
-            lateral=self.lateral(p),
-            resting_level=p["resting_level"].unsqueeze(-2),
-            rate=rate.unsqueeze(-2),
-            scale=p["activation_scale"].unsqueeze(-2),
-            bias=p["activation_bias"].unsqueeze(-2),
-            initial_potentials=p["initial_potentials"].unsqueeze(-2),
-            dynamics={name: value.unsqueeze(-2) for name, value in optional.items()},
-            modules={m: under(p, m) if population else {} for m in MODULES},
-        )
+        rows = {
+            "resting_level": p["resting_level"],
+            "rate": rate,
+            "scale": p["activation_scale"],
+            "bias": p["activation_bias"],
+            "initial_potentials": p["initial_potentials"],
+        }
+        if population:
+            rows, optional = ({name: t.unsqueeze(-2) for name, t in some.items()} for some in (rows, optional))
+        modules = {m: under(p, m) if population else {} for m in MODULES}
+        return Coefficients(lateral=self.lateral(p), **rows, dynamics=optional, modules=modules)
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
         if inputs.shape[-1] != self.input_size:
@@ -265,7 +266,7 @@ class Field(nn.Module):
             episode_starts = None if episode_starts is None else episode_starts.unsqueeze(1)
             potentials = None if potentials is None else potentials.unsqueeze(0)
         if potentials is None:
-            potentials = self.start(inputs.shape[1])
+            potentials = self.initial_potentials.expand(inputs.shape[1], -1)
 
         outputs, trajectory = self._solve(inputs, potentials, episode_starts)
 

@@ -1,7 +1,7 @@
 """The pure core: one step of a neural field as functions of tensors.
 
 Everything that a step needs is in `Coefficients`; nothing is remembered. Every tensor may carry leading
-dimensions (a population, or one lane per running episode), and vectors over neurons carry a batch axis of one, so
+dimensions (a population, or one lane per running episode), and vectors over neurons then carry a batch axis of one, so
 that the same line serves a single field and a thousand candidates.
 """
 
@@ -21,22 +21,22 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class Coefficients(NamedTuple):
-    """A field's parameters in the form that a step uses; `...` is nothing or a population."""
+    """A field's parameters in the form that a step uses; `...` is nothing, or a population and an axis of one."""
 
     lateral: Tensor
     """Interaction matrix (..., hidden_size, hidden_size), with (..., channels, ...) before it where p >= 2."""
     resting_level: Tensor
-    """(..., 1, hidden_size)"""
+    """(..., hidden_size)"""
     rate: Tensor
-    """The share of tau * du/dt taken per step, from tau and dt. (..., 1, hidden_size or 1)"""
+    """The share of tau * du/dt taken per step, from tau and dt. (..., hidden_size or 1)"""
     scale: Tensor
-    """Of the potentials before the nonlinearity. (..., 1, hidden_size)"""
+    """Of the potentials before the nonlinearity. (..., hidden_size)"""
     bias: Tensor
-    """Of the potentials before the nonlinearity. (..., 1, hidden_size)"""
+    """Of the potentials before the nonlinearity. (..., hidden_size)"""
     initial_potentials: Tensor
-    """(..., 1, hidden_size)"""
+    """(..., hidden_size)"""
     dynamics: dict[str, Tensor]
-    """kappa and capacity, those that the dynamics name. (..., 1, hidden_size or 1)"""
+    """kappa and capacity, those that the dynamics name. (..., hidden_size or 1)"""
     modules: dict[str, dict[str, Tensor]]
     """Parameters of input_embedding, output_embedding and activation; none where the modules' own are used."""
 

@@ -65,7 +65,6 @@ def problem(
     ):
         return None
     rows = (c.resting_level, c.rate, c.scale, c.bias, c.initial_potentials, *form.terms)
-    shape = (*c.resting_level.shape[:-1], field.hidden_size)
     weights_in, bias_in = weights(field, c, "input_embedding")
     reads = is_plain(field.output_embedding, field.hidden_size, field.output_size)
     weights_out, bias_out = weights(field, c, "output_embedding") if reads else (None, None)
@@ -74,12 +73,14 @@ def problem(
         return None  # their bytes would be read as what they are not
     if episode_starts is not None and episode_starts.device != inputs.device:
         return None
+    whole = c.resting_level.shape
+    neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
     return Problem(
         inputs,
         potentials,
         episode_starts,
         c.lateral,
-        torch.cat([row.expand(shape) for row in rows], dim=-2),
+        neurons if neurons.dim() == 2 else neurons.squeeze(1),  # the axis of one beside a population
         weights_in,
         bias_in,
         weights_out,

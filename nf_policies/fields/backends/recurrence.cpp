@@ -17,6 +17,9 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #define ALIGNED alignas(64)
 #define UNROLL _Pragma("GCC unroll 32")
@@ -35,16 +38,17 @@ constexpr int machine_bytes =
 constexpr int some(int n) { return n > 0 ? n : 1; }  // an array cannot be empty
 constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-constexpr int choose_lanes() {
+// Of the smallest vector that has so many, or of the machine's widest.
+constexpr int choose_lanes(int numbers) {
     int lanes = 16 / int(sizeof(REAL));
-    while (lanes < HIDDEN && lanes * int(sizeof(REAL)) < machine_bytes) lanes *= 2;
+    while (lanes < numbers && lanes * int(sizeof(REAL)) < machine_bytes) lanes *= 2;
     return lanes;
 }
 
-constexpr int LANES = choose_lanes();
+constexpr int LANES = choose_lanes(HIDDEN), OUTPUT_LANES = choose_lanes(OUTPUTS);
 constexpr int H = round_up(HIDDEN, LANES);
 constexpr int I = INPUTS;
-constexpr int O = round_up(OUTPUTS, LANES);
+constexpr int O = round_up(OUTPUTS, OUTPUT_LANES);
 constexpr int NEURON_ROWS = 5 + TERMS;
 
 // Sized so that a block of accumulators fits the machine's vector registers: 32 with AVX-512, else 16.
@@ -57,12 +61,19 @@ constexpr int MAX_SECTIONS = 16;
 constexpr REAL POTENTIALS_MAX = 100;
 
 typedef REAL V __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+typedef REAL VO __attribute__((vector_size(OUTPUT_LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef std::conditional_t<sizeof(REAL) == 4, int32_t, int64_t> Integer;
 typedef Integer N __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 
 inline V splat(REAL x) { return V{} + x; }
-inline V load(const REAL* p) { return *reinterpret_cast<const V*>(p); }
-inline void store(REAL* p, V v) { *reinterpret_cast<V*>(p) = v; }
+template <typename T = V>
+inline T load(const REAL* p) {  // of any alignment, which a vector type tells a template no more
+    T v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+template <typename T>
+inline void store(REAL* p, T v) { std::memcpy(p, &v, sizeof v); }
 inline bool any(N mask) {
     Integer lanes[LANES], found = 0;
     std::memcpy(lanes, &mask, sizeof lanes);
@@ -70,10 +81,16 @@ inline bool any(N mask) {
     return found != 0;
 }
 inline V absolute(V x) { return x < 0 ? -x : x; }
-inline V clamp(V x, REAL limit) {
-    const V high = splat(limit);
+template <typename T>
+inline T clamp(T x, REAL limit) {  // NaN stays
+    const T high = T{} + limit, low = -high;
+#if defined(__AVX512F__)
+    // GCC compares and selects otherwise, which takes twice as long.
+    if constexpr (std::is_same_v<REAL, float> && sizeof(T) == 64)
+        return (T)_mm512_max_ps((__m512)low, _mm512_min_ps((__m512)high, (__m512)x));
+#endif
     x = x > high ? high : x;
-    return x < -high ? -high : x;
+    return x < low ? low : x;
 }
 
 // A user's row has `width` numbers, ours as many as fill whole vectors. The padding is zero.
@@ -145,31 +162,30 @@ inline V slope(V a) {
 // ------------------------------------------------------------------------------------------------ matrix blocks
 
 // acc[r][n] += sum over k of rows[r][k] * matrix[k][n]
-template <int R, int NB, int K>
-inline void accumulate(V (&acc)[R][NB], const REAL* rows, int row_stride, const REAL* matrix, int width) {
+template <int K, typename T, int R, int NB>
+inline void accumulate(T (&acc)[R][NB], const REAL* rows, int row_stride, const REAL* matrix, int width) {
+    constexpr int lanes = sizeof(T) / sizeof(REAL);
     _Pragma("GCC unroll 4") for (int k = 0; k < K; ++k) {
-        V m[NB];
-        UNROLL for (int n = 0; n < NB; ++n) m[n] = load(matrix + k * width + n * LANES);
-        UNROLL for (int r = 0; r < R; ++r) {
-            const V x = splat(rows[r * row_stride + k]);
-            UNROLL for (int n = 0; n < NB; ++n) acc[r][n] += x * m[n];
-        }
+        T m[NB];
+        UNROLL for (int n = 0; n < NB; ++n) m[n] = load<T>(matrix + k * width + n * lanes);
+        UNROLL for (int r = 0; r < R; ++r)
+            UNROLL for (int n = 0; n < NB; ++n) acc[r][n] += rows[r * row_stride + k] * m[n];
     }
 }
 
-// out[r] = start + sum over k of rows[r][k] * matrix[k]; `width` columns, TILE rows.
-template <int K, int width>
+// out[r] = start + sum over k of rows[r][k] * matrix[k]; `width` columns in vectors T, TILE rows.
+template <typename T, int K, int width>
 inline void product(REAL* out, const REAL* start, const REAL* rows, int row_stride, const REAL* matrix) {
-    constexpr int NB = width % (2 * LANES) == 0 ? 2 : 1;
-    for (int column = 0; column < width; column += NB * LANES)
+    constexpr int lanes = sizeof(T) / sizeof(REAL), NB = width % (2 * lanes) == 0 ? 2 : 1;
+    for (int column = 0; column < width; column += NB * lanes)
         for (int first = 0; first < TILE; first += BLOCK_ROWS) {
-            V acc[BLOCK_ROWS][NB];
+            T acc[BLOCK_ROWS][NB];
             UNROLL for (int r = 0; r < BLOCK_ROWS; ++r)
-                UNROLL for (int n = 0; n < NB; ++n) acc[r][n] = load(start + column + n * LANES);
-            accumulate<BLOCK_ROWS, NB, K>(acc, rows + first * row_stride, row_stride, matrix + column, width);
+                UNROLL for (int n = 0; n < NB; ++n) acc[r][n] = load<T>(start + column + n * lanes);
+            accumulate<K>(acc, rows + first * row_stride, row_stride, matrix + column, width);
             UNROLL for (int r = 0; r < BLOCK_ROWS; ++r)
                 UNROLL for (int n = 0; n < NB; ++n)
-                    store(out + (first + r) * width + column + n * LANES, acc[r][n]);
+                    store(out + (first + r) * width + column + n * lanes, acc[r][n]);
         }
 }
 
@@ -351,8 +367,8 @@ inline void stimulate(
         UNROLL for (int n = 0; n < NB; ++n)
             s[r][n] = I ? load(p.bias_in + column + n * LANES)
                         : load_part<HIDDEN>(tile.inputs(t, first + r), column + n * LANES);
-    if (I) accumulate<R, NB, I>(s, x + first * I, I, p.weights_in + column, H);
-    accumulate<R, NB, HIDDEN>(s, a + first * H, H, p.lateral_transposed + column, H);
+    if (I) accumulate<I>(s, x + first * I, I, p.weights_in + column, H);
+    accumulate<HIDDEN>(s, a + first * H, H, p.lateral_transposed + column, H);
 }
 
 inline void fetch_inputs(REAL* x, const Tile& tile, int64_t t) {
@@ -394,7 +410,7 @@ void forward_tile(const Packed& p, const Tile& tile) {
             }
         std::swap(a, next);
         if (O) {
-            product<HIDDEN, O>(y, p.bias_out, a, H, p.weights_out_transposed);
+            product<VO, HIDDEN, O>(y, p.bias_out, a, H, p.weights_out_transposed);
             for (int r = 0; r < TILE; ++r)
                 std::memcpy(tile.over_time(c.outputs, t, OUTPUTS, r), y + r * O, OUTPUTS * sizeof(REAL));
         }
@@ -474,7 +490,7 @@ void backward_tile(const Packed& p, const Tile& tile, Sums& sums) {
             for (int first = 0; first < TILE; first += BLOCK_ROWS) {
                 V from_outputs[BLOCK_ROWS][1];
                 UNROLL for (int r = 0; r < BLOCK_ROWS; ++r) from_outputs[r][0] = load(da + (first + r) * H + n);
-                if (O) accumulate<BLOCK_ROWS, 1, OUTPUTS>(from_outputs, dy + first * O, O, p.weights_out + n, H);
+                if (O) accumulate<OUTPUTS>(from_outputs, dy + first * O, O, p.weights_out + n, H);
                 UNROLL for (int k = 0; k < BLOCK_ROWS; ++k) {
                     const int r = first + k, at = r * H + n;
                     V adjoint = load(du + at);
@@ -502,11 +518,14 @@ void backward_tile(const Packed& p, const Tile& tile, Sums& sums) {
         }
 
         if (O) outer<OUTPUTS, H>(sums.weights_out, dy, O, a);
-        for (int o = 0; o < O; o += LANES)
-            for (int r = 0; r < TILE; ++r) store(sums.bias_out + o, load(sums.bias_out + o) + load(dy + r * O + o));
+        for (int o = 0; o < O; o += OUTPUT_LANES) {
+            VO sum = load<VO>(sums.bias_out + o);
+            for (int r = 0; r < TILE; ++r) sum += load<VO>(dy + r * O + o);
+            store(sums.bias_out + o, sum);
+        }
         outer<HIDDEN, H>(sums.lateral, g, H, a_before);
         if (I) outer<I, H>(sums.weights_in, x, I, g);
-        product<HIDDEN, H>(da, zeros, g, H, p.lateral_rate);
+        product<V, HIDDEN, H>(da, zeros, g, H, p.lateral_rate);
 
         std::swap(u, u_before);
         std::swap(a, a_before);
