@@ -20,9 +20,10 @@ class FirstLogitZero(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Logits of all choices side by side. Shapes: (batch, sum(n_i - 1)) -> (batch, sum(n_i))."""
-        first = torch.zeros_like(outputs[..., :1])
-        parts = zip(outputs.split(self.sizes, dim=-1), self.choices, strict=True)
-        return torch.cat([torch.cat((first, part), dim=-1)[..., :n] for part, n in parts], dim=-1)
+        columns = outputs.movedim(-1, 0)  # the choices lie in memory as `FastCategorical` likes them
+        first = torch.zeros_like(columns[:1])
+        parts = zip(columns.split(self.sizes), self.choices, strict=True)
+        return torch.cat([logits for part, n in parts for logits in (first, part)[:n]]).movedim(0, -1)
 
 
 def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequential:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nf_policies.policies import Policy
 from nf_policies.policies.heads import make_head
-from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each
+from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each, memory_after
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.policy import NeuralFieldPolicy
 from nf_policies.ppo.reward_scale import RewardScale
@@ -118,7 +118,7 @@ class FieldPPO(PPO):
         self.rollout_buffer_kwargs = {"seq_len": length}
         super()._setup_model()
         if self.recompute_potentials:
-            self.rollout_buffer.trajectory = self.policy.trajectory
+            self.rollout_buffer.trajectories = self.policy.trajectories
         self._act = torch.compile(self.policy.act, dynamic=False) if self.compile else self.policy.act
         self.policy.entropy_matters = self.ent_coef != 0
         if self.normalize_rewards:
@@ -202,7 +202,7 @@ class FieldPPO(PPO):
         buffer.finish(before, judged, policy.values_of)
         if not begins:
             policy.learn_statistics(raw)
-        self._last_potentials = potentials if uneven else judged.potentials[-1]
+        self._last_potentials = potentials if uneven else memory_after(judged.trajectories, -1)
         if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
             self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
         callback.update_locals(locals())

@@ -4,8 +4,8 @@ A minibatch is a number of sequences with the memory that each began with. SB3's
 and hands the observations on to the policy as they are.
 """
 
-import functools
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSampl
 from torch import Tensor
 
 from nf_policies.ppo.returns import gae
+
+FLAT = ("actions", "values", "log_probs", "advantages", "targets")
+"""What SB3's loss sees of a rollout, in the order of its `RolloutBufferSamples`."""
 
 
 class Sequences(NamedTuple):
@@ -49,8 +52,8 @@ class Judged(NamedTuple):
 
     observed: PyTorchObs
     """What the update is to see of the observations."""
-    potentials: Tensor
-    """After each step."""
+    trajectories: tuple[Tensor, ...]
+    """Potentials after each step, of each field."""
     values: Tensor
     log_probs: Tensor
 
@@ -81,7 +84,7 @@ class SequenceBuffer(RolloutBuffer):
         seq_len: int = 1,
     ) -> None:
         self.seq_len = seq_len
-        self.trajectory: Callable[[Sequences], Tensor] | None = None
+        self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
@@ -134,9 +137,8 @@ class SequenceBuffer(RolloutBuffer):
         cut = s["truncated"] & ~s["terminated"]
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
-        next_values[where] = values_of(each(lambda o: o[where], s["final"]), judged.potentials[where])
-        s |= judged._asdict() | {"potentials": torch.cat((before[None], judged.potentials[:-1]))}
-        s["next_values"] = next_values
+        next_values[where] = values_of(each(lambda o: o[where], s["final"]), memory_after(judged.trajectories, where))
+        s |= judged._asdict() | {"before": before, "next_values": next_values}
         s["advantages"] = gae(
             s["rewards"],
             s["values"],
@@ -147,8 +149,11 @@ class SequenceBuffer(RolloutBuffer):
             self.gae_lambda,
         )
         s["targets"] = s["advantages"] + s["values"]
-        kept = ("observed", "potentials", "episode_starts", "actions", "values", "log_probs", "advantages", "targets")
-        self.sequences = {name: each(self._cut, s[name]) for name in kept}
+        # A copy by whole sequences is the fastest, and the fields take it as it lies; what the loss is to have flat and
+        # time-major lies so already.
+        self.sequences = {name: each(self._cut, s[name]) for name in ("observed", "episode_starts")}
+        self.sequences["potentials"] = self._memories(judged.trajectories)
+        self.flat = {name: self._cut(s[name]).transpose(0, 1).contiguous() for name in FLAT}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches of whole sequences in random order, each sequence once.
@@ -157,14 +162,13 @@ class SequenceBuffer(RolloutBuffer):
             batch_size: Number of steps in a minibatch, a multiple of `seq_len`; None for all.
         """
         q = self.sequences
-        starts = q["potentials"][0] if self.trajectory is None else self._refreshed()
-        n = starts.shape[0]
+        potentials = q["potentials"] if self.trajectories is None else self._refreshed()
+        n = len(potentials)
         per_batch = n if batch_size is None else batch_size // self.seq_len
-        for chosen in torch.randperm(n, device=starts.device).split(per_batch):
-            pick = functools.partial(torch.index_select, dim=1, index=chosen)
-            observations = Sequences(each(pick, q["observed"]), starts[chosen], pick(q["episode_starts"]))
-            names = ("actions", "values", "log_probs", "advantages", "targets")
-            actions, *others = (pick(q[name]).flatten(0, 1) for name in names)
+        for chosen in torch.randperm(n, device=potentials.device).split(per_batch):
+            observed = each(partial(pick, chosen=chosen), q["observed"])
+            observations = Sequences(observed, potentials[chosen], pick(q["episode_starts"], chosen))
+            actions, *others = (self.flat[name].index_select(1, chosen).flatten(0, 1) for name in FLAT)
             yield RolloutBufferSamples(observations, actions, *others)  # type: ignore[arg-type]
 
     @property
@@ -180,11 +184,15 @@ class SequenceBuffer(RolloutBuffer):
     @torch.no_grad()
     def _refreshed(self) -> Tensor:
         """Memory before each sequence under the present parameters, from the rollout's first on."""
-        assert self.trajectory is not None
+        assert self.trajectories is not None
         s = self.stored
-        whole = Sequences(s["observed"], s["potentials"][0], s["episode_starts"])
-        before = torch.cat((whole.potentials[None], self.trajectory(whole)[:-1]))
-        return self._cut(before)[0]
+        return self._memories(self.trajectories(Sequences(s["observed"], s["before"], s["episode_starts"])))
+
+    def _memories(self, trajectories: tuple[Tensor, ...]) -> Tensor:
+        """Memory before each sequence, from the trajectories of a rollout. Shape: (sequences, memory_size)."""
+        ends = slice(self.seq_len - 1, -1, self.seq_len)  # of all sequences but the last
+        memories = torch.cat((self.stored["before"][None], memory_after(trajectories, ends)))
+        return memories.transpose(0, 1).flatten(0, 1)
 
     def _room(self, value: Any) -> Any:
         """Uninitialised space for `buffer_size` steps of something; None for None."""
@@ -193,9 +201,8 @@ class SequenceBuffer(RolloutBuffer):
         return each(lambda v: torch.empty((self.buffer_size, *v.shape), dtype=v.dtype, device=v.device), value)
 
     def _cut(self, rollout: Tensor) -> Tensor:
-        """Shapes: (n_steps, num_envs, ·) -> (seq_len, n_steps / seq_len * num_envs, ·)."""
-        chunks = rollout.unflatten(0, (-1, self.seq_len)).transpose(0, 1)
-        return chunks.flatten(1, 2)
+        """Each sequence in one piece. Shapes: (n_steps, num_envs, ·) -> (num_envs * n_steps / seq_len, seq_len, ·)."""
+        return rollout.transpose(0, 1).contiguous().view(-1, self.seq_len, *rollout.shape[2:])
 
 
 def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
@@ -203,6 +210,21 @@ def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     if isinstance(first, dict):
         return {key: function(value, *(other[key] for other in others)) for key, value in first.items()}
     return function(first, *others)
+
+
+def pick(rows: Tensor, chosen: Tensor) -> Tensor:
+    """Some sequences, time first. Shape: (sequences, time, ·) -> (time, chosen, ·)."""
+    return rows.index_select(0, chosen).transpose(0, 1)
+
+
+def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
+    """Memory (..., memory_size) after some steps, from the trajectories (n_steps, num_envs, ·) of each field.
+
+    Args:
+        trajectories: From the recurrent extractor.
+        steps: An index of their first dimension, or of the first two.
+    """
+    return torch.cat([trajectory[steps] for trajectory in trajectories], dim=-1)
 
 
 def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:

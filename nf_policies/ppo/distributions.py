@@ -58,18 +58,42 @@ class UncheckedGaussian(DiagGaussianDistribution):
         return self
 
 
-class UncheckedCategorical(CategoricalDistribution):
-    """SB3's, without torch checking its arguments: `FieldPPO` checks each rollout as a whole."""
+class FastCategorical(CategoricalDistribution):
+    """SB3's, with the choices in the first dimension, for torch is slow where the last one is short."""
 
-    def proba_distribution(self, action_logits: Tensor) -> "UncheckedCategorical":
-        """As SB3's."""
-        self.distribution = Categorical(logits=action_logits, validate_args=False)
+    log_probs: Tensor
+    """Shape: (choices, batch)."""
+
+    @property
+    def distribution(self) -> Any:
+        """The same, as torch has it."""
+        return Categorical(logits=self.log_probs.mT, validate_args=False)
+
+    @distribution.setter
+    def distribution(self, none: Any) -> None:
+        """SB3 begins with None."""
+
+    def proba_distribution(self, action_logits: Tensor) -> "FastCategorical":
+        """Shape: (batch, choices)."""
+        self.log_probs = functional.log_softmax(action_logits.mT, dim=0)
         return self
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Shapes: (batch,) -> (batch,)."""
+        choices = torch.arange(self.action_dim, device=actions.device).unsqueeze(-1)
+        return (self.log_probs * (choices == actions.long())).sum(0)
 
     def entropy(self) -> Tensor:
         """Shape: (batch,)."""
-        log_probs = self.distribution.logits  # normalised, so that no softmax over a few choices is needed again
-        return -(log_probs.exp() * log_probs).sum(-1)
+        return -(self.log_probs.exp() * self.log_probs).sum(0)
+
+    def sample(self) -> Tensor:
+        """Random choices (batch,): the largest log-probability with Gumbel noise."""
+        return (self.log_probs - torch.empty_like(self.log_probs).exponential_().log_()).argmax(0)
+
+    def mode(self) -> Tensor:
+        """Likeliest choices (batch,)."""
+        return self.log_probs.argmax(0)
 
 
 class SquashedGaussian(UncheckedGaussian):
@@ -116,5 +140,5 @@ def make_distribution(
     if isinstance(space, spaces.Box) and not use_sde:
         return UncheckedGaussian(int(np.prod(space.shape)))
     if isinstance(space, spaces.Discrete):
-        return UncheckedCategorical(int(space.n))
+        return FastCategorical(int(space.n))
     return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)

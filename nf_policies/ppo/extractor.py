@@ -1,7 +1,7 @@
 """The recurrent extractor: one field for the actor and one, the same one or none for the critic.
 
-It stands where SB3 has its `mlp_extractor`, between the features and the two heads. The potentials of actor and
-critic lie side by side in one tensor, the actor's first.
+It stands where SB3 has its `mlp_extractor`, between the features and the two heads. In a memory, the potentials of
+actor and critic lie side by side in one tensor, the actor's first; their trajectories are long, and stay apart.
 """
 
 from typing import Any, NamedTuple
@@ -65,21 +65,24 @@ class RecurrentExtractor(nn.Module):
         """The actor's and the critic's part of potentials (..., memory_size)."""
         return potentials[..., : self.actor_memory], potentials[..., self.actor_memory :]
 
-    def forward(self, features: Tensor, potentials: Tensor, episode_starts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, potentials: Tensor, episode_starts: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Run over a sequence, with exact gradients through all of its time steps.
 
         Args:
             features: Shape: (time, batch, n_features).
             potentials: Before the first step. Shape: (batch, memory_size).
             episode_starts: True where a new episode begins before that step. Shape: (time, batch).
-        Returns: Latents of the actor and of the critic (time, batch, ·) and potentials (time, batch, memory_size).
+        Returns: Latents of the actor and of the critic (time, batch, ·), and for each field of its own the potentials
+            after every step (time, batch, ·).
         """
         of_actor, of_critic = self.split(potentials)
         latent_pi, trajectory = self.actor(self.seen(features, self.actor_entries), of_actor, episode_starts)
         if self.critic is None:
-            return latent_pi, latent_pi, trajectory
+            return latent_pi, latent_pi, (trajectory,)
         latent_vf, critic_trajectory = self.critic(self.seen(features, self.critic_entries), of_critic, episode_starts)
-        return latent_pi, latent_vf, torch.cat((trajectory, critic_trajectory), dim=-1)
+        return latent_pi, latent_vf, (trajectory, critic_trajectory)
 
     def prepare(self) -> Prepared:
         """What steps need, computed once for as long as the parameters stay as they are."""

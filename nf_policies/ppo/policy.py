@@ -271,14 +271,14 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             obs: What `normalize` returned, over all steps.
             actions: Shape: (n_steps, num_envs, ·).
         """
-        latent_pi, latent_vf, potentials = self.mlp_extractor(
+        latent_pi, latent_vf, trajectories = self.mlp_extractor(
             self.features_of(obs.observed), obs.potentials, obs.episode_starts
         )
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         flat = actions.flatten(0, 1)
         log_probs = distribution.log_prob(flat.squeeze(-1) if isinstance(self.action_space, spaces.Discrete) else flat)
         values = self.value_net(latent_vf).squeeze(-1)
-        return Judged(obs.observed, potentials, values, log_probs.unflatten(0, values.shape))
+        return Judged(obs.observed, trajectories, values, log_probs.unflatten(0, values.shape))
 
     def values_of(self, encoded: PyTorchObs, potentials: Tensor) -> Tensor:
         """Values (batch,) of what `encode` returned, with the memory (batch, memory_size) before it."""
@@ -299,8 +299,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             entropy = distribution.entropy()
         return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
-    def trajectory(self, obs: Sequences) -> Tensor:
-        """Potentials after every step of the sequences. Shape: (time, sequences, memory_size)."""
+    def trajectories(self, obs: Sequences) -> tuple[Tensor, ...]:
+        """Potentials after every step of the sequences, of each field. Shape: (time, sequences, ·)."""
         return self.mlp_extractor(self.features_of(obs.observed), obs.potentials, obs.episode_starts)[2]
 
     def forward(  # type: ignore[override]

@@ -23,7 +23,7 @@ def filled(seq_len: int, n_steps: int = N_STEPS, num_envs: int = NUM_ENVS) -> Se
     for step in range(n_steps):
         buffer.add(transition(step, num_envs))
     number = buffer.stored["observed"]
-    judged = Judged(number, number + 1, number[..., 0], number[..., 0])
+    judged = Judged(number, (number + 1,), number[..., 0], number[..., 0])
     buffer.finish(number[0], judged, lambda obs, potentials: potentials[:, 0])
     return buffer
 
@@ -83,7 +83,7 @@ def test_what_is_not_finite_is_refused_by_name(what) -> None:
 
 def test_refreshed_potentials_are_those_of_the_function_at_each_sequences_start() -> None:
     buffer = filled(3)
-    buffer.trajectory = lambda whole: whole.observed * 2 + whole.potentials
+    buffer.trajectories = lambda whole: (whole.observed * 2 + whole.potentials,)
     for batch in buffer.get(3):
         observed, potentials, _ = batch.observations
         env, step = divmod(int(observed[0, 0, 0]), 1000)

@@ -8,6 +8,7 @@ from counting import MODES, side_by_side
 from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.buffer import memory_after
 
 LENGTHS = [3, 5, 4]
 N_STEPS = 16
@@ -99,32 +100,34 @@ def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode,
             history = torch.tensor([[[which, episode, s]] for s in range(int(t) + 2)])
             no_reset = torch.zeros(len(history), 1, dtype=torch.bool)
             with torch.no_grad():
-                _, latent_vf, potentials = policy.mlp_extractor(history, policy.mlp_extractor.start(1), no_reset)
+                _, latent_vf, trajectories = policy.mlp_extractor(history, policy.mlp_extractor.start(1), no_reset)
                 values = policy.value_net(latent_vf)[:, 0, 0]
             torch.testing.assert_close(stored["values"][step, which], values[-2])
             torch.testing.assert_close(
                 stored["next_values"][step, which], values[-1], msg=f"{which} {step} {t} {length}"
             )
-            if t > 0:
-                torch.testing.assert_close(stored["potentials"][step, which], potentials[-3, 0])
+            expected = memory_after(trajectories, -2)[0]
+            torch.testing.assert_close(memory_after(stored["trajectories"], step)[which], expected)
 
 
 def test_sequences_may_begin_inside_an_episode_and_remember_it() -> None:
     model = collect(side_by_side("vec_env", LENGTHS), seq_len=4)
     whole = model.rollout_buffer.sequences["potentials"]
-    assert whole.shape[:2] == (4, 3 * N_STEPS // 4)
-    torch.testing.assert_close(whole[0, 3:6], model.rollout_buffer.stored["potentials"][4])
+    per_env = N_STEPS // 4
+    assert len(whole) == 3 * per_env
+    torch.testing.assert_close(whole[1::per_env], memory_after(model.rollout_buffer.stored["trajectories"], 3))
 
 
 def test_memory_goes_on_from_rollout_to_rollout_and_through_learn_without_a_reset() -> None:
     model = make_model(side_by_side("vec_env", [1000]), n_epochs=1, learning_rate=0.0)
     model.learn(N_STEPS)
-    first = model.rollout_buffer.stored["potentials"][0].clone()
+    first, last = (model.rollout_buffer.stored[name] for name in ("before", "trajectories"))
     model.learn(N_STEPS, reset_num_timesteps=False)
     stored = model.rollout_buffer.stored
     assert stored["observed"][0, 0, 2] == N_STEPS
     assert not stored["episode_starts"].any()
-    assert not torch.equal(stored["potentials"][0], first)
+    assert not torch.equal(stored["before"], first)
+    torch.testing.assert_close(stored["before"], memory_after(last, -1))
 
 
 def test_gymnasiums_episodes_are_counted_as_monitor_does() -> None:
