@@ -101,7 +101,7 @@ def core(env_id: str, num_envs: int, steps: int) -> tuple[Steps, int]:
             seen.append((out.obs, out.reward, out.terminated, out.truncated))
         return now, seen
 
-    fast = compiled(call)
+    fast = compiled(call, num_envs)
     here = {"lanes": env.lanes, "count": torch.zeros(num_envs, dtype=torch.int32)}
     keys = env.lanes.keys ^ 1
 

@@ -25,6 +25,8 @@ _STEPS = {
     AutoresetMode.DISABLED: lanes.step_paused,
 }
 _NO_LIMIT = 2**31 - 1
+_WORTH_THREADS = 4096
+"""Environments from which a compiled step on a CPU is worth more than one thread."""
 
 
 class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
@@ -89,7 +91,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.params = self.func_env.default_params
         self.lanes: lanes.Lanes | None = None
-        self._step = compiled(_STEPS[mode]) if compile else _STEPS[mode]
+        self._step = compiled(_STEPS[mode], num_envs) if compile else _STEPS[mode]
         self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._painter: Painter | None = None
@@ -278,10 +280,12 @@ def check_actions(actions: Tensor, space: gym.Space[Any], num_envs: int) -> None
         raise ValueError(f"The action of environment {i} is {actions[i].tolist()}, outside {space}.")
 
 
-def compiled(step: Any) -> Any:
+def compiled(step: Any, num_envs: int) -> Any:
     """A step compiled into one graph; each view has a cache of its own where torch can do that."""
     known = inspect.signature(torch.compile).parameters
-    options: dict[str, Any] = {"fullgraph": True, "dynamic": False}
+    # On a CPU everything is one loop; -1 stands for as many threads as torch has.
+    loop = {"max_fusion_size": 1000, "cpp.threads": -1 if num_envs >= _WORTH_THREADS else 1}
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": loop}
     if "isolate_recompiles" in known:
         options["isolate_recompiles"] = True
     return torch.compile(step, **options)

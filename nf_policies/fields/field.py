@@ -188,7 +188,11 @@ class Field(nn.Module):
             raise ValueError(f"input_embedding must map to hidden_size = {self.hidden_size}, not {shape(external)}.")
         return external
 
-    def _read_out(self, c: Coefficients, activations: Tensor) -> Tensor:
+    def read_out(self, c: Coefficients, potentials: Tensor) -> Tensor:
+        """Outputs of potentials. Shapes: (..., hidden_size) -> (..., output_size)."""
+        return self._outputs(c, core.activate(c, self.activation, potentials))
+
+    def _outputs(self, c: Coefficients, activations: Tensor) -> Tensor:
         outputs = core.apply(c, "output_embedding", self.output_embedding, activations)
         if outputs.shape != (*activations.shape[:-1], self.output_size):
             raise ValueError(f"output_embedding must map to output_size = {self.output_size}, not {shape(outputs)}.")
@@ -208,7 +212,7 @@ class Field(nn.Module):
         internal = core.internal_stimuli(c, before, self.pooling_norm)
         potentials = core.integrate(c, self.dynamics, potentials, external + internal)
         activations = core.activate(c, self.activation, potentials)
-        outputs = self._read_out(c, activations)
+        outputs = self._outputs(c, activations)
         return Trace(external, internal, potentials, activations, outputs)
 
     def step(
@@ -288,7 +292,7 @@ class Field(nn.Module):
         else:
             external, kind = self._embed(c, inputs), (self.activation, self.dynamics, self.pooling_norm)
             trajectory = unroll(c, *kind, external, potentials, episode_starts)
-        return self._read_out(c, core.activate(c, self.activation, trajectory)), trajectory
+        return self.read_out(c, trajectory), trajectory
 
     @property
     def n_parameters(self) -> int:

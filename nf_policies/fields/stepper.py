@@ -30,6 +30,8 @@ class Stepper:
     Attributes:
         inputs: Where the inputs of the next step may be written. Shape: (batch, input_size); with a population
             (pop_size, batch, input_size), and so for all others.
+        episode_starts: Where the next step begins an episode, so that its potentials are first the initial ones; stays
+            as it is written, at first nowhere. Bool, shape: (batch,).
         potentials: The memory; may be written. Shape: (batch, hidden_size).
         outputs: Of the last step; overwritten by the next. Shape: (batch, output_size).
     """
@@ -44,11 +46,13 @@ class Stepper:
         inputs, potentials, outputs = (
             like.new_zeros(*lead, batch_size, size) for size in (field.input_size, field.hidden_size, field.output_size)
         )
-        self._start = self._coefficients.initial_potentials.expand(potentials.shape).numpy().copy()
+        starts = torch.zeros(*lead, batch_size, dtype=torch.bool)
+        self._start = self._coefficients.initial_potentials.expand(potentials.shape).clone()
         self.inputs: np.ndarray = inputs.numpy()
+        self.episode_starts: np.ndarray = starts.numpy()
         self.potentials: np.ndarray = potentials.numpy()
         self.outputs: np.ndarray = outputs.numpy()
-        self._tensors = (inputs, potentials, outputs)
+        self._tensors = (inputs, starts, potentials, outputs)
         self._call = self._compiled()
         self.reset()
 
@@ -65,28 +69,36 @@ class Stepper:
         return self.outputs
 
     def reset(self, episode_starts: np.ndarray | None = None) -> None:
-        """Bring potentials to their initial level.
+        """Bring potentials to their initial level now.
 
         Args:
-            episode_starts: Where. Bool, shape: (batch,), with a population (pop_size, batch); None for everywhere.
+            episode_starts: Where. Bool, shaped as `self.episode_starts`; None for everywhere.
         """
-        if episode_starts is None:
-            np.copyto(self.potentials, self._start)
-        else:
-            np.copyto(self.potentials, self._start, where=episode_starts[..., None])
+        where = True if episode_starts is None else episode_starts[..., None]
+        np.copyto(self.potentials, self._start.numpy(), where=where)
 
     def _compiled(self) -> cpu.Run:
-        inputs, potentials, outputs = self._tensors
+        inputs, starts, potentials, outputs = self._tensors
         rows = (t.reshape(1, -1, t.shape[-1]) for t in (inputs, outputs))
-        p = fused.problem(self._field, self._coefficients, next(rows), potentials.flatten(0, -2), None)
-        solver = None if p is None or p.weights_out is None else cpu.find(p)
+        before = potentials.flatten(0, -2), starts.reshape(1, -1)
+        p = fused.problem(self._field, self._coefficients, next(rows), *before)
+        solver = None if p is None else cpu.find(p)
         if p is None or solver is None:
             return self._step
-        return cpu.in_place(solver, p, next(rows))
+        run = cpu.in_place(solver, p, next(rows))
+        return run if p.weights_out is not None else lambda: self._read_out(run)
+
+    @torch.no_grad()
+    def _read_out(self, run: cpu.Run) -> None:
+        """Take a step and let an output embedding of the user's own follow."""
+        run()
+        *_, potentials, outputs = self._tensors
+        outputs.copy_(self._field.read_out(self._coefficients, potentials))
 
     @torch.no_grad()
     def _step(self) -> None:
-        inputs, potentials, outputs = self._tensors
-        y, u = self._field.step(inputs, potentials, self._coefficients)
+        inputs, starts, potentials, outputs = self._tensors
+        before = torch.where(starts.unsqueeze(-1), self._start, potentials)
+        y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)

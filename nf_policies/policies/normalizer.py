@@ -1,11 +1,18 @@
 """Running normalisation of features: part of the policy, inside its file, changed only when told to."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 CLIP = 10.0
 """Normalised features are clipped to ± this many standard deviations."""
 EPSILON = 1e-8
+
+
+def standardized(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Distances from the mean in standard deviations, clipped to ± CLIP. Shapes: (..., size)."""
+    return ((features - mean) / std).clamp(-CLIP, CLIP)
 
 
 class Normalizer(nn.Module):
@@ -29,8 +36,14 @@ class Normalizer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised features, clipped to ± CLIP. Shapes: (..., size)."""
-        scaled = (features - self.mean) / (self.var + EPSILON).sqrt()
-        return torch.where(self.count > 0, scaled.clamp(-CLIP, CLIP), features)
+        return torch.where(self.count > 0, standardized(features, self.mean, (self.var + EPSILON).sqrt()), features)
+
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """The same function with the statistics as they are now, for many calls in a loop."""
+        if not self.count > 0:
+            return lambda features: features
+        mean, std = self.mean.clone(), (self.var + EPSILON).sqrt()
+        return lambda features: standardized(features, mean, std)
 
     @torch.no_grad()
     def update(self, count: float, mean: Tensor, var: Tensor) -> None:

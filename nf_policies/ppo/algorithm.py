@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nf_policies.policies import Policy
 from nf_policies.policies.heads import make_head
+from nf_policies.ppo.acting import make_actor
 from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each, memory_after
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.policy import NeuralFieldPolicy
@@ -47,8 +48,8 @@ class FieldPPO(PPO):
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
-        compile: Whether the policy's step while collecting is compiled with `torch.compile`, once, in seconds; pays
-            with a thousand environments.
+        compile: Whether the policy's step while collecting is compiled with `torch.compile`, once, in seconds. The
+            step of a neural field on the CPU is compiled in any case.
         policy_kwargs: See `NeuralFieldPolicy`.
         ppo_kwargs: Further arguments of SB3's `PPO`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
@@ -145,13 +146,11 @@ class FieldPPO(PPO):
         callback.on_rollout_start()
 
         extractor = policy.mlp_extractor
-        prepared = extractor.prepare()
-        start = extractor.start(env.num_envs)
-        before = start if self._last_potentials is None else self._last_potentials
+        before = extractor.start(env.num_envs) if self._last_potentials is None else self._last_potentials
         # Values and log-probabilities are computed afterwards, for all steps at once; while collecting, only the actor
         # is needed. Where environments take unequal numbers of steps, the critic's memory must keep up with them.
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
-        potentials, start = (before, start) if uneven else (extractor.split(x)[0] for x in (before, start))
+        actor = make_actor(policy, before if uneven else extractor.split(before)[0], self._act)
         obs, starts = self._last_obs, torch.as_tensor(self._last_episode_starts, device=self.device)
         begins = self.num_timesteps == 0
         n_steps = 0
@@ -160,7 +159,7 @@ class FieldPPO(PPO):
                 policy.reset_noise(env.num_envs)
             encoded = policy.encode(self._tensors(obs))
             try:
-                actions, potentials = self._act(encoded, potentials, starts, prepared, start)
+                actions = actor(encoded, starts)
                 stepped = advance(env, policy.action_scaling(actions))
             except (ValueError, AssertionError):
                 check_finite("observation", encoded, buffer.pos)  # the more useful complaint, if that was why
@@ -202,7 +201,7 @@ class FieldPPO(PPO):
         buffer.finish(before, judged, policy.values_of)
         if not begins:
             policy.learn_statistics(raw)
-        self._last_potentials = potentials if uneven else memory_after(judged.trajectories, -1)
+        self._last_potentials = actor.memory if uneven else memory_after(judged.trajectories, -1)
         if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
             self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
         callback.update_locals(locals())

@@ -107,18 +107,16 @@ class SequenceBuffer(RolloutBuffer):
             self.stored = {name: self._room(value) for name, value in transition._asdict().items()}
         if self.stored["final"] is None and transition.final is not None:
             self.stored["final"] = self._room(transition.final)
-        where: Any = self.pos
-        lanes: Any = slice(None)
-        if real is not None:
-            self.written = real.cpu() & (self.rows < self.buffer_size)
-            lanes = self.written.nonzero().squeeze(-1)
-            where = (self.rows[lanes], lanes)
-        for name, value in transition._asdict().items():
-            if value is not None:
-                each(lambda room, v: room.__setitem__(where, v[lanes]), self.stored[name], value)
+        parts = [(self.stored[name], value) for name, value in transition._asdict().items() if value is not None]
         if real is None:
+            for room, value in parts:
+                each(lambda room, v: room[self.pos].copy_(v), room, value)
             self.pos += 1
         else:
+            self.written = real.cpu() & (self.rows < self.buffer_size)
+            lanes = self.written.nonzero().squeeze(-1)
+            for room, value in parts:
+                each(lambda room, v: room.__setitem__((self.rows[lanes], lanes), v[lanes]), room, value)
             self.rows += self.written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size

@@ -88,8 +88,9 @@ class FastCategorical(CategoricalDistribution):
         return -(self.log_probs.exp() * self.log_probs).sum(0)
 
     def sample(self) -> Tensor:
-        """Random choices (batch,): the largest log-probability with Gumbel noise."""
-        return (self.log_probs - torch.empty_like(self.log_probs).exponential_().log_()).argmax(0)
+        """Random choices (batch,), where a uniform number lies between the sums of probabilities."""
+        bounds = self.log_probs.exp().cumsum(0)[:-1]
+        return (bounds <= torch.rand_like(self.log_probs[0])).sum(0)
 
     def mode(self) -> Tensor:
         """Likeliest choices (batch,)."""

@@ -201,13 +201,16 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 
     def normalize(self, encoded: PyTorchObs) -> PyTorchObs:
         """What the fields see of what `encode` returned, for any number of leading dimensions."""
-        if self.extractor_learns or not self._normalize_observations:
-            return encoded
-        return self.normalizer(encoded)
+        return self.normalizer(encoded) if self.normalizes else encoded
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the features are normalised here."""
+        return self._normalize_observations and not self.extractor_learns
 
     def learn_statistics(self, encoded: PyTorchObs) -> None:
         """Let the normaliser's statistics follow a rollout of what `encode` returned."""
-        if self._normalize_observations and isinstance(encoded, Tensor) and not self.extractor_learns:
+        if self.normalizes and isinstance(encoded, Tensor):
             rows = encoded.flatten(0, -2)
             var, mean = torch.var_mean(rows, dim=0, correction=0)
             self.normalizer.update(len(rows), mean, var)
@@ -251,17 +254,13 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             latent, after = self.mlp_extractor.step_actor(features, before, prepared)
         else:
             latent, _, after = self.mlp_extractor.step(features, before, prepared)
-        return self._sample(latent), after
+        return self.sample(latent), after
 
-    def _sample(self, latent: Tensor) -> Tensor:
-        """Random actions; the two common distributions without the cost of checking and building them."""
-        if isinstance(self.action_dist, DiagGaussianDistribution):
+    def sample(self, latent: Tensor) -> Tensor:
+        """Random actions (num_envs, ·) from the actor's latents."""
+        if isinstance(self.action_dist, DiagGaussianDistribution):  # SB3 checks and builds for longer than it draws
             mean = self.action_net(latent)
             return torch.addcmul(mean, torch.randn_like(mean), self.log_std.exp())
-        if isinstance(self.action_space, spaces.Discrete):
-            logits = self.action_net(latent)
-            # The largest of logits with Gumbel noise is distributed as their softmax.
-            return (logits - torch.empty_like(logits).exponential_().log_()).argmax(-1)
         return self._get_action_dist_from_latent(latent).get_actions()
 
     def judge(self, obs: Sequences, actions: Tensor) -> Judged:

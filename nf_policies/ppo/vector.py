@@ -98,10 +98,9 @@ class GymnasiumVecEnv(VecEnv):
     def _count(self, rewards: Tensor, over: Tensor, real: Tensor | None) -> None:
         if self.returns is None:
             self.returns, self.lengths = torch.zeros_like(rewards), torch.zeros_like(rewards)
-        self.returns = self.returns + rewards
-        self.lengths = self.lengths + (1 if real is None else real)
-        self.finished.append((over, self.returns, self.lengths))
-        self.returns, self.lengths = self.returns.where(~over, 0), self.lengths.where(~over, 0)
+        returns, lengths = self.returns + rewards, self.lengths + (1 if real is None else real)
+        self.finished.append((over, returns, lengths))
+        self.returns, self.lengths = returns.masked_fill(over, 0), lengths.masked_fill(over, 0)
 
     def finished_episodes(self, most: int) -> list[dict[str, float]]:
         """Returns `r` and lengths `l` of the latest episodes that ended since the last call, at most so many."""

@@ -112,7 +112,7 @@ def check_compiled(task: Task, step=lanes.step_same):
     keys = lane_keys(range(16), torch.device("cpu"))
     start, _ = lanes.start(task, keys, torch.zeros(16, dtype=torch.int32), task.default_params, torch.float32)
     action = actions(task.action_space, 16, torch.Generator().manual_seed(0))
-    quick, plain = compiled(step), start
+    quick, plain = compiled(step, 16), start
     fused = start
     for _ in range(4):
         expected = step(task, plain, action, task.default_params, 3, torch.float32)

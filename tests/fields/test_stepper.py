@@ -11,6 +11,7 @@ from nf_policies.fields.stepper import Stepper
 FIELDS = {
     "neural": lambda: NeuralField(3, 6, 2, activation="tanh"),
     "simple": lambda: SimpleNeuralField(3, 2, 1, dynamics="capacity_32"),
+    "own readout": lambda: NeuralField(3, 6, 2, output_embedding=nn.Sequential(nn.Linear(6, 2), nn.Tanh())),
     "own functions": lambda: NeuralField(3, 6, 2, activation=torch.sin, output_embedding=nn.Linear(6, 2)),
     "float64": lambda: NeuralField(3, 5, 2).double(),
 }
@@ -22,20 +23,38 @@ def field(request) -> NeuralField | SimpleNeuralField:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
-def test_it_equals_the_fields_own_steps_with_resets_between(field, batch_size) -> None:
+@pytest.mark.parametrize("by", ["reset", "episode_starts"])
+def test_it_equals_the_fields_own_steps_with_resets_between(field, batch_size, by) -> None:
     stepper, potentials = Stepper(field, batch_size), field.start(batch_size)
     rng = np.random.default_rng(0)
     for _ in range(10):
         starts = rng.random(batch_size) < 0.3
         inputs = torch.as_tensor(rng.standard_normal((batch_size, 3))).to(field.resting_level)
         potentials = torch.where(torch.as_tensor(starts)[:, None], field.initial_potentials, potentials)
-        stepper.reset(starts)
+        if by == "reset":
+            stepper.reset(starts)
+        else:
+            stepper.episode_starts[:] = starts
         with torch.no_grad():
             outputs, potentials = field.step(inputs, potentials)
         np.testing.assert_allclose(stepper(inputs.numpy()), outputs, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(stepper.potentials, potentials, rtol=1e-5, atol=1e-6)
     stepper.reset()
     np.testing.assert_array_equal(stepper.potentials, field.start(batch_size))
+
+
+def test_a_population_begins_episodes_as_its_candidates_do(field) -> None:
+    vector = ParameterVector.of(field)
+    candidates = vector.start + 0.1 * torch.randn(3, len(vector)).to(vector.start)
+    stepper, fresh = (Stepper(field, 2, vector.split(candidates)) for _ in range(2))
+    inputs = torch.randn(3, 2, 3).to(vector.start).numpy()
+    stepper(inputs)
+    stepper.episode_starts[1, 0] = stepper.episode_starts[2, 1] = True
+    stepper(inputs)
+    again = fresh(inputs)
+    np.testing.assert_array_equal(stepper.outputs[1, 0], again[1, 0])
+    np.testing.assert_array_equal(stepper.outputs[2, 1], again[2, 1])
+    assert (stepper.outputs[0, 0] != again[0, 0]).any()
 
 
 def test_a_population_steps_as_its_candidates_do_alone(field) -> None:

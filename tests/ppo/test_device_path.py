@@ -42,7 +42,7 @@ def test_no_step_asks_for_a_number_or_moves_to_another_device() -> None:
         model = batched(n_steps=n_steps)
         collect(model)
         ran = events(model)
-        assert ran["aten::argmax"] == n_steps, "the steps were seen"
+        assert ran["aten::cumsum"] == n_steps, "the steps were seen"
         counts.append([ran.get(name, 0) for name in names])
     assert counts[0] == counts[1]
 
@@ -57,7 +57,7 @@ def test_a_rollouts_steps_call_no_numpy(monkeypatch) -> None:
         original = getattr(np, name)
         monkeypatch.setattr(np, name, lambda *a, f=original, n=name, **k: calls.append(n) or f(*a, **k))
     collect(model)
-    assert len(calls) <= 2, calls  # not one per step
+    assert len(calls) < model.n_steps / 2, calls  # some once per rollout, none in each step
 
 
 @pytest.mark.slow

@@ -1,0 +1,64 @@
+"""The actor while a rollout is collected: random actions, one step after the other, with its memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nf_policies.fields.field import Field
+from nf_policies.fields.stepper import Stepper
+from nf_policies.ppo.policy import NeuralFieldPolicy
+
+
+def make_actor(policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any]) -> "SteppingActor | Actor":
+    """The fastest way to act for a rollout, in which the parameters stay as they are.
+
+    Args:
+        policy: Whose actor it is.
+        memory: Before the first step, of the actor or of both actor and critic. Shape: (num_envs, ·).
+        act: `policy.act`, as it is or compiled.
+    """
+    extractor = policy.mlp_extractor
+    alone = memory.shape[-1] == extractor.actor_memory
+    if alone and isinstance(extractor.actor, Field) and memory.device.type == "cpu":
+        return SteppingActor(policy, memory)
+    return Actor(policy, memory, act)
+
+
+class SteppingActor:
+    """A neural field on the CPU, whose steps are compiled and have their memory ahead."""
+
+    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor) -> None:
+        self.policy = policy
+        self.stepper = Stepper(policy.mlp_extractor.actor, len(memory))
+        self.inputs = torch.from_numpy(self.stepper.inputs)
+        self.episode_starts = torch.from_numpy(self.stepper.episode_starts)
+        self.memory = torch.from_numpy(self.stepper.potentials)
+        self.outputs = torch.from_numpy(self.stepper.outputs)
+        self.memory.copy_(memory)
+        self.normalize = policy.normalizer.frozen() if policy.normalizes else None
+
+    def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
+        """Random actions (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
+        policy, extractor = self.policy, self.policy.mlp_extractor
+        features = policy.features_of(encoded if self.normalize is None else self.normalize(encoded))
+        self.inputs.copy_(extractor.seen(features, extractor.actor_entries))
+        self.episode_starts.copy_(episode_starts)
+        self.stepper()
+        return policy.sample(self.outputs)
+
+
+class Actor:
+    """Any other: a cell, a field on a GPU or of the user's own, or actor and critic together."""
+
+    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any]) -> None:
+        extractor = policy.mlp_extractor
+        start = extractor.start(len(memory))
+        self.memory, self.act, self.prepared = memory, act, extractor.prepare()
+        self.start = extractor.split(start)[0] if memory.shape[-1] == extractor.actor_memory else start
+
+    def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
+        """As that of `SteppingActor`."""
+        actions, self.memory = self.act(encoded, self.memory, episode_starts, self.prepared, self.start)
+        return actions
