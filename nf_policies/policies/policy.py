@@ -15,6 +15,7 @@ from nf_policies.fields.vector import ParameterVector
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.heads import make_head
 from nf_policies.policies.normalizer import Normalizer
+from nf_policies.policies.playing import Playing
 from nf_policies.policies.spaces import ObservationEncoder, finite_problem
 
 
@@ -75,6 +76,7 @@ class Policy(nn.Module):
             )
         self.made_by: dict[str, Any] = {}
         self._potentials: Tensor | None = None
+        self._playing: Playing | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -132,6 +134,8 @@ class Policy(nn.Module):
     def act(self, obs: Any, episode_start: Any = None) -> Any:
         """The action for an observation, with the memory kept here from call to call.
 
+        Parameters are read when an episode begins.
+
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
             episode_start: Whether this is the first observation of an episode: a bool, or one per environment. The
@@ -144,24 +148,26 @@ class Policy(nn.Module):
         if problem := finite_problem(features, self.observed):
             raise ValueError(problem)
         lanes = len(features)
-        starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, dtype=bool), (lanes,))
+        starts = np.zeros(lanes, dtype=bool)
+        starts[:] = False if episode_start is None else episode_start
         if self._potentials is None or (len(self._potentials) != lanes and starts.all()):
-            self._potentials, starts = self.field.start(lanes), np.ones(lanes, dtype=bool)
+            self._potentials, self._playing = self.field.start(lanes), None
         elif len(self._potentials) != lanes:
             raise ValueError(
                 f"The memory is of {len(self._potentials)} environments, the observations of {lanes}: pass "
                 "episode_start=True to begin anew."
             )
+        if self._playing is None or starts.any():
+            self._playing = Playing(self, self._potentials)
         like = self.normalizer.mean
-        actions, trace = self.step(
-            torch.as_tensor(features).to(like),
-            self._potentials,
-            torch.as_tensor(starts.copy()),
-            self.coefficients(),
-        )
-        self._potentials = trace.potentials
+        actions = self._playing.step(torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device))
+        self._potentials = self._playing.potentials
         array = actions.cpu().numpy().astype(self.action_space.dtype)
         return array if batched else array[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all but what is bound to this process, which `act` makes again."""
+        return self.__dict__ | {"_playing": None}
 
     def save(self, path: str | Path) -> None:
         """Write the policy to one safetensors file, atomically.

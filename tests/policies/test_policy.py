@@ -1,6 +1,7 @@
 """A policy's memory, its normaliser, and its lanes."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -47,6 +48,29 @@ def test_the_first_action_after_a_reset_in_a_rollout_is_that_of_a_fresh_policy(p
     for o in obs[:4]:
         policy.act(o)
     np.testing.assert_array_equal(policy.act(obs[4], True), copy.deepcopy(policy).act(obs[4], True))
+
+
+def test_copies_and_pickles_go_on_in_the_middle_of_an_episode(policy) -> None:
+    obs = observations(5, 1)[:, 0]
+    for o in obs[:3]:
+        policy.act(o)
+    copied, pickled = copy.deepcopy(policy), pickle.loads(pickle.dumps(policy))
+    for o in obs[3:]:
+        action = policy.act(o)
+        np.testing.assert_array_equal(copied.act(o), action)
+        np.testing.assert_array_equal(pickled.act(o), action)
+
+
+def test_changed_parameters_and_statistics_act_from_the_next_episode_on(policy) -> None:
+    (obs,) = observations(1, 1)[0]
+    before = policy.act(obs, True)
+    with torch.no_grad():
+        policy.field.output_embedding.weight.neg_()
+        policy.normalizer.update(10, torch.full((3,), 2.0), torch.ones(3))
+    policy.act(obs)  # with the old ones
+    after = policy.act(obs, True)
+    assert (before != after).all()
+    np.testing.assert_array_equal(after, copy.deepcopy(policy).act(obs, True))
 
 
 def test_a_batch_that_changes_size_in_mid_episode_is_refused(policy) -> None:

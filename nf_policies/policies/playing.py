@@ -1,0 +1,53 @@
+"""A policy in a control loop: its memory, and everything that does not change while an episode runs."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nf_policies.fields.field import Field
+from nf_policies.fields.stepper import Stepper
+
+if TYPE_CHECKING:
+    from nf_policies.policies.policy import Policy
+
+
+class Playing:
+    """Steps of a policy with the parameters that it had at first; a field on the CPU takes them in compiled code.
+
+    Args:
+        policy: Whose steps.
+        potentials: The memory to go on with. Shape: (lanes, memory_size).
+    """
+
+    @torch.no_grad()
+    def __init__(self, policy: "Policy", potentials: Tensor) -> None:
+        self.policy, self.potentials = policy, potentials
+        self.normalize = policy.normalizer.frozen()
+        self.stepper = None
+        if isinstance(policy.field, Field) and potentials.device.type == "cpu":
+            self.stepper = Stepper(policy.field, len(potentials))
+            self.inputs, self.episode_starts, self.outputs = (
+                torch.from_numpy(memory)
+                for memory in (self.stepper.inputs, self.stepper.episode_starts, self.stepper.outputs)
+            )
+            self.potentials = torch.from_numpy(self.stepper.potentials).copy_(potentials)
+        else:
+            self.coefficients = policy.coefficients()
+
+    @torch.no_grad()
+    def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
+        """Actions (lanes, *action_space.shape).
+
+        Args:
+            features: Encoded observations. Shape: (lanes, input_size).
+            episode_starts: True where a lane begins an episode. Shape: (lanes,).
+        """
+        if self.stepper is None:
+            actions, trace = self.policy.step(features, self.potentials, episode_starts, self.coefficients)
+            self.potentials = trace.potentials
+            return actions
+        self.inputs.copy_(self.normalize(features))
+        self.episode_starts.copy_(episode_starts)
+        self.stepper()
+        return self.policy.head(self.outputs)
