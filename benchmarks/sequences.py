@@ -4,8 +4,9 @@
 
 Every model of one size reads the same sequences, a linear layer reads its hidden units, and the mean square of the
 outputs is differentiated with respect to all parameters. neuralfields 0.5.2 detaches its potentials at every step, so
-its gradient is of one step only. JAX runs the same field in a jitted scan. Rounds alternate between the models; the
-table has medians, and speed relative to the field. The last table is one step at batch 1.
+its gradient is of one step only. JAX runs the same field in a jitted scan. Models take turns, in each of which one runs
+again and again for a twentieth of a second, as in a training; the table has medians over the turns, and how many times
+as long as the field another model takes. The last table is one step at batch 1.
 """
 
 import importlib.util
@@ -17,15 +18,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import gymnasium as gym
 import neuralfields
 import torch
 import tyro
 from torch import Tensor, nn
 
-from nf_policies import NeuralField
+from nf_policies import NeuralField, Policy
 from nf_policies.fields import Stepper
 
 INPUTS, OUTPUTS = 8, 4
+TURN = 0.05
+"""Seconds that a model runs before it is another one's turn."""
 SIZES = ((64, 256, 16), (128, 1024, 32), (64, 256, 64), (64, 256, 128))
 
 
@@ -101,18 +105,24 @@ def learners(time_steps: int, batch: int, hidden: int, jax_too: bool) -> dict[st
     return found
 
 
-def milliseconds(functions: dict[str, Callable[[], Any]], rounds: int, repeats: int = 1) -> dict[str, float]:
-    """Medians over rounds that alternate between the functions."""
-    for function in functions.values():
+def seconds(function: Callable[[], Any], repeats: int) -> float:
+    """Of one call among so many."""
+    began = time.perf_counter()
+    for _ in range(repeats):
         function()
+    return (time.perf_counter() - began) / repeats
+
+
+def milliseconds(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Of one call of each; medians over rounds in which they take turns."""
+    repeats = {}
+    for name, function in functions.items():
         function()
+        repeats[name] = max(1, round(TURN / seconds(function, 3)))
     measured: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            began = time.perf_counter()
-            for _ in range(repeats):
-                function()
-            measured[name].append((time.perf_counter() - began) / repeats * 1e3)
+            measured[name].append(1e3 * seconds(function, repeats[name]))
     return {name: median(values) for name, values in measured.items()}
 
 
@@ -122,17 +132,19 @@ def single_steps(rounds: int) -> dict[str, float]:
     gru, lstm = nn.GRUCell(INPUTS, 16), nn.LSTMCell(INPUTS, 16)
     field = NeuralField(INPUTS, 16, OUTPUTS, activation="tanh")
     stepper, array = Stepper(field), inputs.numpy()
+    box = gym.spaces.Box(-1, 1, (INPUTS,)), gym.spaces.Box(-1, 1, (OUTPUTS,))
+    policy, observation = Policy(field, *box), array[0]
     coefficients, potentials = field.coefficients(), field.start(1)
     with torch.no_grad():
         return milliseconds(
             {
                 "Stepper": lambda: stepper(array),
+                "Policy.act": lambda: policy.act(observation),
                 "NeuralField.step": lambda: field.step(inputs, potentials, coefficients),
                 "nn.GRUCell": lambda: gru(inputs, hidden),
                 "nn.LSTMCell": lambda: lstm(inputs, (hidden, hidden)),
             },
             rounds,
-            repeats=500,
         )
 
 
