@@ -27,7 +27,9 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from torch import nn
 
 from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.policies import Policy
@@ -165,6 +167,7 @@ ZOO: dict[str, dict[str, Any]] = {
         "n_epochs": 20,
         "learning_rate": lambda remaining: 1e-3 * remaining,
         "clip_range": lambda remaining: 0.2 * remaining,
+        "policy_kwargs": {"lstm_hidden_size": 64, "activation_fn": nn.ReLU},
     },
     "Pendulum-v1": {
         "num_envs": 4,
@@ -175,9 +178,27 @@ ZOO: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "use_sde": True,
         "sde_sample_freq": 4,
+        "policy_kwargs": {"lstm_hidden_size": 64, "activation_fn": nn.ReLU},
+    },
+    "MountainCarContinuous-v0": {
+        "num_envs": 8,
+        "n_steps": 1024,
+        "batch_size": 256,
+        "gae_lambda": 0.9,
+        "gamma": 0.9999,
+        "n_epochs": 10,
+        "learning_rate": 7.77e-5,
+        "clip_range": 0.1,
+        "ent_coef": 0.00429,
+        "max_grad_norm": 5,
+        "vf_coef": 0.19,
+        "use_sde": True,
+        "sde_sample_freq": 8,
+        "policy_kwargs": {"lstm_hidden_size": 32, "log_std_init": 0.0},
     },
 }
-"""Settings of RL Baselines3 Zoo, hyperparams/ppo_lstm.yml; none with this budget for MountainCarContinuous."""
+"""Tuned settings of RL Baselines3 Zoo (hyperparams/ppo_lstm.yml at c94924e), where observations and rewards are
+normalised, actor and critic have an LSTM and a layer of 64 each, and no weights are orthogonal."""
 
 
 class Masked(gym.ObservationWrapper):
@@ -193,23 +214,39 @@ class Masked(gym.ObservationWrapper):
         return observation * self.mask
 
 
+class KeepStatistics(BaseCallback):
+    """Keep those of VecNormalize beside the best model."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def _on_step(self) -> bool:
+        normalization = self.model.get_vec_normalize_env()
+        assert normalization is not None
+        normalization.save(str(self.path))
+        return True
+
+
 def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
     """One run of sb3-contrib's RecurrentPPO."""
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.callbacks import EvalCallback
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.monitor import Monitor
-    from stable_baselines3.common.vec_env import DummyVecEnv
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     settings = dict(ZOO[env_id])
     num_envs = settings.pop("num_envs")
+    settings["policy_kwargs"] = settings["policy_kwargs"] | {"ortho_init": False, "net_arch": {"pi": [64], "vf": [64]}}
     entries = entries_of(env_id)
 
     def make() -> gym.Env:
         return Monitor(Masked(gym.make(env_id), entries))
 
-    def final(model: Any) -> list[float]:
-        envs = DummyVecEnv([make] * 20)
+    def final(model: Any, statistics: Path) -> list[float]:
+        envs = VecNormalize.load(str(statistics), DummyVecEnv([make] * 20))
+        envs.training, envs.norm_reward = False, False
         envs.seed(seed + 1_000_000)
         returns, _ = evaluate_policy(model, envs, n_eval_episodes=FINAL_EPISODES, return_episode_rewards=True)
         return list(map(float, returns))  # type: ignore[arg-type]  # one per episode, as asked for
@@ -218,18 +255,22 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
     steps = Train(env=env_id).with_preset().steps
     assert steps is not None
     with TemporaryDirectory() as folder:
-        model = RecurrentPPO("MlpLstmPolicy", DummyVecEnv([make] * num_envs), seed=seed, device="cpu", **settings)
-        judging = DummyVecEnv([make] * JUDGING_EPISODES)
+        best, last = Path(folder) / "best.pkl", Path(folder) / "last.pkl"
+        envs = VecNormalize(DummyVecEnv([make] * num_envs), gamma=settings["gamma"])
+        model = RecurrentPPO("MlpLstmPolicy", envs, seed=seed, device="cpu", **settings)
+        judging = VecNormalize(DummyVecEnv([make] * JUDGING_EPISODES), training=False, norm_reward=False)
         judging.seed(seed + 2_000_000)
         callback = EvalCallback(
             judging,
             best_model_save_path=folder,
             eval_freq=max(steps // 25 // num_envs, 1),
             n_eval_episodes=JUDGING_EPISODES,
+            callback_on_new_best=KeepStatistics(best),
             verbose=0,
         )
         model.learn(steps, callback=callback)
-        scores = {"last": final(model), "best": final(RecurrentPPO.load(Path(folder) / "best_model.zip"))}
+        envs.save(str(last))
+        scores = {"last": final(model, last), "best": final(RecurrentPPO.load(Path(folder) / "best_model.zip"), best)}
     actor = [model.policy.lstm_actor, model.policy.mlp_extractor.policy_net, model.policy.action_net]
     return {
         "scores": scores,
@@ -249,7 +290,7 @@ def wanted(options: Options, done: Iterable[dict[str, Any]]) -> Iterable[tuple[s
     for seed in options.seeds:
         for method in options.methods:
             for task in options.tasks:
-                if (task, method, seed) not in finished and (method != "lstm" or task in ZOO):
+                if (task, method, seed) not in finished:
                     yield task, method, seed
 
 
