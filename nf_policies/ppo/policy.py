@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from nf_policies.policies.heads import make_head
 from nf_policies.policies.normalizer import Normalizer
-from nf_policies.ppo.actions import action_scaling, parameters_layer
+from nf_policies.ppo.actions import action_scaling
 from nf_policies.ppo.buffer import Judged, Sequences
 from nf_policies.ppo.distributions import make_distribution
-from nf_policies.ppo.extractor import Prepared, RecurrentExtractor, has_readout, make_field
+from nf_policies.ppo.extractor import Prepared, RecurrentExtractor
+from nf_policies.ppo.networks import CRITICS, make_networks
 from nf_policies.ppo.visible import visible_features
-
-CRITICS = ("separate", "shared", "memoryless")
 
 
 class NeuralFieldPolicy(ActorCriticPolicy):
@@ -128,43 +127,28 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         critic_sees = everything if self._privileged_critic else seen
         self.normalizer = Normalizer(self.features_dim)
 
-        # A field reads out by itself, unless its activations are wanted too: by gSDE or by a shared critic.
-        kind, options = self._field, self._field_kwargs
-        separate = self._critic == "separate"
-        actor_reads = has_readout(kind) and not self.use_sde and self._critic != "shared"
-        critic_reads = has_readout(kind) and separate
-
-        size = self._hidden_size
-        layers: Any
-        actor: Any
-        critic: Any = None
-        if actor_reads:
-            layers = parameters_layer(size, self.action_space)
-            actor = make_field(kind, len(seen), size, options, layers[0])
-            layers = layers[1:]
-        else:
-            actor = make_field(kind, len(seen), size, options)
-            layers = parameters_layer(int(actor.output_size), self.action_space)
-        self.action_net = layers
-
-        if separate:
-            size = self._critic_hidden_size or self._hidden_size
-            value = value_layer(size) if critic_reads else None
-            critic = make_field(kind, len(critic_sees), size, options, value)
-        elif self._critic == "memoryless":
-            critic = make_field("memoryless", len(critic_sees), self._critic_hidden_size or 64, {})
-        latents = int((actor if critic is None else critic).output_size)
-        self.value_net = nn.Identity() if critic_reads else value_layer(latents)
-        self.mlp_extractor = RecurrentExtractor(actor, critic, seen, critic_sees)
+        networks = make_networks(
+            self._field,
+            self._field_kwargs,
+            self._hidden_size,
+            self._critic,
+            self._critic_hidden_size,
+            seen,
+            critic_sees,
+            self.action_space,
+            activations_wanted=self.use_sde,
+        )
+        self.mlp_extractor, self.action_net, self.value_net = networks
+        actor = self.mlp_extractor.actor
 
         self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self._sde_options)
         if isinstance(self.action_space, spaces.Box):
             latent = int(actor.output_size)
             sde = {"latent_sde_dim": latent} if self.use_sde else {}
-            networks: Any = self.action_dist.proba_distribution_net(
+            parts: Any = self.action_dist.proba_distribution_net(
                 latent_dim=latent, log_std_init=self.log_std_init, **sde
             )
-            self.log_std = networks[1]
+            self.log_std = parts[1]
         self.action_scaling = action_scaling(self.action_space, self.squash)
         if self.optimizer_class is torch.optim.Adam:
             # Many tiny tensors: one call, not hundreds.
@@ -402,11 +386,3 @@ class NeuralFieldPolicy(ActorCriticPolicy):
                 "normalize_observations": self._normalize_observations,
             }
         )
-
-
-def value_layer(latent_size: int) -> nn.Linear:
-    """A linear layer from a critic's latents to the value."""
-    linear = nn.Linear(latent_size, 1)
-    nn.init.orthogonal_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
