@@ -36,7 +36,7 @@ class Preset:
 
 
 PRESETS = {
-    "CartPole": Preset(steps=100_000, n_steps=125, batch_size=250, n_epochs=10),
+    "CartPole": Preset(steps=100_000, n_steps=125, batch_size=250, n_epochs=10, gae_lambda=0.95),
     "Pendulum": Preset(
         steps=100_000,
         field="simple",
