@@ -49,7 +49,7 @@ PRESETS = {
         gae_lambda=0.95,
         normalize_rewards=True,
         use_sde=True,
-        sde_sample_freq=4,
+        sde_sample_freq=16,
     ),
     "MountainCarContinuous": Preset(
         steps=300_000,
