@@ -7,6 +7,7 @@ This is the same compiled recurrence as that of sequences, called on memory that
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,15 @@ from torch import Tensor
 
 from nf_policies.fields.backends import cpu, fused
 from nf_policies.fields.field import Field
+
+
+class Memory(NamedTuple):
+    """What a stepper reads and writes, with the shapes of its attributes."""
+
+    inputs: Tensor
+    episode_starts: Tensor
+    potentials: Tensor
+    outputs: Tensor
 
 
 class Stepper:
@@ -34,6 +44,7 @@ class Stepper:
             as it is written, at first nowhere. Bool, shape: (batch,).
         potentials: The memory; may be written. Shape: (batch, hidden_size).
         outputs: Of the last step; overwritten by the next. Shape: (batch, output_size).
+        tensors: The same four, as tensors.
     """
 
     @torch.no_grad()
@@ -52,7 +63,7 @@ class Stepper:
         self.episode_starts: np.ndarray = starts.numpy()
         self.potentials: np.ndarray = potentials.numpy()
         self.outputs: np.ndarray = outputs.numpy()
-        self._tensors = (inputs, starts, potentials, outputs)
+        self.tensors = Memory(inputs, starts, potentials, outputs)
         self._call = self._compiled()
         self.reset()
 
@@ -78,7 +89,7 @@ class Stepper:
         np.copyto(self.potentials, self._start.numpy(), where=where)
 
     def _compiled(self) -> cpu.Run:
-        inputs, starts, potentials, outputs = self._tensors
+        inputs, starts, potentials, outputs = self.tensors
         rows = (t.reshape(1, -1, t.shape[-1]) for t in (inputs, outputs))
         before = potentials.flatten(0, -2), starts.reshape(1, -1)
         p = fused.problem(self._field, self._coefficients, next(rows), *before)
@@ -92,12 +103,11 @@ class Stepper:
     def _read_out(self, run: cpu.Run) -> None:
         """Take a step and let an output embedding of the user's own follow."""
         run()
-        *_, potentials, outputs = self._tensors
-        outputs.copy_(self._field.read_out(self._coefficients, potentials))
+        self.tensors.outputs.copy_(self._field.read_out(self._coefficients, self.tensors.potentials))
 
     @torch.no_grad()
     def _step(self) -> None:
-        inputs, starts, potentials, outputs = self._tensors
+        inputs, starts, potentials, outputs = self.tensors
         before = torch.where(starts.unsqueeze(-1), self._start, potentials)
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)

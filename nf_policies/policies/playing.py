@@ -27,11 +27,7 @@ class Playing:
         self.stepper = None
         if isinstance(policy.field, Field) and potentials.device.type == "cpu":
             self.stepper = Stepper(policy.field, len(potentials))
-            self.inputs, self.episode_starts, self.outputs = (
-                torch.from_numpy(memory)
-                for memory in (self.stepper.inputs, self.stepper.episode_starts, self.stepper.outputs)
-            )
-            self.potentials = torch.from_numpy(self.stepper.potentials).copy_(potentials)
+            self.potentials = self.stepper.tensors.potentials.copy_(potentials)
         else:
             self.coefficients = policy.coefficients()
 
@@ -47,7 +43,8 @@ class Playing:
             actions, trace = self.policy.step(features, self.potentials, episode_starts, self.coefficients)
             self.potentials = trace.potentials
             return actions
-        self.inputs.copy_(self.normalize(features))
-        self.episode_starts.copy_(episode_starts)
+        mine = self.stepper.tensors
+        mine.inputs.copy_(self.normalize(features))
+        mine.episode_starts.copy_(episode_starts)
         self.stepper()
-        return self.policy.head(self.outputs)
+        return self.policy.head(mine.outputs)

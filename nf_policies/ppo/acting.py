@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nf_policies.fields.field import Field
@@ -32,21 +31,18 @@ class SteppingActor:
     def __init__(self, policy: NeuralFieldPolicy, memory: Tensor) -> None:
         self.policy = policy
         self.stepper = Stepper(policy.mlp_extractor.actor, len(memory))
-        self.inputs = torch.from_numpy(self.stepper.inputs)
-        self.episode_starts = torch.from_numpy(self.stepper.episode_starts)
-        self.memory = torch.from_numpy(self.stepper.potentials)
-        self.outputs = torch.from_numpy(self.stepper.outputs)
-        self.memory.copy_(memory)
+        self.memory = self.stepper.tensors.potentials.copy_(memory)
         self.normalize = policy.normalizer.frozen() if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
         """Random actions (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
         policy, extractor = self.policy, self.policy.mlp_extractor
         features = policy.features_of(encoded if self.normalize is None else self.normalize(encoded))
-        self.inputs.copy_(extractor.seen(features, extractor.actor_entries))
-        self.episode_starts.copy_(episode_starts)
+        mine = self.stepper.tensors
+        mine.inputs.copy_(extractor.seen(features, extractor.actor_entries))
+        mine.episode_starts.copy_(episode_starts)
         self.stepper()
-        return policy.sample(self.outputs)
+        return policy.sample(mine.outputs)
 
 
 class Actor:
