@@ -2,7 +2,8 @@
 
     python benchmarks/ppo_speed.py [--json results.json]
 
-Two comparisons, rounds alternating, medians told, each with the split into environment, rest of collecting, updating:
+Two comparisons. The contestants take turns of a few rounds, as many as follow each other in a training; medians are
+told, with the split into environment, rest of collecting, updating:
 
 - Pendulum-v1, Gymnasium's own, 8 environments x 256 steps, batches of 512, 10 epochs, 16 neurons: against RecurrentPPO
   of sb3-contrib with an LSTM of 16;
@@ -27,6 +28,7 @@ from stable_baselines3.common.logger import Logger
 import nf_envs  # noqa: F401  (registers nf/CartPole-v1)
 from nf_policies.ppo import FieldPPO
 
+ROUNDS_OF_A_TURN = 3
 Round = Callable[[], dict[str, float]]
 """Trains on one rollout and tells its steps and seconds."""
 
@@ -35,8 +37,8 @@ Round = Callable[[], dict[str, float]]
 class Options:
     """Options of the benchmark."""
 
-    rounds: int = 5
-    """How often each is measured, after one round to warm up."""
+    turns: int = 5
+    """How many turns each has, after one round to warm up."""
     threads: int = 2
     """Threads of torch."""
     compile: bool = True
@@ -125,14 +127,14 @@ def jax_gru() -> Round:
     return one_round
 
 
-def measure(name: str, contestants: dict[str, Round], rounds: int) -> dict[str, Any]:
-    """Alternate between the contestants; print and return medians."""
+def measure(name: str, contestants: dict[str, Round], turns: int) -> dict[str, Any]:
+    """Let the contestants take turns; print and return medians."""
     for one_round in contestants.values():
         one_round()
     seen: dict[str, list[dict[str, float]]] = {who: [] for who in contestants}
-    for _ in range(rounds):
+    for _ in range(turns):
         for who, one_round in contestants.items():
-            seen[who].append(one_round())
+            seen[who] += [one_round() for _ in range(ROUNDS_OF_A_TURN)]
     result: dict[str, Any] = {}
     for who, figures in seen.items():
         parts = {key: median(f[key] for f in figures) for key in figures[0]}
@@ -155,11 +157,11 @@ def main(options: Options) -> None:
     contestants = {"nf-policies": pendulum()}
     if options.peers:
         contestants["sb3-contrib LSTM"] = contrib()
-    results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.rounds)
+    results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.turns)
     contestants = {"nf-policies": cart_pole(options.compile)}
     if options.peers:
         contestants["JAX GRU"] = jax_gru()
-    results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.rounds)
+    results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.turns)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
