@@ -6,6 +6,8 @@
 This is the same compiled recurrence as that of sequences, called on memory that stays where it is.
 """
 
+import copy
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -30,7 +32,7 @@ class Stepper:
     """Runs a field, or a population of its parameters, step by step on the CPU, without gradients.
 
     The parameters are those at the time of construction. Without a compiler, or for a field with functions of your
-    own, it is `Field.step` behind the same call.
+    own, it is the step of a copy of the field behind the same call.
 
     Args:
         field: On the CPU, in float32 or float64.
@@ -45,13 +47,15 @@ class Stepper:
         potentials: The memory; may be written. Shape: (batch, hidden_size).
         outputs: Of the last step; overwritten by the next. Shape: (batch, output_size).
         tensors: The same four, as tensors.
+        compiled: Whether compiled code takes the steps, all but an output embedding of your own.
     """
 
+    @torch.inference_mode(False)  # so that its memory can be used in and outside
     @torch.no_grad()
     def __init__(self, field: Field, batch_size: int = 1, population: Mapping[str, Tensor] | None = None) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-        self._field, self._coefficients = field, field.coefficients(population)
+        self._coefficients = field.coefficients(population)
         lead = (len(next(iter(population.values()))),) if population else ()
         like = field.resting_level
         inputs, potentials, outputs = (
@@ -64,7 +68,12 @@ class Stepper:
         self.potentials: np.ndarray = potentials.numpy()
         self.outputs: np.ndarray = outputs.numpy()
         self.tensors = Memory(inputs, starts, potentials, outputs)
-        self._call = self._compiled()
+        run, whole = self._compile(field)
+        self.compiled = run is not None
+        if not whole:  # what is not read now must not change later
+            self._field = copy.deepcopy(field)
+            self._coefficients = self._field.coefficients(population)
+        self._call = self._step if run is None else run if whole else functools.partial(self._read_out, run)
         self.reset()
 
     def __call__(self, inputs: np.ndarray | None = None) -> np.ndarray:
@@ -88,16 +97,18 @@ class Stepper:
         where = True if episode_starts is None else episode_starts[..., None]
         np.copyto(self.potentials, self._start.numpy(), where=where)
 
-    def _compiled(self) -> cpu.Run:
+    def _compile(self, field: Field) -> tuple[cpu.Run | None, bool]:
+        """Compiled steps, if they can be had, and whether they read out too."""
+        if type(field).step is not Field.step or type(field).trace is not Field.trace:
+            return None, False  # a subclass may compute something else
         inputs, starts, potentials, outputs = self.tensors
         rows = (t.reshape(1, -1, t.shape[-1]) for t in (inputs, outputs))
         before = potentials.flatten(0, -2), starts.reshape(1, -1)
-        p = fused.problem(self._field, self._coefficients, next(rows), *before)
+        p = fused.problem(field, self._coefficients, next(rows), *before)
         solver = None if p is None else cpu.find(p)
         if p is None or solver is None:
-            return self._step
-        run = cpu.in_place(solver, p, next(rows))
-        return run if p.weights_out is not None else lambda: self._read_out(run)
+            return None, False
+        return cpu.in_place(solver, p, next(rows)), p.weights_out is not None
 
     @torch.no_grad()
     def _read_out(self, run: cpu.Run) -> None:

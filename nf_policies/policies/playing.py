@@ -13,23 +13,24 @@ if TYPE_CHECKING:
 
 
 class Playing:
-    """Steps of a policy with the parameters that it had at first; a field on the CPU takes them in compiled code.
+    """Steps of a policy. A field on the CPU takes them in compiled code, with the parameters that it had at first.
 
     Args:
         policy: Whose steps.
         potentials: The memory to go on with. Shape: (lanes, memory_size).
     """
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def __init__(self, policy: "Policy", potentials: Tensor) -> None:
+        from nf_policies.policies.policy import Policy
+
         self.policy, self.potentials = policy, potentials
-        self.normalize = policy.normalizer.frozen()
         self.stepper = None
-        if isinstance(policy.field, Field) and potentials.device.type == "cpu":
+        if isinstance(policy.field, Field) and type(policy).step is Policy.step and potentials.device.type == "cpu":
+            self.normalize = policy.normalizer.frozen()
             self.stepper = Stepper(policy.field, len(potentials))
             self.potentials = self.stepper.tensors.potentials.copy_(potentials)
-        else:
-            self.coefficients = policy.coefficients()
 
     @torch.no_grad()
     def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
@@ -40,7 +41,8 @@ class Playing:
             episode_starts: True where a lane begins an episode. Shape: (lanes,).
         """
         if self.stepper is None:
-            actions, trace = self.policy.step(features, self.potentials, episode_starts, self.coefficients)
+            coefficients = self.policy.coefficients()
+            actions, trace = self.policy.step(features, self.potentials, episode_starts, coefficients)
             self.potentials = trace.potentials
             return actions
         mine = self.stepper.tensors

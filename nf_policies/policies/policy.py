@@ -134,7 +134,7 @@ class Policy(nn.Module):
     def act(self, obs: Any, episode_start: Any = None) -> Any:
         """The action for an observation, with the memory kept here from call to call.
 
-        Parameters are read when an episode begins.
+        Parameters of a field on the CPU are read when an episode begins.
 
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.

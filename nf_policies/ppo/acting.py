@@ -18,20 +18,22 @@ def make_actor(policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any
         memory: Before the first step, of the actor or of both actor and critic. Shape: (num_envs, ·).
         act: `policy.act`, as it is or compiled.
     """
-    extractor = policy.mlp_extractor
+    extractor, cls = policy.mlp_extractor, type(policy)
     alone = memory.shape[-1] == extractor.actor_memory
-    if alone and isinstance(extractor.actor, Field) and memory.device.type == "cpu":
-        return SteppingActor(policy, memory)
+    plain = cls.act is NeuralFieldPolicy.act and cls.normalize is NeuralFieldPolicy.normalize
+    if alone and plain and isinstance(extractor.actor, Field) and memory.device.type == "cpu":
+        stepper = Stepper(extractor.actor, len(memory))
+        if stepper.compiled:
+            return SteppingActor(policy, memory, stepper)
     return Actor(policy, memory, act)
 
 
 class SteppingActor:
     """A neural field on the CPU, whose steps are compiled and have their memory ahead."""
 
-    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor) -> None:
-        self.policy = policy
-        self.stepper = Stepper(policy.mlp_extractor.actor, len(memory))
-        self.memory = self.stepper.tensors.potentials.copy_(memory)
+    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, stepper: Stepper) -> None:
+        self.policy, self.stepper = policy, stepper
+        self.memory = stepper.tensors.potentials.copy_(memory)
         self.normalize = policy.normalizer.frozen() if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ class SteppingActor:
 
 
 class Actor:
-    """Any other: a cell, a field on a GPU or of the user's own, or actor and critic together."""
+    """Any other: a cell, a field on a GPU or with functions of the user's own, or actor and critic together."""
 
     def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any]) -> None:
         extractor = policy.mlp_extractor

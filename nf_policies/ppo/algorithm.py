@@ -48,8 +48,8 @@ class FieldPPO(PPO):
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
-        compile: Whether the policy's step while collecting is compiled with `torch.compile`, once, in seconds. The
-            step of a neural field on the CPU is compiled in any case.
+        compile: Whether the policy's step while collecting is compiled with `torch.compile`, once, in seconds. A neural
+            field on the CPU, without functions of your own, steps in compiled code in any case.
         policy_kwargs: See `NeuralFieldPolicy`.
         ppo_kwargs: Further arguments of SB3's `PPO`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.

@@ -81,7 +81,7 @@ class FastCategorical(CategoricalDistribution):
     def log_prob(self, actions: Tensor) -> Tensor:
         """Shapes: (batch,) -> (batch,)."""
         choices = torch.arange(self.action_dim, device=actions.device).unsqueeze(-1)
-        return (self.log_probs * (choices == actions.long())).sum(0)
+        return torch.where(choices == actions.long(), self.log_probs, 0).sum(0)
 
     def entropy(self) -> Tensor:
         """Shape: (batch,)."""

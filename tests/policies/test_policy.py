@@ -61,6 +61,18 @@ def test_copies_and_pickles_go_on_in_the_middle_of_an_episode(policy) -> None:
         np.testing.assert_array_equal(pickled.act(o), action)
 
 
+def test_a_policy_of_your_own_takes_its_own_step(policy) -> None:
+    class Still(Policy):
+        def step(self, features, potentials, episode_starts, coefficients):
+            actions, trace = super().step(features, potentials, episode_starts, coefficients)
+            return torch.zeros_like(actions), trace
+
+    still = Still(policy.field, OBS, ACT)
+    obs = observations(1, 1)[0, 0]
+    assert policy.act(obs).any()
+    assert not still.act(obs).any()
+
+
 def test_changed_parameters_and_statistics_act_from_the_next_episode_on(policy) -> None:
     (obs,) = observations(1, 1)[0]
     before = policy.act(obs, True)

@@ -9,6 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.buffer import memory_after
+from nf_policies.ppo.policy import NeuralFieldPolicy
 
 LENGTHS = [3, 5, 4]
 N_STEPS = 16
@@ -151,3 +152,26 @@ def test_a_callback_stops_in_the_middle_of_a_rollout() -> None:
     model = make_model(side_by_side("vec_env", LENGTHS))
     model.learn(1000, callback=Stop())
     assert model.num_timesteps == 5 * len(LENGTHS)
+
+
+def test_a_policy_of_your_own_acts_by_itself_while_collecting() -> None:
+    calls = []
+
+    class Own(NeuralFieldPolicy):
+        def normalize(self, encoded):
+            calls.append("normalize")
+            return super().normalize(encoded)
+
+        def act(self, *arguments):
+            calls.append("act")
+            return super().act(*arguments)
+
+    class OnlyNormalize(Own):
+        act = NeuralFieldPolicy.act
+
+    for policy, expected in ((Own, {"act", "normalize"}), (OnlyNormalize, {"normalize"})):
+        calls.clear()
+        model = FieldPPO(policy, "CartPole-v1", n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
+        assert set(calls) == expected
+        assert calls.count("normalize") > 8, "in each step"
+        assert model.num_timesteps == 8

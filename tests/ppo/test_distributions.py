@@ -7,7 +7,13 @@ from gymnasium import spaces
 from torch.distributions import Categorical, Normal
 
 from nf_policies.ppo.actions import action_scaling, parameters_layer
-from nf_policies.ppo.distributions import SquashedGaussian, log_tanh_slope, make_distribution, squashed_entropy
+from nf_policies.ppo.distributions import (
+    FastCategorical,
+    SquashedGaussian,
+    log_tanh_slope,
+    make_distribution,
+    squashed_entropy,
+)
 
 
 def gaussian(mean: float, std: float) -> SquashedGaussian:
@@ -32,6 +38,15 @@ def test_the_log_slope_of_tanh_is_exact_where_tanh_is_one_in_float32() -> None:
         [2 * np.log(2) - 60, np.log(1 - np.tanh(1) ** 2), 0, np.log(1 - np.tanh(2) ** 2), 2 * np.log(2) - 60]
     )
     torch.testing.assert_close(log_tanh_slope(x), exact.float())
+
+
+def test_a_choice_that_is_masked_out_is_never_drawn_and_does_not_disturb_the_others() -> None:
+    distribution = FastCategorical(3).proba_distribution(torch.tensor([[0.0, -np.inf, 1.0]]).expand(500, 3))
+    drawn = distribution.sample()
+    assert set(drawn.tolist()) == {0, 2}
+    expected = Categorical(logits=torch.tensor([0.0, -np.inf, 1.0])).log_prob(drawn)
+    torch.testing.assert_close(distribution.log_prob(drawn), expected)
+    assert set(distribution.mode().tolist()) == {2}
 
 
 def test_the_entropy_has_a_gradient_towards_the_middle() -> None:

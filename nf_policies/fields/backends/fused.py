@@ -45,7 +45,7 @@ def problem(
 
     Args:
         field: Its embeddings, activation and dynamics.
-        c: Its coefficients. Those of a population are for `cpu.Stepper` alone: each candidate has its own part of
+        c: Its coefficients. Those of a population are for `Stepper` alone: each candidate has its own part of
             the batch, one after the other.
         inputs: Shape: (time, batch, input_size).
         potentials: Before the first step. Shape: (batch, hidden_size).
