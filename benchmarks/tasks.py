@@ -96,7 +96,7 @@ def core(env_id: str, num_envs: int, steps: int) -> tuple[Steps, int]:
         for i in range(steps):
             drawn = [low + (high - low) * u for u in uniforms(keys, count + i, count, size, torch.float32)]
             action = drawn[0].to(torch.int64) if discrete else torch.stack(drawn, -1)
-            out = lanes.step_same(task, now, action, task.default_params, limit, torch.float32)
+            out = lanes.stored(lanes.step_same(task, now, action, task.default_params, limit, torch.float32))
             now = out.lanes
             seen.append((out.obs, out.reward, out.terminated, out.truncated))
         return now, seen

@@ -8,10 +8,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "atomic": set(),
+    "compiling": set(),
     "fields": set(),
     "policies": {"atomic", "fields"},
-    "evolution": {"atomic", "fields", "policies"},
-    "ppo": {"atomic", "fields", "policies"},
+    "evolution": {"atomic", "compiling", "fields", "policies"},
+    "ppo": {"atomic", "compiling", "fields", "policies"},
     "rollouts": {"atomic", "fields", "policies"},
     "runs": {"atomic"},
     "commands": {"atomic", "fields", "policies", "evolution", "ppo", "rollouts", "runs"},

@@ -49,14 +49,6 @@ def where(mask: Tensor, yes: Any, no: Any) -> Any:
     return type(no)(*parts) if hasattr(no, "_fields") else tuple(parts)
 
 
-def flags(mask: Tensor) -> Tensor:
-    """The mask itself, in a form that a compiled step on a CPU writes fast. Shape: (num_envs,), bool."""
-    if not torch.compiler.is_compiling():
-        return mask
-    # torch 2.13 stores vectors of bool one by one, and vectors of uint8 at once.
-    return torch.where(mask, 1.0, 0.0).to(torch.uint8).view(torch.bool)
-
-
 def start(
     task: Task[Any], keys: Tensor, episodes: Tensor, params: Any, dtype: torch.dtype, physical: Any = None
 ) -> tuple[Lanes, Tensor]:
@@ -101,17 +93,11 @@ def advance(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: i
     return Outcome(next_lanes, obs, reward, terminated, truncated, obs, info, info)
 
 
-def stored(out: Outcome) -> Outcome:
-    """The outcome as a view keeps it."""
-    lanes = out.lanes._replace(over=flags(out.lanes.over))
-    return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
-
-
 def step_same(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
     """Step, and begin the next episode within the same step (Gymnasium's SAME_STEP)."""
     out = advance(task, lanes, action, params, limit, dtype)
     lanes, obs = restart(task, out.lanes, out.obs, out.lanes.over, params, dtype)
-    return stored(out._replace(lanes=lanes, obs=obs, info=task.state_info(lanes.state, params)))
+    return out._replace(lanes=lanes, obs=obs, info=task.state_info(lanes.state, params))
 
 
 def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
@@ -119,7 +105,7 @@ def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
     out = advance(task, lanes, action, params, limit, dtype)
     begun, obs = restart(task, lanes, out.obs, lanes.over, params, dtype)
     state = where(lanes.over, begun, out.lanes)
-    out = out._replace(
+    return out._replace(
         lanes=state,
         obs=obs,
         reward=torch.where(lanes.over, 0.0, out.reward),
@@ -127,14 +113,13 @@ def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
         truncated=out.truncated & ~lanes.over,
         info=task.state_info(state.state, params),
     )
-    return stored(out)
 
 
 def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
     """Step; a lane whose episode is over waits, with reward 0, until it is reset (Gymnasium's DISABLED)."""
     out = advance(task, lanes, action, params, limit, dtype)
     held = where(lanes.over, lanes, out.lanes)
-    out = out._replace(
+    return out._replace(
         lanes=held,
         obs=task.observation(held.state, (), params),
         reward=torch.where(lanes.over, 0.0, out.reward),
@@ -143,4 +128,16 @@ def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limi
         truncated=held.steps >= limit,
         info=task.state_info(held.state, params),
     )
-    return stored(out)
+
+
+def stored(out: Outcome) -> Outcome:
+    """The outcome of a compiled step on a CPU with flags that are written fast, and of which no more can be computed.
+
+    torch 2.13 stores vectors of bool one by one, and vectors of uint8 at once.
+    """
+
+    def flags(mask: Tensor) -> Tensor:
+        return torch.where(mask, 1.0, 0.0).to(torch.uint8).view(torch.bool)
+
+    lanes = out.lanes._replace(over=flags(out.lanes.over))
+    return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))

@@ -91,7 +91,8 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.params = self.func_env.default_params
         self.lanes: lanes.Lanes | None = None
-        self._step = compiled(_STEPS[mode], num_envs) if compile else _STEPS[mode]
+        self._plain_step = _STEPS[mode]
+        self._step = compiled(_storing(self._plain_step), num_envs) if compile else self._plain_step
         self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._painter: Painter | None = None
@@ -145,15 +146,30 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         actions = torch.as_tensor(actions, device=self.device)
         if self.check_actions:
             check_actions(actions, self.single_action_space, self.num_envs)
+        self.lanes, *answer = self._taken(self._step, self.lanes, actions)
+        return tuple(answer)
+
+    def pure_step(self, lanes: lanes.Lanes, actions: Tensor) -> tuple[Any, ...]:
+        """`step` as a function of tensors, for loops that you compile: nothing is checked, nothing is remembered.
+
+        Whoever overrides `step` should override this too.
+
+        Args:
+            lanes: `self.lanes`, which a reset made and the caller may set.
+            actions: As for `step`.
+        Returns: The lanes after the step, and then what `step` returns.
+        """
+        return self._taken(self._plain_step, lanes, actions)
+
+    def _taken(self, step: Any, before: lanes.Lanes, actions: Tensor) -> tuple[Any, ...]:
         limit = self.max_episode_steps or _NO_LIMIT
-        out = self._step(self.func_env, self.lanes, actions, self.params, limit, self.dtype)
+        out = step(self.func_env, before, actions, self.params, limit, self.dtype)
         info = dict(out.info)
         if self._same_step:
             ended = out.terminated | out.truncated
             info |= {"final_obs": out.final_obs.to(torch.float32), "_final_obs": ended}
             info |= {"final_info": dict(out.final_info), "_final_info": ended}
-        self.lanes = out.lanes
-        return out.obs.to(torch.float32), out.reward.to(torch.float32), out.terminated, out.truncated, info
+        return out.lanes, out.obs.to(torch.float32), out.reward.to(torch.float32), out.terminated, out.truncated, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture (height, width, 3) of every environment."""
@@ -278,6 +294,13 @@ def check_actions(actions: Tensor, space: gym.Space[Any], num_envs: int) -> None
     if wrong.any():
         i = int(wrong.nonzero()[0])
         raise ValueError(f"The action of environment {i} is {actions[i].tolist()}, outside {space}.")
+
+
+def _storing(step: Any) -> Any:
+    def stepped(*arguments: Any) -> lanes.Outcome:
+        return lanes.stored(step(*arguments))
+
+    return stepped
 
 
 def compiled(step: Any, num_envs: int) -> Any:

@@ -1,6 +1,5 @@
-"""torch.compile, as the engine uses it: one graph for any number of lanes, small or large."""
+"""What the engine compiles: one graph for any number of lanes, small or large."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +8,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-PARALLEL_FROM = 4096
-"""Lanes from which the generated loop is worth more than one thread."""
+from nf_policies.compiling import PARALLEL_FROM, options
+
 STEPS_MAX, OPERATIONS_MAX = 20, 2000
 """Bounds of what goes into one compiled call: more steps are faster, and take longer to compile."""
-LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV")
-"""Guards that are kept: what is compiled belongs to one engine, whose task and policy do not change."""
-ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,10 +23,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     known: dict[tuple[bool, bool], Callable[..., Any]] = {}
 
     def call(lanes: Any, coefficients: Any, normal: Any, t: Any) -> Any:
-        many = lanes.numbers.shape[1] >= PARALLEL_FROM or (True, normal is None) in known
+        n = lanes.numbers.shape[1]
+        many = n >= PARALLEL_FROM or (True, normal is None) in known
         kind = many, normal is None
         if kind not in known:
-            known[kind] = torch.compile(function, **options(threads=-1 if many else 1))
+            known[kind] = torch.compile(function, **options(n))
             # Sizes are free, everything else is constant: so numbers of the task's physics stay numbers.
             of_lanes = [*lanes.others, *lanes.memory, lanes.keys]
             rows = [lanes.numbers]
@@ -41,18 +38,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return known[kind](lanes, coefficients, normal, t)
 
     return call
-
-
-def options(threads: int) -> dict[str, Any]:
-    """Of torch.compile: everything in one loop; -1 threads for as many as PyTorch uses."""
-    inductor: dict[str, Any] = {"max_fusion_size": 1000, "cpp.threads": threads}
-    if not ISOLATES:
-        return {"fullgraph": True, "options": inductor}
-    return {
-        "fullgraph": True,
-        "isolate_recompiles": True,
-        "options": inductor | {"guard_filter_fn": lambda guards: [g.guard_type in LOOKED_AT for g in guards]},
-    }
 
 
 def steps_per_call(one_step: Callable[[], Any]) -> int:

@@ -6,7 +6,6 @@ It gives what `evaluate` gives on Gymnasium's environments one by one. Policy an
 
 import copy
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +14,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from nf_policies.compiling import where_possible
 from nf_policies.evolution.compiling import compiled, steps_per_call
 from nf_policies.evolution.fused import ALIVE, HEAD, LENGTH, RETURN, Fused, Lanes, World, normalisation, picked
 from nf_policies.evolution.lane_policy import form_of
@@ -200,24 +200,10 @@ class Engine:
         return self._advances[fused]
 
     def _compiled(self, slow: Callable[..., Lanes]) -> Callable[..., Lanes]:
-        fast = compiled(slow)
-        works: list[bool] = []
+        def otherwise() -> None:
+            self.how = "eager"
 
-        def advance(lanes: Lanes, *rest: Any) -> Lanes:
-            if not works:
-                try:
-                    result = fast(lanes, *rest)
-                except Exception as error:
-                    works.append(False)
-                    self.how = "eager"
-                    reason = " ".join(str(error).split())[:200]
-                    warnings.warn(f"Compiling is not possible here, so steps run one by one: {reason}", stacklevel=2)
-                else:
-                    works.append(True)
-                    return result
-            return (fast if works[0] else slow)(lanes, *rest)
-
-        return advance
+        return where_possible(compiled(slow), slow, otherwise)
 
     def _told(self, policy: Policy, parts: list[Raw], pop_size: int, episodes: int) -> tuple[np.ndarray, Played]:
         returns = torch.cat([part.returns for part in parts]).double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The actor while a rollout is collected: random actions, one step after the other, with its memory."""
+"""The actor while a rollout is collected: one step after the other, with its memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +10,22 @@ from nf_policies.fields.stepper import Stepper
 from nf_policies.ppo.policy import NeuralFieldPolicy
 
 
-def make_actor(policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any]) -> "SteppingActor | Actor":
-    """The fastest way to act for a rollout, in which the parameters stay as they are.
+def make_actor(policy: NeuralFieldPolicy, memory: Tensor, remember: Callable[..., Any]) -> "SteppingActor | Actor":
+    """The fastest way to the actor's latents for a rollout, in which the parameters stay as they are.
 
     Args:
         policy: Whose actor it is.
         memory: Before the first step, of the actor or of both actor and critic. Shape: (num_envs, ·).
-        act: `policy.act`, as it is or compiled.
+        remember: `policy.remember`, as it is or compiled.
     """
     extractor, cls = policy.mlp_extractor, type(policy)
     alone = memory.shape[-1] == extractor.actor_memory
-    plain = cls.act is NeuralFieldPolicy.act and cls.normalize is NeuralFieldPolicy.normalize
+    plain = cls.remember is NeuralFieldPolicy.remember and cls.normalize is NeuralFieldPolicy.normalize
     if alone and plain and isinstance(extractor.actor, Field) and memory.device.type == "cpu":
         stepper = Stepper(extractor.actor, len(memory))
         if stepper.compiled:
             return SteppingActor(policy, memory, stepper)
-    return Actor(policy, memory, act)
+    return Actor(policy, memory, remember)
 
 
 class SteppingActor:
@@ -37,26 +37,26 @@ class SteppingActor:
         self.normalize = policy.normalizer.frozen() if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
-        """Random actions (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
+        """Latents (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
         policy, extractor = self.policy, self.policy.mlp_extractor
         features = policy.features_of(encoded if self.normalize is None else self.normalize(encoded))
         mine = self.stepper.tensors
         mine.inputs.copy_(extractor.seen(features, extractor.actor_entries))
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
-        return policy.sample(mine.outputs)
+        return mine.outputs
 
 
 class Actor:
     """Any other: a cell, a field on a GPU or with functions of the user's own, or actor and critic together."""
 
-    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, act: Callable[..., Any]) -> None:
+    def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, remember: Callable[..., Any]) -> None:
         extractor = policy.mlp_extractor
         start = extractor.start(len(memory))
-        self.memory, self.act, self.prepared = memory, act, extractor.prepare()
+        self.memory, self.remember, self.prepared = memory, remember, extractor.prepare()
         self.start = extractor.split(start)[0] if memory.shape[-1] == extractor.actor_memory else start
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
         """As that of `SteppingActor`."""
-        actions, self.memory = self.act(encoded, self.memory, episode_starts, self.prepared, self.start)
-        return actions
+        latents, self.memory = self.remember(encoded, self.memory, episode_starts, self.prepared, self.start)
+        return latents

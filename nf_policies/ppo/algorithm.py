@@ -23,7 +23,8 @@ from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.policy import NeuralFieldPolicy
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.vector import GymnasiumVecEnv, advance
+from nf_policies.ppo.turns import Apart, Together, has_pure_step
+from nf_policies.ppo.vector import GymnasiumVecEnv
 
 
 class FieldPPO(PPO):
@@ -48,8 +49,9 @@ class FieldPPO(PPO):
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
-        compile: Whether the policy's step while collecting is compiled with `torch.compile`, once, in seconds. A neural
-            field on the CPU, without functions of your own, steps in compiled code in any case.
+        compile: Whether steps while collecting are compiled with `torch.compile`, once, in some seconds: the policy's
+            and, where a batched task has a pure step on the model's device, both in one. A neural field on the CPU,
+            without functions of your own, steps in compiled code in any case.
         policy_kwargs: See `NeuralFieldPolicy`.
         ppo_kwargs: Further arguments of SB3's `PPO`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
@@ -120,13 +122,15 @@ class FieldPPO(PPO):
         super()._setup_model()
         if self.recompute_potentials:
             self.rollout_buffer.trajectories = self.policy.trajectories
-        self._act = torch.compile(self.policy.act, dynamic=False) if self.compile else self.policy.act
+        remember = self.policy.remember
+        self._remember = torch.compile(remember, dynamic=False) if self.compile else remember
+        self._together: Together | None = None
         self.policy.entropy_matters = self.ent_coef != 0
         if self.normalize_rewards:
             self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_potentials", "reward_scale", "_act"]
+        return [*super()._excluded_save_params(), "_last_potentials", "reward_scale", "_remember", "_together"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         modules, variables = super()._get_torch_save_params()
@@ -150,7 +154,8 @@ class FieldPPO(PPO):
         # Values and log-probabilities are computed afterwards, for all steps at once; while collecting, only the actor
         # is needed. Where environments take unequal numbers of steps, the critic's memory must keep up with them.
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
-        actor = make_actor(policy, before if uneven else extractor.split(before)[0], self._act)
+        actor = make_actor(policy, before if uneven else extractor.split(before)[0], self._remember)
+        turn = self._turns(env)
         obs, starts = self._last_obs, torch.as_tensor(self._last_episode_starts, device=self.device)
         begins = self.num_timesteps == 0
         n_steps = 0
@@ -159,8 +164,7 @@ class FieldPPO(PPO):
                 policy.reset_noise(env.num_envs)
             encoded = policy.encode(self._tensors(obs))
             try:
-                actions = actor(encoded, starts)
-                stepped = advance(env, policy.action_scaling(actions))
+                actions, stepped = turn(actor(encoded, starts))
             except (ValueError, AssertionError):
                 check_finite("observation", encoded, buffer.pos)  # the more useful complaint, if that was why
                 raise
@@ -207,6 +211,13 @@ class FieldPPO(PPO):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _turns(self, env: VecEnv) -> Apart | Together:
+        if not self.compile or not has_pure_step(env, self.device):
+            return Apart(self.policy, env)
+        if self._together is None or self._together.env is not env:
+            self._together = Together(self.policy, env)  # type: ignore[arg-type]
+        return self._together
 
     def _tensors(self, obs: Any) -> PyTorchObs:
         """Observations on the model's device; tensors that are there already stay as they are."""

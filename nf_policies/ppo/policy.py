@@ -219,10 +219,10 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         assert isinstance(features, Tensor)
         return features.unflatten(0, lead)
 
-    def act(
+    def remember(
         self, encoded: PyTorchObs, potentials: Tensor, episode_starts: Tensor, prepared: Prepared, start: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One step of a rollout: random actions, and the memory after it.
+        """One step of a rollout: the actor's latents, and the memory after it.
 
         Args:
             encoded: From `encode`. Shape: (num_envs, ·).
@@ -230,15 +230,14 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             episode_starts: Shape: (num_envs,).
             prepared: From `mlp_extractor.prepare`.
             start: Initial potentials. Shape: as the potentials.
-        Returns: Actions (num_envs, ·) and the next potentials, of the actor or of both as given.
+        Returns: Latents (num_envs, ·) and the next potentials, of the actor or of both as given.
         """
         before = torch.where(episode_starts.unsqueeze(-1), start, potentials)
         features = self.features_of(self.normalize(encoded))
         if before.shape[-1] == self.mlp_extractor.actor_memory:
-            latent, after = self.mlp_extractor.step_actor(features, before, prepared)
-        else:
-            latent, _, after = self.mlp_extractor.step(features, before, prepared)
-        return self.sample(latent), after
+            return self.mlp_extractor.step_actor(features, before, prepared)
+        latent, _, after = self.mlp_extractor.step(features, before, prepared)
+        return latent, after
 
     def sample(self, latent: Tensor) -> Tensor:
         """Random actions (num_envs, ·) from the actor's latents."""

@@ -33,6 +33,18 @@ class Advance(NamedTuple):
     infos: Any
 
 
+class Counts(NamedTuple):
+    """Returns and lengths of episodes so far. Shapes: (num_envs,)."""
+
+    returns: Tensor
+    lengths: Tensor
+
+    def after(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> tuple["Counts", "Counts"]:
+        """Counts with a step, and those to go on with, where new episodes begin; arguments as in `Advance`."""
+        now = Counts(self.returns + rewards, self.lengths + (1 if real is None else real))
+        return now, Counts(*(count.masked_fill(over, 0) for count in now))
+
+
 class GymnasiumVecEnv(VecEnv):
     """A Gymnasium vector environment as SB3 takes them.
 
@@ -52,8 +64,8 @@ class GymnasiumVecEnv(VecEnv):
         self.mode = mode
         super().__init__(venv.num_envs, venv.single_observation_space, venv.single_action_space)
         self.resetting = torch.zeros(venv.num_envs, dtype=torch.bool)
-        self.returns: Tensor | None = None
-        self.finished: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.counts: Counts | None = None
+        self.finished: list[tuple[Tensor, Counts]] = []
 
     def reset(self) -> Any:
         """First observations, in the environment's own arrays or tensors."""
@@ -62,7 +74,7 @@ class GymnasiumVecEnv(VecEnv):
         obs, _ = self.venv.reset(seed=seeds)
         self.speaks_tensors = isinstance(next(iter(obs.values())) if isinstance(obs, dict) else obs, Tensor)
         self.resetting.zero_()
-        self.returns, self.finished = None, []
+        self.counts, self.finished = None, []
         return obs
 
     def advance(self, actions: Tensor) -> Advance:
@@ -71,17 +83,19 @@ class GymnasiumVecEnv(VecEnv):
         obs, *signals, infos = self.venv.step(sent)
         device = actions.device
         rewards, terminated, truncated = (torch.as_tensor(x, device=device) for x in signals)
+        rewards, over = rewards.float(), terminated | truncated
         final, real = None, None
         if self.mode == AutoresetMode.SAME_STEP:
             final = self._final(obs, infos)
         elif self.mode == AutoresetMode.NEXT_STEP:
             real = ~self.resetting
-            self.resetting = (terminated | truncated).cpu()  # `obs` are then the final ones
-        elif (over := (terminated | truncated).cpu().numpy()).any():
+            self.resetting = over.cpu()  # `obs` are then the final ones
+        elif (mask := over.cpu().numpy()).any():
             final = obs_as_tensor(each(np.copy, obs), device)
-            obs, _ = self.venv.reset(options={"reset_mask": over})
-        self._count(rewards.float(), terminated | truncated, real)
-        return Advance(obs, rewards.float(), terminated, truncated, final, real, infos)
+            obs, _ = self.venv.reset(options={"reset_mask": mask})
+        now, self.counts = self.counts_on(device).after(rewards, over, real)
+        self.finished.append((over, now))
+        return Advance(obs, rewards, terminated, truncated, final, real, infos)
 
     def _final(self, obs: Any, infos: dict[str, Any]) -> Any:
         if "final_obs" not in infos:
@@ -95,20 +109,20 @@ class GymnasiumVecEnv(VecEnv):
             each(lambda room, o, i=i: room.__setitem__(i, o), dense, final[i])
         return obs_as_tensor(dense, torch.device("cpu"))
 
-    def _count(self, rewards: Tensor, over: Tensor, real: Tensor | None) -> None:
-        if self.returns is None:
-            self.returns, self.lengths = torch.zeros_like(rewards), torch.zeros_like(rewards)
-        returns, lengths = self.returns + rewards, self.lengths + (1 if real is None else real)
-        self.finished.append((over, returns, lengths))
-        self.returns, self.lengths = returns.masked_fill(over, 0), lengths.masked_fill(over, 0)
+    def counts_on(self, device: torch.device) -> Counts:
+        """What is counted of the episodes under way."""
+        if self.counts is None:
+            self.counts = Counts(*torch.zeros(2, self.num_envs, device=device))
+        return self.counts
 
     def finished_episodes(self, most: int) -> list[dict[str, float]]:
         """Returns `r` and lengths `l` of the latest episodes that ended since the last call, at most so many."""
         if not self.finished:
             return []
-        over, returns, lengths = (torch.stack(x) for x in zip(*self.finished, strict=True))
+        over = torch.stack([over for over, _ in self.finished])
+        returns, lengths = (torch.stack(counts)[over] for counts in zip(*(c for _, c in self.finished), strict=True))
         self.finished = []
-        ended = torch.stack((returns[over], lengths[over]))[:, -most:].tolist()
+        ended = torch.stack((returns, lengths))[:, -most:].tolist()
         return [{"r": r, "l": n} for r, n in zip(*ended, strict=True)]
 
     def step_async(self, actions: np.ndarray) -> None:

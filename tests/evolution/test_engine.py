@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
+from nf_policies.compiling import PARALLEL_FROM
 from nf_policies.evolution import Engine, Evolution, quiet
-from nf_policies.evolution.compiling import PARALLEL_FROM
 from nf_policies.evolution.engine import how_to_run
 from nf_policies.policies.batched import batched_twin, make_batched
 from nf_policies.policies.play import Episode, play

@@ -162,14 +162,14 @@ def test_a_policy_of_your_own_acts_by_itself_while_collecting() -> None:
             calls.append("normalize")
             return super().normalize(encoded)
 
-        def act(self, *arguments):
-            calls.append("act")
-            return super().act(*arguments)
+        def remember(self, *arguments):
+            calls.append("remember")
+            return super().remember(*arguments)
 
     class OnlyNormalize(Own):
-        act = NeuralFieldPolicy.act
+        remember = NeuralFieldPolicy.remember
 
-    for policy, expected in ((Own, {"act", "normalize"}), (OnlyNormalize, {"normalize"})):
+    for policy, expected in ((Own, {"remember", "normalize"}), (OnlyNormalize, {"normalize"})):
         calls.clear()
         model = FieldPPO(policy, "CartPole-v1", n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
         assert set(calls) == expected
