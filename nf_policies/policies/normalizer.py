@@ -10,11 +10,6 @@ CLIP = 10.0
 EPSILON = 1e-8
 
 
-def standardized(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Distances from the mean in standard deviations, clipped to ± CLIP. Shapes: (..., size)."""
-    return ((features - mean) / std).clamp(-CLIP, CLIP)
-
-
 class Normalizer(nn.Module):
     """Subtract the mean and divide by the standard deviation of all features seen by `update`.
 
@@ -36,14 +31,21 @@ class Normalizer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised features, clipped to ± CLIP. Shapes: (..., size)."""
-        return torch.where(self.count > 0, standardized(features, self.mean, (self.var + EPSILON).sqrt()), features)
+        standardized = (features - self.mean) / (self.var + EPSILON).sqrt()
+        return torch.where(self.count > 0, standardized.clamp(-CLIP, CLIP), features)
 
-    def frozen(self) -> Callable[[Tensor], Tensor]:
-        """The same function with the statistics as they are now, for many calls in a loop."""
+    def frozen(self, entries: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """The same function in place with the statistics as they are now, for many calls in a loop.
+
+        Args:
+            entries: Which features it will be given; None for all. Shape: (n,), integer.
+        """
         if not self.count > 0:
             return lambda features: features
         mean, std = self.mean.clone(), (self.var + EPSILON).sqrt()
-        return lambda features: standardized(features, mean, std)
+        if entries is not None:
+            mean, std = mean[entries], std[entries]
+        return lambda features: features.sub_(mean).div_(std).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
     def update(self, count: float, mean: Tensor, var: Tensor) -> None:

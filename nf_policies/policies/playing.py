@@ -46,7 +46,7 @@ class Playing:
             self.potentials = trace.potentials
             return actions
         mine = self.stepper.tensors
-        mine.inputs.copy_(self.normalize(features))
+        self.normalize(mine.inputs.copy_(features))
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
         return self.policy.head(mine.outputs)

@@ -34,14 +34,14 @@ class SteppingActor:
     def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, stepper: Stepper) -> None:
         self.policy, self.stepper = policy, stepper
         self.memory = stepper.tensors.potentials.copy_(memory)
-        self.normalize = policy.normalizer.frozen() if policy.normalizes else None
+        self.normalize = policy.normalizer.frozen(policy.mlp_extractor.actor_entries) if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
         """Latents (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
-        policy, extractor = self.policy, self.policy.mlp_extractor
-        features = policy.features_of(encoded if self.normalize is None else self.normalize(encoded))
-        mine = self.stepper.tensors
-        mine.inputs.copy_(extractor.seen(features, extractor.actor_entries))
+        extractor, mine = self.policy.mlp_extractor, self.stepper.tensors
+        mine.inputs.copy_(extractor.seen(self.policy.features_of(encoded), extractor.actor_entries))
+        if self.normalize is not None:
+            self.normalize(mine.inputs)
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
         return mine.outputs

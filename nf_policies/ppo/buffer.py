@@ -151,7 +151,7 @@ class SequenceBuffer(RolloutBuffer):
         # time-major lies so already.
         self.sequences = {name: each(self._cut, s[name]) for name in ("observed", "episode_starts")}
         self.sequences["potentials"] = self._memories(judged.trajectories)
-        self.flat = {name: self._cut(s[name]).transpose(0, 1).contiguous() for name in FLAT}
+        self.flat = {name: self._flat(s[name]) for name in FLAT}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches of whole sequences in random order, each sequence once.
@@ -201,6 +201,10 @@ class SequenceBuffer(RolloutBuffer):
     def _cut(self, rollout: Tensor) -> Tensor:
         """Each sequence in one piece. Shapes: (n_steps, num_envs, ·) -> (num_envs * n_steps / seq_len, seq_len, ·)."""
         return rollout.transpose(0, 1).contiguous().view(-1, self.seq_len, *rollout.shape[2:])
+
+    def _flat(self, rollout: Tensor) -> Tensor:
+        """Sequences in the same order, time-major. Shapes: (n_steps, num_envs, ·) -> (seq_len, sequences, ·)."""
+        return rollout.unflatten(0, (-1, self.seq_len)).movedim(0, 2).flatten(1, 2)
 
 
 def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:

@@ -80,8 +80,7 @@ class FastCategorical(CategoricalDistribution):
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Shapes: (batch,) -> (batch,)."""
-        choices = torch.arange(self.action_dim, device=actions.device).unsqueeze(-1)
-        return torch.where(choices == actions.long(), self.log_probs, 0).sum(0)
+        return self.log_probs.gather(0, actions.long().unsqueeze(0)).squeeze(0)
 
     def entropy(self) -> Tensor:
         """Shape: (batch,)."""

@@ -60,6 +60,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     value_net: nn.Module  # type: ignore[assignment]
     action_scaling: nn.Module
     extractor_learns: bool
+    sees_features: bool
+    """Whether observations are features as they are: vectors, and no extractor of the user's own."""
     squash: str
     entropy_matters = True
     """Whether the loss has a share of the entropy, whose gradient is otherwise not needed."""
@@ -122,6 +124,12 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """Make the fields, the heads and the optimiser, in place of SB3's layers."""
         # An extractor that learns changes its features' scale by itself, and its inputs must be kept for its gradient.
         self.extractor_learns = bool(list(self.features_extractor.parameters()))
+        self.sees_features = (
+            isinstance(self.observation_space, spaces.Box)
+            and len(self.observation_space.shape) == 1
+            and type(self.features_extractor) is FlattenExtractor
+            and type(self).extract_features is ActorCriticPolicy.extract_features
+        )
         seen = visible_features(self.observation_space, self.features_dim, self._observed, self.extractor_learns)
         everything = torch.arange(self.features_dim)
         critic_sees = everything if self._privileged_critic else seen
@@ -179,6 +187,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """
         if self.extractor_learns:
             return obs
+        if self.sees_features:
+            return obs.float()  # type: ignore[union-attr]  # which is what the rest would come to
         features = self.extract_features(obs)
         assert isinstance(features, Tensor)
         return features
@@ -196,8 +206,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """Let the normaliser's statistics follow a rollout of what `encode` returned."""
         if self.normalizes and isinstance(encoded, Tensor):
             rows = encoded.flatten(0, -2)
-            var, mean = torch.var_mean(rows, dim=0, correction=0)
-            self.normalizer.update(len(rows), mean, var)
+            mean = rows.mean(0)
+            self.normalizer.update(len(rows), mean, (rows - mean).square_().mean(0))
 
     def observe(self, obs: PyTorchObs) -> PyTorchObs:
         """What the fields see of a batch of observations, tensors."""
