@@ -16,7 +16,12 @@ ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 def options(lanes: int) -> dict[str, Any]:
     """Of torch.compile, for a function of so many lanes: everything in one loop, on a CPU by one thread or by all."""
-    inductor: dict[str, Any] = {"max_fusion_size": 1000, "cpp.threads": -1 if lanes >= PARALLEL_FROM else 1}
+    inductor: dict[str, Any] = {
+        "max_fusion_size": 1000,
+        "cpp.threads": -1 if lanes >= PARALLEL_FROM else 1,
+        "size_asserts": False,  # which the guards have looked at
+        "alignment_asserts": False,
+    }
     if not ISOLATES:
         return {"fullgraph": True, "options": inductor}
     return {

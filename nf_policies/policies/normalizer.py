@@ -34,18 +34,20 @@ class Normalizer(nn.Module):
         standardized = (features - self.mean) / (self.var + EPSILON).sqrt()
         return torch.where(self.count > 0, standardized.clamp(-CLIP, CLIP), features)
 
-    def frozen(self, entries: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """The same function in place with the statistics as they are now, for many calls in a loop.
+    def in_place(self, features: Tensor, entries: Tensor | None = None) -> Callable[[], object]:
+        """A function that normalises some memory in place, many times, with the statistics as they are now.
 
         Args:
-            entries: Which features it will be given; None for all. Shape: (n,), integer.
+            features: The memory. Shape: (..., size).
+            entries: Which features it holds; None for all. Shape: (n,), integer.
         """
         if not self.count > 0:
-            return lambda features: features
-        mean, std = self.mean.clone(), (self.var + EPSILON).sqrt()
+            return lambda: features
+        mean, std = self.mean, (self.var + EPSILON).sqrt()
         if entries is not None:
             mean, std = mean[entries], std[entries]
-        return lambda features: features.sub_(mean).div_(std).clamp_(-CLIP, CLIP)
+        mean, std = (t.expand_as(features).clone(memory_format=torch.contiguous_format) for t in (mean, std))
+        return lambda: features.sub_(mean).div_(std).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
     def update(self, count: float, mean: Tensor, var: Tensor) -> None:

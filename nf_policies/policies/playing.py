@@ -28,8 +28,8 @@ class Playing:
         self.policy, self.potentials = policy, potentials
         self.stepper = None
         if isinstance(policy.field, Field) and type(policy).step is Policy.step and potentials.device.type == "cpu":
-            self.normalize = policy.normalizer.frozen()
             self.stepper = Stepper(policy.field, len(potentials))
+            self.normalize = policy.normalizer.in_place(self.stepper.tensors.inputs)
             self.potentials = self.stepper.tensors.potentials.copy_(potentials)
 
     @torch.no_grad()
@@ -46,7 +46,8 @@ class Playing:
             self.potentials = trace.potentials
             return actions
         mine = self.stepper.tensors
-        self.normalize(mine.inputs.copy_(features))
+        mine.inputs.copy_(features)
+        self.normalize()
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
         return self.policy.head(mine.outputs)

@@ -34,14 +34,15 @@ class SteppingActor:
     def __init__(self, policy: NeuralFieldPolicy, memory: Tensor, stepper: Stepper) -> None:
         self.policy, self.stepper = policy, stepper
         self.memory = stepper.tensors.potentials.copy_(memory)
-        self.normalize = policy.normalizer.frozen(policy.mlp_extractor.actor_entries) if policy.normalizes else None
+        inputs, entries = stepper.tensors.inputs, policy.mlp_extractor.actor_entries
+        self.normalize = policy.normalizer.in_place(inputs, entries) if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
         """Latents (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""
         extractor, mine = self.policy.mlp_extractor, self.stepper.tensors
         mine.inputs.copy_(extractor.seen(self.policy.features_of(encoded), extractor.actor_entries))
         if self.normalize is not None:
-            self.normalize(mine.inputs)
+            self.normalize()
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
         return mine.outputs

@@ -92,6 +92,7 @@ class SequenceBuffer(RolloutBuffer):
         """Forget the rollout."""
         self.pos, self.full = 0, False
         self.stored: dict[str, Any] = {}
+        self.steps: dict[str, Any] = {}
         self.rows = torch.zeros(self.n_envs, dtype=torch.long)
         self.written = torch.zeros(self.n_envs, dtype=torch.bool)
 
@@ -103,20 +104,20 @@ class SequenceBuffer(RolloutBuffer):
             real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
                 The buffer is full when every environment has its steps, and what others do meanwhile is left out too.
         """
-        if not self.stored:
-            self.stored = {name: self._room(value) for name, value in transition._asdict().items()}
-        if self.stored["final"] is None and transition.final is not None:
-            self.stored["final"] = self._room(transition.final)
-        parts = [(self.stored[name], value) for name, value in transition._asdict().items() if value is not None]
+        given = {name: value for name, value in transition._asdict().items() if value is not None}
+        for name in given.keys() - self.stored.keys():
+            self.stored[name] = self._room(given[name])
+            self.steps[name] = each(Tensor.unbind, self.stored[name])
         if real is None:
-            for room, value in parts:
-                each(lambda room, v: room[self.pos].copy_(v), room, value)
+            for name, value in given.items():
+                each(lambda steps, v: steps[self.pos].copy_(v), self.steps[name], value)
             self.pos += 1
         else:
             self.written = real.cpu() & (self.rows < self.buffer_size)
             lanes = self.written.nonzero().squeeze(-1)
-            for room, value in parts:
-                each(lambda room, v: room.__setitem__((self.rows[lanes], lanes), v[lanes]), room, value)
+            for name, value in given.items():
+                where = self.rows[lanes], lanes
+                each(lambda room, v, where=where: room.__setitem__(where, v[lanes]), self.stored[name], value)
             self.rows += self.written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size
@@ -193,9 +194,7 @@ class SequenceBuffer(RolloutBuffer):
         return memories.transpose(0, 1).flatten(0, 1)
 
     def _room(self, value: Any) -> Any:
-        """Uninitialised space for `buffer_size` steps of something; None for None."""
-        if value is None:
-            return None
+        """Uninitialised space for `buffer_size` steps of something."""
         return each(lambda v: torch.empty((self.buffer_size, *v.shape), dtype=v.dtype, device=v.device), value)
 
     def _cut(self, rollout: Tensor) -> Tensor:

@@ -34,6 +34,6 @@ def gae(
     keep = gamma * gae_lambda * (~(terminated | truncated)).to(deltas.dtype)
     advantages = torch.empty_like(deltas)
     ahead = torch.zeros_like(deltas[0])
-    for t in range(len(deltas) - 1, -1, -1):
-        ahead = torch.addcmul(deltas[t], keep[t], ahead, out=advantages[t])  # Eq. 16, as a recursion
+    for delta, kept, advantage in zip(*(reversed(x.unbind()) for x in (deltas, keep, advantages)), strict=True):
+        ahead = torch.addcmul(delta, kept, ahead, out=advantage)  # Eq. 16, as a recursion
     return advantages
