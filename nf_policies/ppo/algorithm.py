@@ -168,8 +168,7 @@ class FieldPPO(PPO):
             except (ValueError, AssertionError):
                 check_finite("observation", encoded, buffer.pos)  # the more useful complaint, if that was why
                 raise
-            new_obs, rewards, terminated, truncated, final_obs, real, infos = stepped
-            dones = terminated | truncated
+            new_obs, rewards, terminated, truncated, dones, final_obs, real, infos = stepped
             if self.reward_scale is not None:
                 rewards = self.reward_scale(rewards, dones)
             self.num_timesteps += env.num_envs if real is None else int(real.sum())
@@ -184,8 +183,7 @@ class FieldPPO(PPO):
             if uneven or buffer.pos == buffer.buffer_size - 1:
                 followed = policy.encode(self._tensors(new_obs))
                 final = followed if final is None else each(partial(where_rows, dones), final, followed)
-            kept = actions.reshape(env.num_envs, -1).float()
-            buffer.add(Transition(encoded, starts, kept, rewards, terminated, truncated, final), real)
+            buffer.add(Transition(encoded, starts, actions, rewards, terminated, truncated, final), real)
             obs = new_obs
             # With next-step autoreset the observation that begins an episode comes one step after its end.
             starts = dones if real is None else ~real

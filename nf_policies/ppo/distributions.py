@@ -88,7 +88,9 @@ class FastCategorical(CategoricalDistribution):
 
     def sample(self) -> Tensor:
         """Random choices (batch,), where a uniform number lies between the sums of probabilities."""
-        bounds = self.log_probs.exp().cumsum(0)[:-1]
+        bounds = self.log_probs[:-1].exp()
+        if len(bounds) > 1:
+            bounds = bounds.cumsum(0)
         return (bounds <= torch.rand_like(self.log_probs[0])).sum(0)
 
     def mode(self) -> Tensor:

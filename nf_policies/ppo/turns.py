@@ -22,9 +22,14 @@ class Apart:
         self.policy, self.env = policy, env
 
     def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
-        """Random actions (num_envs, ·), unscaled, from the actor's latents (num_envs, ·), and what they brought."""
+        """Random actions as a rollout keeps them, from the actor's latents, and what they brought.
+
+        Args:
+            latents: Shape: (num_envs, ·).
+        Returns: Actions (num_envs, ·), floating-point numbers before their scaling, and the environments' answer.
+        """
         actions = self.policy.sample(latents)
-        return actions, advance(self.env, self.policy.action_scaling(actions))
+        return kept(actions), advance(self.env, self.policy.action_scaling(actions))
 
 
 class Together:
@@ -50,10 +55,9 @@ class Together:
         env, venv = self.env, self.venv
         if self.params is not venv.params:
             self._compile()
-        actions, answer, over, now, venv.lanes, env.counts = self._take(
-            latents, venv.lanes, env.counts_on(latents.device)
-        )
-        env.finished.append((over, now))
+        counts = env.counts_on(latents.device)
+        actions, answer, now, venv.lanes, env.counts = self._take(latents, venv.lanes, counts)
+        env.finished.append((answer.over, now))
         return actions, answer
 
     def _turn(self, latents: Tensor, lanes: Any, counts: Counts) -> tuple[Any, ...]:
@@ -62,9 +66,14 @@ class Together:
             lanes, self.policy.action_scaling(actions)
         )
         over = terminated | truncated
-        answer = Advance(obs, rewards, terminated, truncated, info["final_obs"], None, info)
+        answer = Advance(obs, rewards, terminated, truncated, over, info["final_obs"], None, info)
         now, counts = counts.after(rewards, over)
-        return actions, answer, over, now, lanes, counts
+        return kept(actions), answer, now, lanes, counts
+
+
+def kept(actions: Tensor) -> Tensor:
+    """Actions as a buffer has them. Shape: (num_envs, ·), float."""
+    return actions.reshape(len(actions), -1).float()
 
 
 def has_pure_step(env: VecEnv, device: torch.device) -> bool:

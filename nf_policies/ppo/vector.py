@@ -26,6 +26,8 @@ class Advance(NamedTuple):
     rewards: Tensor
     terminated: Tensor
     truncated: Tensor
+    over: Tensor
+    """Either of the two."""
     final_obs: PyTorchObs | None
     """Last observations of the episodes that ended, elsewhere anything; None if the next `obs` are these."""
     real: Tensor | None
@@ -95,7 +97,7 @@ class GymnasiumVecEnv(VecEnv):
             obs, _ = self.venv.reset(options={"reset_mask": mask})
         now, self.counts = self.counts_on(device).after(rewards, over, real)
         self.finished.append((over, now))
-        return Advance(obs, rewards, terminated, truncated, final, real, infos)
+        return Advance(obs, rewards, terminated, truncated, over, final, real, infos)
 
     def _final(self, obs: Any, infos: dict[str, Any]) -> Any:
         if "final_obs" not in infos:
@@ -136,8 +138,8 @@ class GymnasiumVecEnv(VecEnv):
 
     def step_wait(self) -> Any:
         """SB3's step: observations, rewards, dones and one info per environment, as NumPy arrays."""
-        obs, rewards, terminated, truncated, final, _, _ = self.advance(self.actions)
-        dones = (terminated | truncated).cpu().numpy()
+        obs, rewards, terminated, truncated, over, final, _, _ = self.advance(self.actions)
+        dones = over.cpu().numpy()
         cut = (truncated & ~terminated).cpu().numpy()
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(c)} for c in cut]
         for i in np.flatnonzero(dones):
@@ -192,6 +194,7 @@ def advance(env: VecEnv, actions: Tensor) -> Advance:
         torch.as_tensor(rewards, dtype=torch.float32, device=device),
         torch.as_tensor(dones & ~cut, device=device),
         torch.as_tensor(cut, device=device),
+        torch.as_tensor(dones, device=device),
         final,
         None,
         infos,
