@@ -29,11 +29,12 @@ class FirstLogitZero(nn.Module):
 def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequential:
     """A linear layer without bias, with small start weights, to the parameters of the space's distribution.
 
-    Its weight is the output embedding of the exported policy.
+    For a choice of two that is the second one's logit alone. The layer's weight is the output embedding of the exported
+    policy.
     """
     linear = nn.Linear(latent_size, make_head(space).output_size, bias=False)
     nn.init.orthogonal_(linear.weight, gain=0.01)
-    if isinstance(space, spaces.Discrete):
+    if isinstance(space, spaces.Discrete) and space.n != 2:
         return nn.Sequential(linear, FirstLogitZero([int(space.n)]))
     if isinstance(space, spaces.MultiDiscrete):
         return nn.Sequential(linear, FirstLogitZero([int(n) for n in space.nvec.reshape(-1)]))

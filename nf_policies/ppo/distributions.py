@@ -98,6 +98,39 @@ class FastCategorical(CategoricalDistribution):
         return self.log_probs.argmax(0)
 
 
+class TwoChoices(FastCategorical):
+    """The same of the second choice's logit, where the first one's is zero: half the work."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def proba_distribution(self, action_logits: Tensor) -> "TwoChoices":
+        """Shape: (batch, 1)."""
+        self.logit = action_logits.squeeze(-1)
+        return self
+
+    @property
+    def log_probs(self) -> Tensor:  # type: ignore[override]
+        """Shape: (2, batch)."""
+        return functional.logsigmoid(torch.stack((-self.logit, self.logit)))
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Shapes: (batch,) -> (batch,)."""
+        return functional.logsigmoid(self.logit * (2 * actions - 1))
+
+    def entropy(self) -> Tensor:
+        """Shape: (batch,)."""
+        return functional.softplus(self.logit) - self.logit * self.logit.sigmoid()
+
+    def sample(self) -> Tensor:
+        """Random choices (batch,)."""
+        return (torch.rand_like(self.logit) < self.logit.sigmoid()).long()
+
+    def mode(self) -> Tensor:
+        """Likeliest choices (batch,)."""
+        return (self.logit > 0).long()
+
+
 class SquashedGaussian(UncheckedGaussian):
     """Independent Gaussians behind a tanh."""
 
@@ -142,5 +175,5 @@ def make_distribution(
     if isinstance(space, spaces.Box) and not use_sde:
         return UncheckedGaussian(int(np.prod(space.shape)))
     if isinstance(space, spaces.Discrete):
-        return FastCategorical(int(space.n))
+        return TwoChoices() if space.n == 2 else FastCategorical(int(space.n))
     return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)

@@ -49,6 +49,20 @@ def test_a_choice_that_is_masked_out_is_never_drawn_and_does_not_disturb_the_oth
     assert set(distribution.mode().tolist()) == {2}
 
 
+def test_a_choice_of_two_is_a_categorical_with_one_logit() -> None:
+    logits = torch.tensor([-200.0, -1.5, 0.0, 0.3, 200.0], dtype=torch.float64)
+    two = make_distribution(spaces.Discrete(2), "tanh", False, {}).proba_distribution(logits.unsqueeze(-1))
+    exact = Categorical(logits=torch.stack((torch.zeros_like(logits), logits), dim=-1))
+    for action in (torch.zeros(5), torch.ones(5)):
+        torch.testing.assert_close(two.log_prob(action), exact.log_prob(action))
+    torch.testing.assert_close(two.entropy(), exact.entropy())
+    torch.testing.assert_close(two.distribution.probs, exact.probs)
+    assert two.mode().tolist() == [0, 0, 0, 1, 1]
+    torch.manual_seed(0)
+    drawn = torch.stack([two.sample() for _ in range(4000)]).double()
+    torch.testing.assert_close(drawn.mean(0), exact.probs[:, 1], atol=0.03, rtol=0)
+
+
 def test_the_entropy_has_a_gradient_towards_the_middle() -> None:
     mean = torch.tensor([[1.0]], requires_grad=True)
     squashed_entropy(Normal(mean, torch.tensor([[0.5]]))).sum().backward()
