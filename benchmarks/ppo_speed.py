@@ -9,7 +9,8 @@ told, with the split into environment, rest of collecting, updating:
   of sb3-contrib with an LSTM of 16;
 - cart-pole, batched, 1,024 environments x 128 steps, 4 epochs of 4 minibatches, 16 neurons: against a GRU of 16 in JAX
   (`peers/jax_ppo_rnn.py`, in the manner of PureJaxRL's ppo_rnn: everything in one jitted function). Training is the
-  same work on both sides; the peer has one network for actor and critic, ours two fields.
+  same work on both sides; the peer has one network for actor and critic, ours two fields. Policy and task are compiled
+  into one function here, so what the environment takes is measured on the same steps of the task alone, beside it.
 """
 
 import json
@@ -25,7 +26,7 @@ import torch
 import tyro
 from stable_baselines3.common.logger import Logger
 
-import nf_envs  # noqa: F401  (registers nf/CartPole-v1)
+from nf_policies.policies.batched import make_batched
 from nf_policies.ppo import FieldPPO
 
 ROUNDS_OF_A_TURN = 3
@@ -42,17 +43,24 @@ class Options:
     threads: int = 2
     """Threads of torch."""
     compile: bool = True
-    """Whether the batched task and the policy's step are compiled (the first round takes half a minute)."""
+    """Whether the steps of policy and batched task are compiled (the first round takes half a minute)."""
     peers: bool = True
     """Whether to measure the peers too."""
     json: Path | None = None
     """Where to write the figures."""
 
 
-def ours(env: gym.vector.VectorEnv, **settings: Any) -> Round:
-    """Rounds of FieldPPO."""
+def ours(env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, **settings: Any) -> Round:
+    """Rounds of FieldPPO.
+
+    Args:
+        env: To train in.
+        alone: The same, in which to measure what steps take; None to measure them in the training.
+        settings: Of `FieldPPO`.
+    """
     in_env = 0.0
-    plain = env.step
+    timed_env = env if alone is None else alone
+    plain = timed_env.step
 
     def timed(actions: Any) -> Any:
         nonlocal in_env
@@ -61,7 +69,9 @@ def ours(env: gym.vector.VectorEnv, **settings: Any) -> Round:
         in_env += time.perf_counter() - began
         return result
 
-    env.step = timed  # type: ignore[method-assign]
+    timed_env.step = timed  # type: ignore[method-assign]
+    if alone is not None:
+        alone.reset(seed=0)
     model = FieldPPO("NeuralFieldPolicy", env, seed=0, device="cpu", **settings)
     _, callback = model._setup_learn(10**9)
     model.set_logger(Logger(None, []))
@@ -75,6 +85,10 @@ def ours(env: gym.vector.VectorEnv, **settings: Any) -> Round:
         collected = time.perf_counter()
         model.train()
         ended = time.perf_counter()
+        if alone is not None:
+            actions = torch.randint(2, (model.n_steps, alone.num_envs))
+            for action in actions:
+                alone.step(action)
         return {
             "steps": steps,
             "seconds": ended - began,
@@ -108,10 +122,8 @@ def contrib() -> Round:
 
 
 def cart_pole(compiled: bool) -> Round:
-    env = gym.make_vec(
-        "nf/CartPole-v1", 1024, vectorization_mode="vector_entry_point", compile=compiled, check_actions=False
-    )
-    return ours(env, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled)
+    envs = [make_batched("nf/CartPole-v1", 1024, check_actions=False, compile=compiled) for _ in range(2)]
+    return ours(*envs, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled)
 
 
 def jax_gru() -> Round:

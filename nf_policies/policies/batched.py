@@ -28,26 +28,32 @@ def is_batched(env_id: str) -> bool:
 
 def make_batched(
     env_id: str,
+    num_envs: int = 1,
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     max_episode_steps: int | None = None,
+    check_actions: bool = True,
+    compile: bool = False,
 ) -> VectorEnv:
-    """The vector view of a batched task, for `Engine`.
+    """The vector view of a batched task.
 
     Args:
-        env_id: From `batched_twin`.
+        env_id: For which `is_batched` holds, as from `batched_twin`.
+        num_envs: Number of environments; for `Engine` it does not matter.
         device: As torch names it.
         dtype: Of the physics.
         max_episode_steps: Time limit in steps, in place of the registered one.
+        check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
+        compile: Whether its steps are compiled by themselves.
     Raises: TaskError if it cannot be made.
     """
     register_installed()
-    options: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "check_actions": check_actions, "compile": compile}
+    if max_episode_steps is not None:
+        options["max_episode_steps"] = max_episode_steps
     try:
-        return gym.make_vec(
-            env_id, num_envs=1, vectorization_mode="vector_entry_point", device=device, dtype=dtype, **options
-        )
+        return gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **options)
     except (gym.error.Error, ModuleNotFoundError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise TaskError(f"The batched task {env_id} cannot be made: {reason}") from error
