@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import tyro
 from gymnasium.spaces import Box
 from gymnasium.vector import VectorEnv
@@ -181,6 +182,10 @@ class Train:
                 raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
         if self.seed < 0:
             raise RunError(f"--seed must be 0 or more, not {self.seed}.")
+        try:
+            torch.zeros((), device=self.device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise RunError(f"There is no device {self.device!r} here: use --device cpu.") from error
 
 
 def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO:

@@ -197,7 +197,7 @@ class FieldPPO(PPO):
             policy.learn_statistics(stored["observed"])
         seen = Sequences(policy.normalize(stored["observed"]), before, stored["episode_starts"])
         judged = policy.judge(seen, stored["actions"])
-        if not (judged.values.isfinite().all() and judged.log_probs.isfinite().all()):
+        if not (judged.values.sum() + judged.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         raw = stored["observed"]  # which `finish` replaces
         buffer.finish(before, judged, policy.values_of)

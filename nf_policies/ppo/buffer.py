@@ -86,13 +86,16 @@ class SequenceBuffer(RolloutBuffer):
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
+        self.rooms: dict[str, Any] = {}
+        """What rollouts are written into, one after the other: for each of a transition's fields all steps."""
+        self.steps: dict[str, Any] = {}
+        """The same rooms, each as a tuple of its steps."""
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
         """Forget the rollout."""
         self.pos, self.full = 0, False
         self.stored: dict[str, Any] = {}
-        self.steps: dict[str, Any] = {}
         self.rows = torch.zeros(self.n_envs, dtype=torch.long)
         self.written = torch.zeros(self.n_envs, dtype=torch.bool)
 
@@ -105,9 +108,9 @@ class SequenceBuffer(RolloutBuffer):
                 The buffer is full when every environment has its steps, and what others do meanwhile is left out too.
         """
         given = {name: value for name, value in transition._asdict().items() if value is not None}
-        for name in given.keys() - self.stored.keys():
-            self.stored[name] = self._room(given[name])
-            self.steps[name] = each(Tensor.unbind, self.stored[name])
+        for name in given.keys() - self.rooms.keys():
+            self.rooms[name] = self._room(given[name])
+            self.steps[name] = each(Tensor.unbind, self.rooms[name])
         if real is None:
             for name, value in given.items():
                 each(lambda steps, v: steps[self.pos].copy_(v), self.steps[name], value)
@@ -117,10 +120,12 @@ class SequenceBuffer(RolloutBuffer):
             lanes = self.written.nonzero().squeeze(-1)
             for name, value in given.items():
                 where = self.rows[lanes], lanes
-                each(lambda room, v, where=where: room.__setitem__(where, v[lanes]), self.stored[name], value)
+                each(lambda room, v, where=where: room.__setitem__(where, v[lanes]), self.rooms[name], value)
             self.rows += self.written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size
+        if self.full:
+            self.stored = dict(self.rooms)
 
     @torch.no_grad()
     def finish(self, before: Tensor, judged: Judged, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
@@ -240,7 +245,7 @@ def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None
     if isinstance(values, dict):
         for key, value in values.items():
             check_finite(f"{what} {key!r}", value, step)
-    elif not values.isfinite().all():
+    elif not values.sum().isfinite() and not values.isfinite().all():  # a sum is fast
         bad = (~values.isfinite()).nonzero()[0].tolist()
         step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
         raise ValueError(
