@@ -9,8 +9,9 @@ told, with the split into environment, rest of collecting, updating:
   of sb3-contrib with an LSTM of 16;
 - cart-pole, batched, 1,024 environments x 128 steps, 4 epochs of 4 minibatches, 16 neurons: against a GRU of 16 in JAX
   (`peers/jax_ppo_rnn.py`, in the manner of PureJaxRL's ppo_rnn: everything in one jitted function). Training is the
-  same work on both sides; the peer has one network for actor and critic, ours two fields. Policy and task are compiled
-  into one function here, so what the environment takes is measured on the same steps of the task alone, beside it.
+  same work on both sides; the peer has one network for actor and critic, ours two fields, or one as well ("shared
+  critic"). Policy and task are compiled into one function here, so what the environment takes is measured on the same
+  steps of the task alone, beside it.
 """
 
 import json
@@ -121,9 +122,11 @@ def contrib() -> Round:
     return one_round
 
 
-def cart_pole(compiled: bool) -> Round:
+def cart_pole(compiled: bool, critic: str = "separate") -> Round:
     envs = [make_batched("nf/CartPole-v1", 1024, check_actions=False, compile=compiled) for _ in range(2)]
-    return ours(*envs, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled)
+    return ours(
+        *envs, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled, policy_kwargs={"critic": critic}
+    )
 
 
 def jax_gru() -> Round:
@@ -140,7 +143,7 @@ def jax_gru() -> Round:
 
 
 def measure(name: str, contestants: dict[str, Round], turns: int) -> dict[str, Any]:
-    """Let the contestants take turns; print and return medians."""
+    """Let the contestants take turns; print and return medians, and ratios to the last one, the peer."""
     for one_round in contestants.values():
         one_round()
     seen: dict[str, list[dict[str, float]]] = {who: [] for who in contestants}
@@ -153,12 +156,12 @@ def measure(name: str, contestants: dict[str, Round], turns: int) -> dict[str, A
         rate = median(f["steps"] / f["seconds"] for f in figures)
         split = ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in parts.items() if k not in ("steps", "seconds"))
         result[who] = {"steps_per_second": rate, **parts}
-        print(f"{name:<30}{who:<22}{rate:>12,.0f} steps/s   {split}", flush=True)
-    names = list(contestants)
-    if len(names) == 2:
-        pairs = zip(seen[names[0]], seen[names[1]], strict=True)
-        result["ratio"] = median((a["steps"] / a["seconds"]) / (b["steps"] / b["seconds"]) for a, b in pairs)
-        print(f"{name:<30}ratio {result['ratio']:.1f}", flush=True)
+        print(f"{name:<30}{who:<28}{rate:>12,.0f} steps/s   {split}", flush=True)
+    *names, peer = contestants
+    for who in names:
+        pairs = zip(seen[who], seen[peer], strict=True)
+        result[who]["ratio"] = median((a["steps"] / a["seconds"]) / (b["steps"] / b["seconds"]) for a, b in pairs)
+        print(f"{name:<30}{who:<28}{result[who]['ratio']:>6.1f} times {peer}", flush=True)
     return result
 
 
@@ -170,7 +173,10 @@ def main(options: Options) -> None:
     if options.peers:
         contestants["sb3-contrib LSTM"] = contrib()
     results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.turns)
-    contestants = {"nf-policies": cart_pole(options.compile)}
+    contestants = {
+        "nf-policies": cart_pole(options.compile),
+        "nf-policies, shared critic": cart_pole(options.compile, "shared"),
+    }
     if options.peers:
         contestants["JAX GRU"] = jax_gru()
     results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.turns)

@@ -45,7 +45,7 @@ class SteppingActor:
             self.normalize()
         mine.episode_starts.copy_(episode_starts)
         self.stepper()
-        return mine.outputs
+        return mine.outputs[:, : extractor.latent_dim_pi]
 
 
 class Actor:

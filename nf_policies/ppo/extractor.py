@@ -36,6 +36,8 @@ class RecurrentExtractor(nn.Module):
         critic: Field or cell of the critic's own; None to read the actor's latents.
         actor_entries: Which features the actor sees. Shape: (n,), integer.
         critic_entries: Which features the critic sees.
+        columns: If the critic reads the actor's latents: how many of them are for the actor and how many for the
+            critic; None for all for both.
     """
 
     actor: Any
@@ -44,17 +46,24 @@ class RecurrentExtractor(nn.Module):
     critic_entries: Tensor
 
     def __init__(
-        self, actor: nn.Module, critic: nn.Module | None, actor_entries: Tensor, critic_entries: Tensor
+        self,
+        actor: nn.Module,
+        critic: nn.Module | None,
+        actor_entries: Tensor,
+        critic_entries: Tensor,
+        columns: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        self.actor, self.critic = actor, critic
+        self.actor, self.critic, self.columns = actor, critic, columns
         self.register_buffer("actor_entries", actor_entries, persistent=False)
         self.register_buffer("critic_entries", critic_entries, persistent=False)
         self.actor_memory = self.actor.start(1).shape[-1]
         critic_memory = 0 if critic is None else self.critic.start(1).shape[-1]
         self.memory_size = self.actor_memory + critic_memory
-        self.latent_dim_pi = self.actor.output_size
-        self.latent_dim_vf = self.latent_dim_pi if critic is None else self.critic.output_size
+        both = (self.actor.output_size, (self.actor if critic is None else self.critic).output_size)
+        self.latent_dim_pi: int
+        self.latent_dim_vf: int
+        self.latent_dim_pi, self.latent_dim_vf = columns or both
 
     def start(self, batch_size: int) -> Tensor:
         """Initial potentials. Shape: (batch_size, memory_size)."""
@@ -80,7 +89,7 @@ class RecurrentExtractor(nn.Module):
         of_actor, of_critic = self.split(potentials)
         latent_pi, trajectory = self.actor(self.seen(features, self.actor_entries), of_actor, episode_starts)
         if self.critic is None:
-            return latent_pi, latent_pi, (trajectory,)
+            return *self._parted(latent_pi), (trajectory,)
         latent_vf, critic_trajectory = self.critic(self.seen(features, self.critic_entries), of_critic, episode_starts)
         return latent_pi, latent_vf, (trajectory, critic_trajectory)
 
@@ -100,13 +109,18 @@ class RecurrentExtractor(nn.Module):
         of_actor, of_critic = self.split(potentials)
         latent_pi, after = self.actor.step(self.seen(features, self.actor_entries), of_actor, prepared.actor)
         if self.critic is None:
-            return latent_pi, latent_pi, after
+            return *self._parted(latent_pi), after
         latent_vf, critic_after = self.critic.step(self.seen(features, self.critic_entries), of_critic, prepared.critic)
         return latent_pi, latent_vf, torch.cat((after, critic_after), dim=-1)
 
     def step_actor(self, features: Tensor, potentials: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
         """As `step`, of the actor alone and with its part of the potentials."""
-        return self.actor.step(self.seen(features, self.actor_entries), potentials, prepared.actor)
+        latents, after = self.actor.step(self.seen(features, self.actor_entries), potentials, prepared.actor)
+        return self._parted(latents)[0], after
+
+    def _parted(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """What of the actor's latents is for the actor and for a critic that reads them."""
+        return (latents, latents) if self.columns is None else latents.split(self.columns, dim=-1)
 
     @staticmethod
     def seen(features: Tensor, entries: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
@@ -34,8 +35,8 @@ def make_networks(
 ) -> Networks:
     """The networks of a policy, with start weights.
 
-    A neural field reads out by itself, within its sequence operator, so that its head is part of the extractor; unless
-    its activations are wanted too, which a shared critic does as well.
+    A neural field reads out by itself, within its sequence operator, so that its head is part of the extractor; that of
+    a shared critic too. Not where its activations are wanted.
 
     Args:
         kind: Of field, as for `make_field`, and so the next two.
@@ -49,16 +50,21 @@ def make_networks(
         activations_wanted: Whether the distribution needs the actor's activations, as gSDE does.
     """
     reads = has_readout(kind)
-    if reads and not activations_wanted and critic != "shared":
-        layers: Any = parameters_layer(hidden_size, action_space)
-        actor: Any = make_field(kind, len(actor_entries), hidden_size, options, layers[0])
+    layers: Any = parameters_layer(hidden_size, action_space)
+    own: Any = None
+    value_net: nn.Module = nn.Identity()
+    if reads and not activations_wanted and critic == "shared":
+        both = side_by_side(layers[0], value_layer(hidden_size))
+        actor: Any = make_field(kind, len(actor_entries), hidden_size, options, both)
+        extractor = RecurrentExtractor(actor, None, actor_entries, critic_entries, (layers[0].out_features, 1))
+        return Networks(extractor, layers[1:], Offset())
+    if reads and not activations_wanted:
+        actor = make_field(kind, len(actor_entries), hidden_size, options, layers[0])
         action_net = layers[1:]
     else:
         actor = make_field(kind, len(actor_entries), hidden_size, options)
         action_net = parameters_layer(actor.output_size, action_space)
 
-    own: Any = None
-    value_net: nn.Module = nn.Identity()
     if critic == "separate":
         size = critic_hidden_size or hidden_size
         readout = value_layer(size) if reads else None
@@ -78,3 +84,22 @@ def value_layer(latent_size: int) -> nn.Linear:
     nn.init.orthogonal_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+class Offset(nn.Module):
+    """A learnable number that is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Shapes: (..., 1)."""
+        return values + self.bias
+
+
+def side_by_side(first: nn.Linear, second: nn.Linear) -> nn.Linear:
+    """One layer without bias with the weights of two."""
+    both = nn.Linear(first.in_features, first.out_features + second.out_features, bias=False)
+    both.weight.data.copy_(torch.cat((first.weight, second.weight)))
+    return both

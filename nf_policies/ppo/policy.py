@@ -33,8 +33,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         hidden_size: Neurons of the actor's field.
         field_kwargs: Further arguments of the field. Neural fields start here with tanh neurons, exponential Euler
             steps and one time constant per neuron, log-spaced from 1.15 to 3.5 steps.
-        critic: "separate" (a field of its own), "shared" (reads the actor's field) or "memoryless" (two layers of
-            tanh units).
+        critic: "separate" (a field of its own), "shared" (reads the actor's field; the fastest) or "memoryless" (two
+            layers of tanh units).
         critic_hidden_size: Neurons of the critic's field or units per layer; by default as the actor's, 64 if
             memoryless.
         privileged_critic: Whether the critic sees all entries and not only those `observed`.
@@ -165,16 +165,18 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 
     @property
     def readout(self) -> nn.Linear:
-        """From the actor's activations to the parameters of the action distribution; a policy file has it."""
-        own: Any = self.mlp_extractor.actor.output_embedding
-        return own if len(self.action_net) == 0 or not isinstance(self.action_net[0], nn.Linear) else self.action_net[0]
+        """From the actor's activations to the parameters of the action distribution; a policy file has it.
 
-    @property
-    def value_readout(self) -> nn.Linear:
-        """From the critic's activations to the value."""
-        critic: Any = self.mlp_extractor.critic
-        own: Any = self.value_net
-        return own if isinstance(own, nn.Linear) else critic.output_embedding
+        A copy where the critic reads out by the same layer.
+        """
+        own: Any = self.mlp_extractor.actor.output_embedding
+        if len(self.action_net) and isinstance(self.action_net[0], nn.Linear):
+            return self.action_net[0]
+        if self.mlp_extractor.columns is None:
+            return own
+        part = nn.Linear(own.in_features, self.mlp_extractor.columns[0], bias=False).to(own.weight)
+        part.weight.data.copy_(own.weight[: part.out_features])
+        return part
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
         """What of an observation is kept in a rollout: its features, as they are.

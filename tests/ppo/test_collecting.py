@@ -48,8 +48,9 @@ def collect(env: Any, rollouts: int = 1, prepare: Any = lambda model: None, **op
 
 def value_is_always(number: float) -> Any:
     def prepare(model: FieldPPO) -> None:
-        torch.nn.init.zeros_(model.policy.value_readout.weight)
-        torch.nn.init.constant_(model.policy.value_readout.bias, number)
+        readout = model.policy.mlp_extractor.critic.output_embedding
+        torch.nn.init.zeros_(readout.weight)
+        torch.nn.init.constant_(readout.bias, number)
 
     return prepare
 
