@@ -1,0 +1,113 @@
+"""Policy and batched task in one compiled function: the same turns as one after the other."""
+
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from torch.utils._pytree import tree_leaves
+
+from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.turns import Apart, Together, has_pure_step
+from nf_policies.ppo.vector import GymnasiumVecEnv
+
+COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
+CPU = torch.device("cpu")
+
+
+def batched(task: str, num_envs: int = 16, **options: Any) -> gym.vector.VectorEnv:
+    return gym.make_vec(f"nf_envs:nf/{task}", num_envs, vectorization_mode="vector_entry_point", **options)
+
+
+def model_of(task: str, compile: bool, **options: Any) -> FieldPPO:
+    options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu"} | options
+    return FieldPPO("NeuralFieldPolicy", batched(task, max_episode_steps=5), compile=compile, **options)
+
+
+def turns(model: FieldPPO, turn: Any, n: int) -> list[Any]:
+    """What some turns bring, under latents that leave no doubt, so that nothing depends on random numbers."""
+    model.env.seed(3)
+    model.env.reset()
+    choices = torch.randint(2, (n, 16, 1), generator=torch.Generator().manual_seed(0))
+    return [turn(1e3 * (2.0 * choice - 1)) for choice in choices]
+
+
+@COMPILER
+def test_together_brings_what_apart_brings_and_counts_it() -> None:
+    model = model_of("CartPole-v1", compile=True)
+    env = model.env
+    assert isinstance(env, GymnasiumVecEnv)
+    apart = turns(model, Apart(model.policy, env), 12)
+    expected = env.finished_episodes(100)
+    together = Together(model.policy, env)
+    for seen, wanted in zip(turns(model, together, 12), apart, strict=True):
+        for a, b in zip(tree_leaves(seen), tree_leaves(wanted), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    assert env.finished_episodes(100) == expected
+    assert len(expected) == 16 * 2
+    assert {episode["l"] for episode in expected} == {5.0}
+
+
+@COMPILER
+def test_constants_that_change_are_seen() -> None:
+    model = model_of("CartPole-v1", compile=True)
+    env = model.env
+    env.reset()
+    together, push, seen = Together(model.policy, env), torch.full((16, 1), 1e3), []
+    for turn, gravity in ((together, 9.8), (together, 1.0), (Apart(model.policy, env), 1.0)):
+        env.venv.reset(seed=3, options={"constants": {"gravity": gravity}})
+        seen.append([turn(push)[1].obs for _ in range(3)][-1])
+    torch.testing.assert_close(seen[1], seen[2], rtol=1e-4, atol=1e-4)
+    assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+@COMPILER
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("CartPole-v1", {"policy_kwargs": {"critic": "shared"}}),
+        ("CartPole-v1", {"policy_kwargs": {"field": "gru"}}),
+        ("Pendulum-v1", {}),
+        ("Pendulum-v1", {"policy_kwargs": {"squash": "clip"}, "normalize_rewards": True}),
+        ("Pendulum-v1", {"use_sde": True, "sde_sample_freq": 4}),
+    ],
+)
+def test_every_policy_trains_together_with_its_task(task, options) -> None:
+    model = model_of(task, compile=True, **options).learn(512)
+    assert isinstance(model._turns(model.env), Together)
+    stored = model.rollout_buffer.stored
+    assert all(value.isfinite().all() for value in (stored["values"], stored["log_probs"], stored["rewards"]))
+    assert stored["actions"].std() > 0
+    assert stored["episode_starts"].float().mean() == pytest.approx(1 / 5, abs=0.1)
+
+
+def test_environments_that_change_their_step_keep_it() -> None:
+    plain = batched("CartPole-v1")
+    assert has_pure_step(GymnasiumVecEnv(plain), CPU)
+
+    class Own(type(plain)):
+        def step(self, actions):
+            return super().step(actions)
+
+    own = Own(4, task=plain.func_env)
+    assert not has_pure_step(GymnasiumVecEnv(own), CPU)
+    assert not has_pure_step(GymnasiumVecEnv(batched("CartPole-v1", autoreset_mode=AutoresetMode.NEXT_STEP)), CPU)
+    assert not has_pure_step(GymnasiumVecEnv(gym.wrappers.vector.RecordEpisodeStatistics(plain)), CPU)
+    assert not has_pure_step(GymnasiumVecEnv(plain), torch.device("meta"))
+
+
+@pytest.mark.filterwarnings("ignore:Compiling is not possible here, so steps run one by one.*no compiler")
+def test_without_a_compiler_the_turns_are_plain(monkeypatch) -> None:
+    def compiled(*_: Any, **__: Any) -> Any:
+        def fails(*_: Any) -> Any:
+            raise RuntimeError("no compiler")
+
+        return fails
+
+    model = model_of("CartPole-v1", compile=True)
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.warns(UserWarning, match="Compiling is not possible here, so steps run one by one: no compiler"):
+        model.learn(256)
+    assert model.num_timesteps == 256
