@@ -50,15 +50,15 @@ def make_networks(
         activations_wanted: Whether the distribution needs the actor's activations, as gSDE does.
     """
     reads = has_readout(kind)
-    layers: Any = parameters_layer(hidden_size, action_space)
     own: Any = None
     value_net: nn.Module = nn.Identity()
-    if reads and not activations_wanted and critic == "shared":
-        both = side_by_side(layers[0], value_layer(hidden_size))
-        actor: Any = make_field(kind, len(actor_entries), hidden_size, options, both)
-        extractor = RecurrentExtractor(actor, None, actor_entries, critic_entries, (layers[0].out_features, 1))
-        return Networks(extractor, layers[1:], Offset())
     if reads and not activations_wanted:
+        layers: Any = parameters_layer(hidden_size, action_space)
+        if critic == "shared":
+            both = side_by_side(layers[0], value_layer(hidden_size))
+            actor: Any = make_field(kind, len(actor_entries), hidden_size, options, both)
+            extractor = RecurrentExtractor(actor, None, actor_entries, critic_entries, (layers[0].out_features, 1))
+            return Networks(extractor, layers[1:], Offset())
         actor = make_field(kind, len(actor_entries), hidden_size, options, layers[0])
         action_net = layers[1:]
     else:

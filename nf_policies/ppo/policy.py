@@ -208,8 +208,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         """Let the normaliser's statistics follow a rollout of what `encode` returned."""
         if self.normalizes and isinstance(encoded, Tensor):
             rows = encoded.flatten(0, -2)
-            mean = rows.mean(0)
-            self.normalizer.update(len(rows), mean, (rows - mean).square_().mean(0))
+            var, mean = torch.var_mean(rows, dim=0, correction=0)
+            self.normalizer.update(len(rows), mean, var)
 
     def observe(self, obs: PyTorchObs) -> PyTorchObs:
         """What the fields see of a batch of observations, tensors."""
