@@ -9,8 +9,9 @@ import torch
 
 PARALLEL_FROM = 4096
 """Lanes from which the generated loop is worth more than one thread."""
-LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV")
-"""Guards that are kept: what is compiled belongs to one owner, whose task and policy do not change."""
+LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT")
+"""Guards that are kept: what is compiled belongs to one owner, whose task and policy do not change. The last one tells
+whether arguments are one and the same tensor, as the zeros of a start may be."""
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 

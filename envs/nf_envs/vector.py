@@ -219,6 +219,9 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
 
     def _set_constants(self, mask: Tensor | None, changes: dict[str, Any]) -> None:
         base = self.func_env.default_params if mask is None else self.params
+        if not changes:
+            self.params = base
+            return
         # A number is part of a compiled step, which would be compiled again for another one; a tensor is not.
         keep = () if self._compiled else (int, float)
         values = {

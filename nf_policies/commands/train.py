@@ -14,6 +14,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import VectorEnv
 from rich.console import Console
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import get_device
 
 from nf_policies.commands.resuming import configuration, continued
 from nf_policies.commands.watching import Watch
@@ -113,7 +114,10 @@ class Train:
         assert options.env is not None
         assert options.num_envs is not None
         envs = training_envs(
-            options.env, options.num_envs, device=options.device, max_episode_steps=options.max_episode_steps
+            options.env,
+            options.num_envs,
+            device=str(get_device(options.device)),
+            max_episode_steps=options.max_episode_steps,
         )
         lanes = make_lanes(options.env, JUDGING_EPISODES, max_episode_steps=options.max_episode_steps)
         with closing(envs), closing(lanes):
@@ -183,7 +187,7 @@ class Train:
         if self.seed < 0:
             raise RunError(f"--seed must be 0 or more, not {self.seed}.")
         try:
-            torch.zeros((), device=self.device)
+            torch.zeros((), device=get_device("auto") if self.device == "auto" else self.device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise RunError(f"There is no device {self.device!r} here: use --device cpu.") from error
 

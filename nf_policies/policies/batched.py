@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium as gym
 import torch
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from nf_policies.policies.tasks import TaskError, register_installed
@@ -23,7 +24,10 @@ def batched_twin(env_id: str) -> str | None:
 def is_batched(env_id: str) -> bool:
     """Whether a registered task has a vector view of its own, with a functional core."""
     spec = gym.registry.get(env_id)
-    return spec is not None and spec.vector_entry_point is not None and "task" in spec.kwargs
+    if spec is None or spec.vector_entry_point is None or "task" not in spec.kwargs:
+        return False
+    view: Any = spec.vector_entry_point
+    return hasattr(load_env_creator(view) if isinstance(view, str) else view, "pure_step")
 
 
 def make_batched(

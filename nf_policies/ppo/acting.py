@@ -20,7 +20,7 @@ def make_actor(policy: NeuralFieldPolicy, memory: Tensor, remember: Callable[...
     """
     extractor, cls = policy.mlp_extractor, type(policy)
     alone = memory.shape[-1] == extractor.actor_memory
-    plain = cls.remember is NeuralFieldPolicy.remember and cls.normalize is NeuralFieldPolicy.normalize
+    plain = all(getattr(cls, n) is getattr(NeuralFieldPolicy, n) for n in ("remember", "normalize", "features_of"))
     if alone and plain and isinstance(extractor.actor, Field) and memory.device.type == "cpu":
         stepper = Stepper(extractor.actor, len(memory))
         if stepper.compiled:

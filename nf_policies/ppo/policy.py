@@ -174,8 +174,9 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             return self.action_net[0]
         if self.mlp_extractor.columns is None:
             return own
-        part = nn.Linear(own.in_features, self.mlp_extractor.columns[0], bias=False).to(own.weight)
-        part.weight.data.copy_(own.weight[: part.out_features])
+        n = self.mlp_extractor.columns[0]
+        part = nn.Linear(own.in_features, n, bias=False, device="meta")  # draws no start weights
+        part.weight = nn.Parameter(own.weight[:n].detach().clone())
         return part
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:

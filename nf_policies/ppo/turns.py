@@ -53,6 +53,8 @@ class Together:
     def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
         """As that of `Apart`."""
         env, venv = self.env, self.venv
+        if venv.lanes is None:
+            raise ValueError("Reset the environments before the first step.")
         if self.params is not venv.params:
             self._compile()
         counts = env.counts_on(latents.device)
@@ -81,7 +83,7 @@ def has_pure_step(env: VecEnv, device: torch.device) -> bool:
     if not isinstance(env, GymnasiumVecEnv) or env.mode != AutoresetMode.SAME_STEP:
         return False
     venv: VectorEnv = env.venv
-    if not hasattr(venv, "pure_step") or venv.device != device:  # type: ignore[attr-defined]
+    if not hasattr(venv, "pure_step") or venv.device != torch.empty(0, device=device).device:  # type: ignore[attr-defined]
         return False
     # A class that changes only `step` keeps its own.
     definers = [next(c for c in type(venv).__mro__ if name in vars(c)) for name in ("step", "pure_step")]

@@ -42,4 +42,4 @@ def visible_features(
         raise ValueError(
             f"observed must list different indices of the {n_features} observation entries, not {list(observed)}."
         )
-    return torch.tensor(list(observed))
+    return torch.tensor(sorted(observed))

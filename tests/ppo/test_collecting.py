@@ -176,3 +176,21 @@ def test_a_policy_of_your_own_acts_by_itself_while_collecting() -> None:
         assert set(calls) == expected
         assert calls.count("normalize") > 8, "in each step"
         assert model.num_timesteps == 8
+
+
+def test_the_order_of_the_observed_entries_does_not_matter() -> None:
+    def first_actions(observed: list[int]) -> torch.Tensor:
+        options = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu"}
+        model = FieldPPO("NeuralFieldPolicy", "CartPole-v1", policy_kwargs={"observed": observed}, **options)
+        model.learn(128)
+        torch.testing.assert_close(model.policy.mlp_extractor.actor_entries, torch.arange(4))
+        return model.rollout_buffer.stored["actions"]
+
+    torch.testing.assert_close(first_actions([3, 1, 2, 0]), first_actions([0, 1, 2, 3]))
+
+
+def test_exporting_draws_no_random_numbers() -> None:
+    model = make_model("CartPole-v1", policy_kwargs={"critic": "shared"})
+    before = torch.get_rng_state()
+    torch.testing.assert_close(model.policy_of().field.output_embedding.weight, model.policy.readout.weight)
+    assert torch.equal(before, torch.get_rng_state())

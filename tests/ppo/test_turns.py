@@ -50,6 +50,35 @@ def test_together_brings_what_apart_brings_and_counts_it() -> None:
 
 
 @COMPILER
+@torch.no_grad()
+def test_states_that_begin_as_one_tensor_go_their_own_ways() -> None:
+    model = model_of("DoublePole-v0", compile=True, policy_kwargs={"log_std_init": -30.0})
+    push = [0.3 * torch.ones(16, 1)] * 4
+    brought = []
+    for turn in (Apart(model.policy, model.env), Together(model.policy, model.env)):
+        model.env.seed(3)
+        model.env.reset()
+        brought.append([turn(latents)[1].obs for latents in push])
+    torch.testing.assert_close(brought[1], brought[0], rtol=1e-4, atol=1e-4)
+
+
+@COMPILER
+def test_nothing_is_compiled_again_for_the_same_constants() -> None:
+    model = model_of("CartPole-v1", compile=True)
+    params = []
+    for _ in range(2):
+        model.env.reset()
+        params.append(model.env.venv.params)
+    assert params[0] is params[1]
+
+
+def test_a_task_that_has_not_begun_says_so() -> None:
+    model = model_of("CartPole-v1", compile=True)
+    with pytest.raises(ValueError, match="Reset the environments before the first step"):
+        Together(model.policy, model.env)(torch.zeros(16, 1))
+
+
+@COMPILER
 def test_constants_that_change_are_seen() -> None:
     model = model_of("CartPole-v1", compile=True)
     env = model.env
@@ -96,6 +125,8 @@ def test_environments_that_change_their_step_keep_it() -> None:
     assert not has_pure_step(GymnasiumVecEnv(batched("CartPole-v1", autoreset_mode=AutoresetMode.NEXT_STEP)), CPU)
     assert not has_pure_step(GymnasiumVecEnv(gym.wrappers.vector.RecordEpisodeStatistics(plain)), CPU)
     assert not has_pure_step(GymnasiumVecEnv(plain), torch.device("meta"))
+    plain.device = torch.empty(0, device="meta").device  # as a GPU's has a number where the model's has none
+    assert has_pure_step(GymnasiumVecEnv(plain), torch.device("meta"))
 
 
 @pytest.mark.filterwarnings("ignore:Compiling is not possible here, so steps run one by one.*no compiler")
