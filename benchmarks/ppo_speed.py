@@ -142,8 +142,8 @@ def jax_gru() -> Round:
     return one_round
 
 
-def measure(name: str, contestants: dict[str, Round], turns: int) -> dict[str, Any]:
-    """Let the contestants take turns; print and return medians, and ratios to the last one, the peer."""
+def measure(name: str, contestants: dict[str, Round], turns: int, peer: str) -> dict[str, Any]:
+    """Let the contestants take turns; print and return medians, and ratios to the peer if it is among them."""
     for one_round in contestants.values():
         one_round()
     seen: dict[str, list[dict[str, float]]] = {who: [] for who in contestants}
@@ -157,8 +157,7 @@ def measure(name: str, contestants: dict[str, Round], turns: int) -> dict[str, A
         split = ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in parts.items() if k not in ("steps", "seconds"))
         result[who] = {"steps_per_second": rate, **parts}
         print(f"{name:<30}{who:<28}{rate:>12,.0f} steps/s   {split}", flush=True)
-    *names, peer = contestants
-    for who in names:
+    for who in [who for who in contestants if who != peer and peer in contestants]:
         pairs = zip(seen[who], seen[peer], strict=True)
         result[who]["ratio"] = median((a["steps"] / a["seconds"]) / (b["steps"] / b["seconds"]) for a, b in pairs)
         print(f"{name:<30}{who:<28}{result[who]['ratio']:>6.1f} times {peer}", flush=True)
@@ -172,14 +171,14 @@ def main(options: Options) -> None:
     contestants = {"nf-policies": pendulum()}
     if options.peers:
         contestants["sb3-contrib LSTM"] = contrib()
-    results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.turns)
+    results["Pendulum-v1, 8 x 256"] = measure("Pendulum-v1, 8 x 256", contestants, options.turns, "sb3-contrib LSTM")
     contestants = {
         "nf-policies": cart_pole(options.compile),
         "nf-policies, shared critic": cart_pole(options.compile, "shared"),
     }
     if options.peers:
         contestants["JAX GRU"] = jax_gru()
-    results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.turns)
+    results["CartPole, 1,024 x 128"] = measure("CartPole, 1,024 x 128", contestants, options.turns, "JAX GRU")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 

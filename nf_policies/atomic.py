@@ -1,8 +1,10 @@
-"""Write files atomically: a reader, a crash or a full disk sees the old file or the new one, never a part."""
+"""Whole or not at all: files that no reader, crash or full disk sees in part, and work that no Ctrl-C cuts in two."""
 
 import csv
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,3 +63,23 @@ def continue_table(
         writer.writerows(rows)
     file = path.open("a", newline="", encoding="utf-8")
     return file, csv.DictWriter(file, columns)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a Ctrl-C wait until what is inside is done, where it would raise KeyboardInterrupt at any place.
+
+    For what is shared with another thread, as a queue is: half a hand-over makes both wait for ever.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if pressed:
+            raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from nf_policies.atomic import atomic_path, continue_table, read_table
+from nf_policies.atomic import atomic_path, continue_table, read_table, uninterrupted
 from nf_policies.evolution.evolve import Generation
 
 COLUMNS = list(Generation.__dataclass_fields__)
@@ -30,9 +30,10 @@ class ProgressLog:
         """Append one generation."""
         self._csv.writerow(record.row())
         self._file.flush()
-        for name, value in record.row().items():
-            if name != "generation" and np.isfinite(value):
-                self._board.add_scalar(f"evolution/{name}", value, record.generation)
+        with uninterrupted():  # the board's writer is a thread of its own
+            for name, value in record.row().items():
+                if name != "generation" and np.isfinite(value):
+                    self._board.add_scalar(f"evolution/{name}", value, record.generation)
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from nf_policies.atomic import atomic_path, continue_table, read_table
+from nf_policies.atomic import atomic_path, continue_table, read_table, uninterrupted
 
 COLUMNS = {
     "return_training": "rollout/ep_rew_mean",
@@ -50,6 +50,15 @@ class ProgressCsv(KVWriter):
         self._file.close()
 
 
+class Board(TensorBoardOutputFormat):
+    """TensorBoard events, whose writer has a thread of its own: a Ctrl-C waits for the hand-over to it."""
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Write what SB3 logs; SB3 calls this."""
+        with uninterrupted():
+            super().write(key_values, key_excluded, step)
+
+
 def make_logger(run_dir: Path, env_steps: int = 0) -> Logger:
     """SB3's logger into a run's folder: progress.csv and TensorBoard.
 
@@ -57,9 +66,7 @@ def make_logger(run_dir: Path, env_steps: int = 0) -> Logger:
         run_dir: The folder.
         env_steps: Where a continued training goes on.
     """
-    return Logger(
-        str(run_dir), [ProgressCsv(run_dir / "progress.csv", env_steps), TensorBoardOutputFormat(str(run_dir))]
-    )
+    return Logger(str(run_dir), [ProgressCsv(run_dir / "progress.csv", env_steps), Board(str(run_dir))])
 
 
 def plot_progress(run_dir: Path, *, title: str = "") -> None:
