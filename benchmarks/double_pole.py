@@ -21,11 +21,11 @@ import torch
 from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.evolution import Engine
-from nf_policies.evolution.engine import How
-from nf_policies.evolution.evolve import scale_factors
+from nf_policies.evolution.evolution import scale_factors
 from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.policies.batched import make_batched
+from nf_policies.rollouts.engine import How
+from nf_policies.tasks.batched import make_batched
 
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}
 
@@ -43,7 +43,7 @@ def starts_survived(policy: Policy, vectors: np.ndarray) -> np.ndarray:
         return policy.head(outputs).reshape(n * 625, 1), memory
 
     potentials = c.initial_potentials.expand(n, 625, -1)
-    return generalisation(act, potentials, observed=seen, starts=starts).reshape(n, 625).sum(1).numpy()
+    return generalisation(act, potentials, visible=seen, starts=starts).reshape(n, 625).sum(1).numpy()
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
-from nf_policies.evolution.engine import Engine, How
-from nf_policies.policies.batched import make_batched
+from nf_policies.rollouts.engine import Engine, How
+from nf_policies.tasks.batched import make_batched
 
 SIZES = ((16, 4), (256, 16), (1024, 64))
 

@@ -22,7 +22,7 @@ import tyro
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution
-from nf_policies.policies.tasks import make_lanes
+from nf_policies.tasks.make import make_envs
 
 POP_SIZE, EPISODES, GENERATIONS = 16, 8, 3
 
@@ -45,7 +45,7 @@ def ours(env_id: str) -> float:
     field = SimpleNeuralField(
         *field_sizes(env.observation_space, env.action_space), generator=torch.Generator().manual_seed(0)
     )
-    envs = make_lanes(env_id, POP_SIZE * EPISODES)
+    envs = make_envs(env_id, POP_SIZE * EPISODES)
     evolution = Evolution(Policy(field, env.observation_space, env.action_space), envs, pop_size=POP_SIZE)
     evolution.step()  # the first generation warms up
     before, began = evolution.env_steps, time.perf_counter()

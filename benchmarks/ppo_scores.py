@@ -33,10 +33,10 @@ from torch import nn
 
 from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.policies import Policy
-from nf_policies.policies.tasks import make_lanes, visible_entries
 from nf_policies.ppo.best import KeepBest
-from nf_policies.ppo.envs import training_envs
 from nf_policies.rollouts import rollout
+from nf_policies.tasks.make import make_envs, visible_entries
+from nf_policies.tasks.training import training_envs
 
 TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0": 91.5}
 """The goal of each."""
@@ -130,7 +130,7 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
     with (
         TemporaryDirectory() as folder,
         closing(training_envs(options.env, options.num_envs)) as envs,
-        closing(make_lanes(options.env, JUDGING_EPISODES)) as lanes,
+        closing(make_envs(options.env, JUDGING_EPISODES)) as lanes,
     ):
         model = new_model(options, envs, **policy_kwargs)
         best = KeepBest(

@@ -27,8 +27,8 @@ import torch
 import tyro
 from stable_baselines3.common.logger import Logger
 
-from nf_policies.policies.batched import make_batched
 from nf_policies.ppo import FieldPPO
+from nf_policies.tasks.batched import make_batched
 
 ROUNDS_OF_A_TURN = 3
 Round = Callable[[], dict[str, float]]

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from nf_policies.evolution import Engine, Evolution
-from nf_policies.evolution.engine import how_to_run
 from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.policies import Policy
-from nf_policies.policies.batched import batched_twin, make_batched
-from nf_policies.policies.tasks import visible_entries
+from nf_policies.rollouts.engine import how_to_run
+from nf_policies.tasks.batched import batched_twin, make_batched
+from nf_policies.tasks.make import visible_entries
 
 
 def run(
@@ -29,8 +29,8 @@ def run(
     """Whether a seed was solved, after how many steps and seconds, and its policy's mean return in 1,000 episodes."""
     envs = engine.envs
     spaces = envs.single_observation_space, envs.single_action_space
-    observed = visible_entries(env_id, int(np.prod(spaces[0].shape or ())), hide_velocity)
-    policy = Policy(new_field(*spaces, preset, observed=observed, seed=seed), *spaces, observed=observed)
+    visible = visible_entries(env_id, int(np.prod(spaces[0].shape or ())), hide_velocity)
+    policy = Policy(new_field(*spaces, preset, visible=visible, seed=seed), *spaces, visible=visible)
     evolution = Evolution(
         policy,
         engine,

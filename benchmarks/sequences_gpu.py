@@ -25,7 +25,7 @@ import tyro
 from torch import Tensor, nn
 
 from nf_policies import NeuralField
-from nf_policies.fields.backends import gpu
+from nf_policies.kernels import gpu
 
 INPUT_SIZE, OUTPUT_SIZE = 8, 4
 TENSORS = 40

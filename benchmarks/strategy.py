@@ -17,7 +17,7 @@ import numpy as np
 from nf_policies import NeuralField, Policy, SimpleNeuralField
 from nf_policies.evolution import Engine
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.policies.batched import make_batched
+from nf_policies.tasks.batched import make_batched
 
 EPISODES, STEPS = 16, 200
 

@@ -18,7 +18,7 @@ def main(file: str) -> None:
     print(policy)
     recorder = Recorder()
     print(rollout(policy, policy.env_id, episodes=100, seed=0, watch=recorder))
-    plot_recording(recorder.recording(), Path("rollout.png"), observed=policy.observed)
+    plot_recording(recorder.recording(), Path("rollout.png"), visible=policy.visible)
     film(policy, policy.env_id, Path("rollout.mp4"), seed=0)
     print("wrote rollout.png and rollout.mp4")
 

@@ -3,11 +3,11 @@
 python scripts/train.py
 """
 
-from nf_policies.policies.tasks import make_lanes
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.best import KeepBest
-from nf_policies.ppo.envs import training_envs
 from nf_policies.rollouts import rollout
+from nf_policies.tasks.make import make_envs
+from nf_policies.tasks.training import training_envs
 
 ENV_ID = "CartPole-v1"
 OBSERVED = [0, 2]  # the positions of cart and pole; 1 and 3 are their velocities
@@ -30,12 +30,12 @@ def main() -> None:
         n_epochs=20,
         gamma=0.98,
         gae_lambda=0.8,
-        policy_kwargs={"observed": OBSERVED},
+        policy_kwargs={"visible": OBSERVED},
         seed=0,
         verbose=1,
         device="cpu",
     )
-    best = KeepBest(make_lanes(ENV_ID, 20), ENV_ID, "cartpole.safetensors", every=4_000, seed=2_000_000, target=TARGET)
+    best = KeepBest(make_envs(ENV_ID, 20), ENV_ID, "cartpole.safetensors", every=4_000, seed=2_000_000, target=TARGET)
     model.learn(STEPS, callback=best)
     print(f"saved {best.path}")
     print(rollout(best.policy(), ENV_ID, episodes=100, seed=1_000_000))

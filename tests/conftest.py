@@ -7,7 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tasks import register
+from small_tasks import register
 
 
 @pytest.fixture(scope="session", autouse=True)

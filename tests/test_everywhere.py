@@ -13,9 +13,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from nf_policies import Policy, SimpleNeuralField
 from nf_policies.evolution import Evolution
 from nf_policies.policies import field_sizes
-from nf_policies.policies.tasks import make_lanes, make_task
 from nf_policies.ppo import FieldPPO
 from nf_policies.rollouts import rollout
+from nf_policies.tasks.make import make_envs, make_task
 
 FLOAT64 = "test/Move-v0"
 """Shows float64, wants float64, and refuses what is not in its Box."""
@@ -33,7 +33,7 @@ def test_a_float64_task_is_trained_evolved_played_and_kept_in_float32(tmp_path: 
     env = make_task(FLOAT64)
     field = SimpleNeuralField(*field_sizes(env.observation_space, env.action_space), hidden_size=2)
     policy = Policy(field, env.observation_space, env.action_space, env_id=FLOAT64)
-    evolution = Evolution(policy, make_lanes(FLOAT64, 4), episodes=1, pop_size=4)
+    evolution = Evolution(policy, make_envs(FLOAT64, 4), episodes=1, pop_size=4)
     evolution.step()
     evolution.best_policy().save(tmp_path / "evolved.safetensors")
 
@@ -49,7 +49,7 @@ def test_a_float64_task_is_trained_evolved_played_and_kept_in_float32(tmp_path: 
 def test_a_float64_task_trains_in_gymnasiums_vector_environments(mode: AutoresetMode) -> None:
     envs = SyncVectorEnv([lambda: gym.make(FLOAT64)] * 2, autoreset_mode=mode)
     model = FieldPPO("NeuralFieldPolicy", envs, n_steps=16, batch_size=32, n_epochs=1, seed=0).learn(64)
-    assert model.rollout_buffer.stored["observed"].dtype == torch.float32
+    assert model.rollout_buffer.stored["features"].dtype == torch.float32
     assert model.rollout_buffer.stored["rewards"].dtype == torch.float32
 
 
@@ -58,7 +58,7 @@ import gymnasium as gym
 import torch
 from nf_policies import NeuralField, Policy
 from nf_policies.evolution import Evolution
-from nf_policies.policies.tasks import make_lanes
+from nf_policies.tasks.make import make_envs
 from nf_policies.ppo import FieldPPO
 from nf_policies.rollouts import rollout
 
@@ -73,7 +73,7 @@ for options in ({}, {"context": "fork"}):
     model = FieldPPO("NeuralFieldPolicy", envs, n_steps=64, batch_size=64, n_epochs=1, device="cpu").learn(256)
     envs.close()
 policy = model.policy_of()
-lanes = make_lanes("CartPole-v1", 2, workers=2)
+lanes = make_envs("CartPole-v1", 2, workers=2)
 evolution = Evolution(policy, lanes, episodes=1, pop_size=4)
 evolution.step()
 lanes.close()

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from rich.console import Console
 from rich.table import Table
 
-from nf_policies.policies.tasks import register_installed
+from nf_policies.tasks.make import register_installed
 
 WIDE = 160
 """Characters in a line of a table that goes into a file."""

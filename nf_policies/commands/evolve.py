@@ -18,15 +18,15 @@ from nf_policies.commands.place import Backend, Place, place_of
 from nf_policies.commands.resuming import configuration, continued
 from nf_policies.evolution import Evolution, Generation
 from nf_policies.evolution.checkpoint import load_checkpoint, save_checkpoint
+from nf_policies.evolution.objective import worth_of
 from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.evolution.progress import ProgressLog, plot_progress
-from nf_policies.evolution.robust import worth_of
 from nf_policies.evolution.strategy import Restarts
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.policies.tasks import make_task, velocities_of, visible_entries
-from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, write_json
+from nf_policies.tasks.make import make_task, velocities_of, visible_entries
 
 CHECKPOINT = Path("checkpoint") / "evolution.safetensors"
 FINAL_EPISODES = 100
@@ -107,8 +107,8 @@ class Evolve:
         options._check()
         assert options.env is not None
         preset = options._preset()
-        field, observation_space, action_space, observed = new_parts(options, preset)
-        policy = Policy(field, observation_space, action_space, observed=observed, env_id=options.env)
+        field, observation_space, action_space, visible = new_parts(options, preset)
+        policy = Policy(field, observation_space, action_space, visible=visible, env_id=options.env)
         with closing(place_of(options, moments=preset.normalise)) as place:
             evolution = Evolution(
                 policy,
@@ -239,15 +239,15 @@ class Evolve:
 
 
 def new_parts(options: Evolve, preset: Preset) -> tuple[Field, Any, Any, list[int] | None]:
-    """The field that evolves, the task's spaces, and the observed entries."""
+    """The field that evolves, the task's spaces, and the visible entries."""
     assert options.env is not None
     with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
         observation_space, action_space = env.observation_space, env.action_space
         velocities = velocities_of(env)
     entries = ObservationEncoder(observation_space).total
-    observed = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
-    field = new_field(observation_space, action_space, preset, observed=observed, seed=options.seed)
-    return field, observation_space, action_space, observed
+    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
+    field = new_field(observation_space, action_space, preset, visible=visible, seed=options.seed)
+    return field, observation_space, action_space, visible
 
 
 def summary(record: Generation) -> str:

@@ -8,13 +8,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from nf_policies.evolution.engine import Engine, how_to_run
-from nf_policies.evolution.evaluate import Evaluator, evaluate
 from nf_policies.policies import Policy
-from nf_policies.policies.batched import batched_twin, make_batched
-from nf_policies.policies.tasks import TaskError, make_lanes
 from nf_policies.rollouts import Score, rollout
+from nf_policies.rollouts.engine import Engine, how_to_run
+from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.rollouts.score import check_episodes
+from nf_policies.tasks.batched import batched_twin, make_batched
+from nf_policies.tasks.make import TaskError, make_envs
 
 Backend = Literal["auto", "gymnasium", "batched"]
 LANES_MAX = 128
@@ -112,7 +112,7 @@ def place_of(options: Options, *, moments: bool = True) -> Place:
                 f"{env_id} is played by Gymnasium on the CPU: --device {options.device} needs a batched task."
             )
         options.backend = "gymnasium"
-        envs = make_lanes(env_id, min(lanes, LANES_MAX), workers=options.workers, max_episode_steps=limit)
+        envs = make_envs(env_id, min(lanes, LANES_MAX), workers=options.workers, max_episode_steps=limit)
         told = f"playing {env_id} in {envs.num_envs} Gymnasium environments"
         return Place(env_id, "gymnasium", functools.partial(evaluate, envs), envs, False, told, limit)
     options.backend = "batched"

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from nf_policies.runs import CONFIG, RunError, read_config
+from nf_policies.runs.directory import CONFIG, RunError, read_config
 
 
 class Resumable(Protocol):

@@ -13,9 +13,9 @@ from nf_policies.commands.place import batched_score, needed_twin
 from nf_policies.evolution import Engine
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy, PolicyFileError
-from nf_policies.policies.batched import make_batched
 from nf_policies.rollouts import Recorder, Score, film, plot_recording, rollout, save_recording
-from nf_policies.runs import RunError
+from nf_policies.runs.directory import RunError
+from nf_policies.tasks.batched import make_batched
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Rollout:
                 save_recording(recording, self.record)
             if self.plot:
                 title = f"{env_id}, {policy.n_parameters} parameters"
-                plot_recording(recording, self.plot, observed=policy.observed, title=title)
+                plot_recording(recording, self.plot, visible=policy.visible, title=title)
         if self.video:
             film(policy, env_id, self.video, seed=self.seed, max_episode_steps=self.max_episode_steps)
         if self.json:

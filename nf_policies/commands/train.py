@@ -20,15 +20,15 @@ from nf_policies.commands.resuming import configuration, continued
 from nf_policies.commands.watching import Watch
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.policies.tasks import make_lanes, velocities_of, visible_entries
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.best import KeepBest
 from nf_policies.ppo.checkpoint import KeepCheckpoint, load_checkpoint
-from nf_policies.ppo.envs import training_envs
 from nf_policies.ppo.presets import Preset, preset_of
 from nf_policies.ppo.progress import make_logger, plot_progress
 from nf_policies.rollouts import Score, rollout
-from nf_policies.runs import CONFIG, RunError, new_run_directory, write_json
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, write_json
+from nf_policies.tasks.make import make_envs, velocities_of, visible_entries
+from nf_policies.tasks.training import training_envs
 
 CHECKPOINT = Path("checkpoint") / "training.safetensors"
 FINAL_EPISODES = 100
@@ -119,7 +119,7 @@ class Train:
             device=str(get_device(options.device)),
             max_episode_steps=options.max_episode_steps,
         )
-        lanes = make_lanes(options.env, JUDGING_EPISODES, max_episode_steps=options.max_episode_steps)
+        lanes = make_envs(options.env, JUDGING_EPISODES, max_episode_steps=options.max_episode_steps)
         with closing(envs), closing(lanes):
             model = new_model(options, envs)
             if self.resume:
@@ -217,7 +217,7 @@ def new_model(options: Train, envs: VectorEnv, **policy_kwargs: Any) -> FieldPPO
         policy_kwargs={
             "field": options.field,
             "hidden_size": options.hidden_size,
-            "observed": visible_entries(options.env, entries, *hidden),
+            "visible": visible_entries(options.env, entries, *hidden),
             "log_std_init": options.log_std_init,
             "field_kwargs": {"dynamics": options.dynamics} if options.field == "simple" else {},
         }

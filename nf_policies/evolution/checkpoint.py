@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from nf_policies.atomic import atomic_path
-from nf_policies.evolution.evolve import Evolution
-from nf_policies.evolution.incumbent import Incumbent
+from nf_policies.evolution.evolution import Evolution
+from nf_policies.evolution.objective import Incumbent
 from nf_policies.policies import Policy
 
 VERSION = 2

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from gymnasium import Space
 
-from nf_policies.evolution.evolve import quiet
+from nf_policies.evolution.evolution import quiet
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.field import Field
 from nf_policies.policies import field_sizes
-from nf_policies.policies.tasks import task_name
+from nf_policies.tasks.make import task_name
 
 
 class Preset(NamedTuple):
@@ -103,7 +103,7 @@ def new_field(
     action_space: Space[Any],
     preset: Preset,
     *,
-    observed: Sequence[int] | None = None,
+    visible: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Field:
     """A field with its start values, quiet.
@@ -112,10 +112,10 @@ def new_field(
         observation_space: Of a single environment.
         action_space: Of a single environment.
         preset: Kind, size, dynamics and start values.
-        observed: Indices of the observation's entries that the policy sees; None for all.
+        visible: Indices of the observation's entries that the policy sees; None for all.
         seed: Of the start values that are random.
     """
-    input_size, output_size = field_sizes(observation_space, action_space, observed)
+    input_size, output_size = field_sizes(observation_space, action_space, visible)
     generator = torch.Generator().manual_seed(seed)
     if preset.field == "neural":
         neural = NeuralField(

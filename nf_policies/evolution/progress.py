@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from nf_policies.atomic import atomic_path, continue_table, read_table, uninterrupted
-from nf_policies.evolution.evolve import Generation
+from nf_policies.evolution.evolution import Generation
 
 COLUMNS = list(Generation.__dataclass_fields__)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.step import Activation
+from nf_policies.fields.dynamics import Activation
 
 ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": torch.sigmoid,

@@ -11,13 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields import step as core
+from nf_policies.fields import dynamics as core
+from nf_policies.fields import fused
 from nf_policies.fields.activations import default_initial_potentials, resolve
-from nf_policies.fields.backends import fused
-from nf_policies.fields.dynamics import INTEGRATORS, Dynamics, optional_parameters
-from nf_policies.fields.sequence import unroll
+from nf_policies.fields.dynamics import INTEGRATORS, Activation, Coefficients, Dynamics, optional_parameters, unroll
 from nf_policies.fields.start_values import linear, spread
-from nf_policies.fields.step import Activation, Coefficients
 
 TAU_MIN = 1e-5
 """Time constants stay above this (as in neuralfields 0.5.2); a field can ask for more with `tau_min`."""

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.dynamics import cubic
+from nf_policies.fields.dynamics import Activation, cubic
 from nf_policies.fields.field import TAU_MIN, Field
 from nf_policies.fields.lateral import PADDINGS, Padding, bell, free_size, lateral_matrix, layout
-from nf_policies.fields.step import Activation
 
 
 class NeuralField(Field):

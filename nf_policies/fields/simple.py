@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import is_sigmoid
-from nf_policies.fields.dynamics import DYNAMICS, Dynamics
+from nf_policies.fields.dynamics import DYNAMICS, Activation, Dynamics
 from nf_policies.fields.field import TAU_MIN, Field
 from nf_policies.fields.start_values import linear
-from nf_policies.fields.step import Activation
 
 
 class SimpleNeuralField(Field):

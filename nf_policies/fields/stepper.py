@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_policies.fields.backends import cpu, fused
+from nf_policies.fields import fused
 from nf_policies.fields.field import Field
+from nf_policies.kernels import cpu
 
 
 class Memory(NamedTuple):

@@ -1,6 +1,6 @@
 """A policy is one file: safetensors with a JSON header. Loading never unpickles and never imports.
 
-The header holds the format version, the field's kind and options, the spaces, the observed entries, the task id and
+The header holds the format version, the field's kind and options, the spaces, the visible entries, the task id and
 how the policy was made; the tensors are the field's parameters and buffers and the normaliser's statistics.
 """
 
@@ -15,9 +15,8 @@ from safetensors.torch import save_file
 from nf_policies.atomic import atomic_path
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.activations import ACTIVATIONS, PerNeuron
-from nf_policies.fields.dynamics import DYNAMICS
+from nf_policies.fields.dynamics import DYNAMICS, Activation
 from nf_policies.fields.field import Field
-from nf_policies.fields.step import Activation
 from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import space_from_json, space_to_json
@@ -39,7 +38,7 @@ def save_policy(policy: Policy, path: Path) -> None:
         "field": {"kind": type(policy.field).__name__, "options": options_of(policy.field)},
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
-        "observed": policy.observed,
+        "observed": policy.visible,
         "squash": getattr(policy.head, "squash", None),
         "env_id": policy.env_id,
         "dt": getattr(policy.field, "dt", None),
@@ -100,7 +99,7 @@ def build(header: dict[str, Any]) -> Policy:
         field,
         space_from_json(header["observation_space"]),
         space_from_json(header["action_space"]),
-        observed=header["observed"],
+        visible=header["observed"],
         env_id=header["env_id"],
         squash=header.get("squash") or "tanh",
     )

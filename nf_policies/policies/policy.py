@@ -1,6 +1,6 @@
 """Policy: a normaliser in front of a field, an action head behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +9,89 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
+from nf_policies.fields.dynamics import Coefficients, reset
 from nf_policies.fields.field import Field, Trace
-from nf_policies.fields.step import Coefficients, reset
-from nf_policies.fields.vector import ParameterVector
+from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.cells import Cell
-from nf_policies.policies.heads import make_head
-from nf_policies.policies.normalizer import Normalizer
 from nf_policies.policies.playing import Playing
-from nf_policies.policies.spaces import ObservationEncoder, finite_problem
+from nf_policies.policies.spaces import ObservationEncoder, finite_problem, make_head
+
+CLIP = 10.0
+"""Normalised features are clipped to ± this many standard deviations."""
+EPSILON = 1e-8
+
+
+class Normalizer(nn.Module):
+    """Subtract the mean and divide by the standard deviation of all features seen by `update`.
+
+    The identity until the first update. A forward pass never changes the statistics, so evaluation is frozen by
+    construction.
+
+    Args:
+        size: Number of features.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.count: Tensor
+        self.mean: Tensor
+        self.var: Tensor
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("var", torch.ones(size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalised features, clipped to ± CLIP. Shapes: (..., size)."""
+        standardized = (features - self.mean) / (self.var + EPSILON).sqrt()
+        return torch.where(self.count > 0, standardized.clamp(-CLIP, CLIP), features)
+
+    def in_place(self, features: Tensor, entries: Tensor | None = None) -> Callable[[], object]:
+        """A function that normalises some memory in place, many times, with the statistics as they are now.
+
+        Args:
+            features: The memory. Shape: (..., size).
+            entries: Which features it holds; None for all. Shape: (n,), integer.
+        """
+        if not self.count > 0:
+            return lambda: features
+        mean, std = self.mean, (self.var + EPSILON).sqrt()
+        if entries is not None:
+            mean, std = mean[entries], std[entries]
+        mean, std = (t.expand_as(features).clone(memory_format=torch.contiguous_format) for t in (mean, std))
+        return lambda: features.sub_(mean).div_(std).clamp_(-CLIP, CLIP)
+
+    @torch.no_grad()
+    def update(self, count: float, mean: Tensor, var: Tensor) -> None:
+        """Merge the statistics of a batch: its size, mean and (biased) variance, both of shape (size,).
+
+        Reference: Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample
+            variances.
+        """
+        if count <= 0:
+            return
+        total = self.count + count
+        share = count / total
+        delta = mean.to(self.mean) - self.mean
+        self.var.copy_((1 - share) * self.var + share * var.to(self.var) + share * (1 - share) * delta**2)
+        self.mean.add_(share * delta)
+        self.count.copy_(total)
 
 
 def field_sizes(
-    observation_space: Space[Any], action_space: Space[Any], observed: Sequence[int] | None = None
+    observation_space: Space[Any], action_space: Space[Any], visible: Sequence[int] | None = None
 ) -> tuple[int, int]:
     """The input_size and output_size that a field needs for these spaces.
 
     Raises:
         UnsupportedSpaceError: If a space cannot be used, naming it.
     """
-    return ObservationEncoder(observation_space, observed).size, make_head(action_space).output_size
+    return ObservationEncoder(observation_space, visible).size, make_head(action_space).output_size
 
 
 class Policy(nn.Module):
     """From observation to action through a neural field.
 
-        policy = Policy(SimpleNeuralField(2, 1), env.observation_space, env.action_space, observed=[0, 2])
+        policy = Policy(SimpleNeuralField(2, 1), env.observation_space, env.action_space, visible=[0, 2])
         action = policy.act(obs, episode_start=True)
 
     Args:
@@ -41,7 +99,7 @@ class Policy(nn.Module):
             `field_sizes` tells.
         observation_space: Of a single environment.
         action_space: Of a single environment.
-        observed: Indices of the observation's entries that the policy sees; None for all.
+        visible: Indices of the observation's entries that the policy sees; None for all.
         env_id: The task it is for, kept in the file.
         squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises:
@@ -58,12 +116,12 @@ class Policy(nn.Module):
         observation_space: Space[Any],
         action_space: Space[Any],
         *,
-        observed: Sequence[int] | None = None,
+        visible: Sequence[int] | None = None,
         env_id: str | None = None,
         squash: str = "tanh",
     ) -> None:
         super().__init__()
-        self.encode = ObservationEncoder(observation_space, observed)
+        self.encode = ObservationEncoder(observation_space, visible)
         self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
         self.normalizer = Normalizer(self.encode.size)
         self.field = field
@@ -84,9 +142,9 @@ class Policy(nn.Module):
         return self.field.n_parameters
 
     @property
-    def observed(self) -> tuple[int, ...] | None:
+    def visible(self) -> tuple[int, ...] | None:
         """Indices of the observation's entries that the policy sees; None for all."""
-        return self.encode.observed
+        return self.encode.visible
 
     def forward(
         self, features: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
@@ -145,7 +203,7 @@ class Policy(nn.Module):
         """
         batched = self.encode.batched(obs)
         features = self.encode(obs if batched else np.asarray(obs)[None])
-        if problem := finite_problem(features, self.observed):
+        if problem := finite_problem(features, self.visible):
             raise ValueError(problem)
         lanes = len(features)
         starts = np.zeros(lanes, dtype=bool)
@@ -193,5 +251,5 @@ class Policy(nn.Module):
 
     def extra_repr(self) -> str:
         """The task, what is seen of it and the number of parameters."""
-        seen = "all" if self.observed is None else list(self.observed)
-        return f"env_id={self.env_id}, observed={seen}, n_parameters={self.n_parameters}"
+        seen = "all" if self.visible is None else list(self.visible)
+        return f"env_id={self.env_id}, visible={seen}, n_parameters={self.n_parameters}"

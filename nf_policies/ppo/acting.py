@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nf_policies.fields.field import Field
 from nf_policies.fields.stepper import Stepper
-from nf_policies.ppo.policy import NeuralFieldPolicy
+from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 
 
 def make_actor(policy: NeuralFieldPolicy, memory: Tensor, remember: Callable[..., Any]) -> "SteppingActor | Actor":

@@ -17,14 +17,14 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from nf_policies.policies import Policy
-from nf_policies.policies.heads import make_head
+from nf_policies.policies.spaces import make_head
 from nf_policies.ppo.acting import make_actor
+from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each, memory_after
+from nf_policies.ppo.compiled_step import Apart, Together, has_pure_step
 from nf_policies.ppo.export import exported
-from nf_policies.ppo.policy import NeuralFieldPolicy
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.turns import Apart, Together, has_pure_step
-from nf_policies.ppo.vector import GymnasiumVecEnv
+from nf_policies.ppo.vec_env import GymnasiumVecEnv
 
 
 class FieldPPO(PPO):
@@ -191,15 +191,15 @@ class FieldPPO(PPO):
             self._last_episode_starts = starts  # type: ignore[assignment]  # a tensor, where SB3 has an array
 
         stored = buffer.stored
-        for what, values in (("reward", stored["rewards"]), ("observation", stored["observed"])):
+        for what, values in (("reward", stored["rewards"]), ("observation", stored["features"])):
             check_finite(what, values)
         if begins:  # an untrained policy acts alike whatever it sees, so its first rollout may be seen normalised
-            policy.learn_statistics(stored["observed"])
-        seen = Sequences(policy.normalize(stored["observed"]), before, stored["episode_starts"])
+            policy.learn_statistics(stored["features"])
+        seen = Sequences(policy.normalize(stored["features"]), before, stored["episode_starts"])
         judged = policy.judge(seen, stored["actions"])
         if not (judged.values.sum() + judged.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
-        raw = stored["observed"]  # which `finish` replaces
+        raw = stored["features"]  # which `finish` replaces
         buffer.finish(before, judged, policy.values_of)
         if not begins:
             policy.learn_statistics(raw)

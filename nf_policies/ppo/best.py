@@ -7,8 +7,8 @@ from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.policies import Policy
-from nf_policies.policies.play import Episode, play
 from nf_policies.ppo.export import exported
+from nf_policies.rollouts.play import Episode, play
 
 
 class KeepBest(BaseCallback):
@@ -18,7 +18,7 @@ class KeepBest(BaseCallback):
     later of two equals is kept. The target is checked on other episodes again.
 
     Args:
-        envs: To judge in, from `nf_policies.policies.tasks.make_lanes`.
+        envs: To judge in, from `nf_policies.policies.tasks.make_envs`.
         env_id: The task, kept in the file.
         path: The policy file.
         every: Judge after so many environment steps.

@@ -15,7 +15,41 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
 from torch import Tensor
 
-from nf_policies.ppo.returns import gae
+
+@torch.no_grad()
+def gae(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Advantages of a rollout.
+
+    An episode's end stops the sum; only a termination stops the bootstrap, so an episode that is cut short counts on
+    the value of its final observation.
+
+    Args:
+        rewards: Shape: (time, num_envs), as all others.
+        values: Of the observations acted on.
+        next_values: Of the observations that followed, before any reset; for a truncated step of the final one.
+        terminated: Where the task ended; wins over `truncated`.
+        truncated: Where an episode was cut short.
+        gamma: Discount.
+        gae_lambda: From one-step (0) to Monte Carlo (1).
+    Returns: Advantages; the value targets are advantages + values.
+    Reference: Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation.
+    """
+    deltas = rewards + gamma * torch.where(terminated, 0.0, next_values) - values
+    keep = gamma * gae_lambda * (~(terminated | truncated)).to(deltas.dtype)
+    advantages = torch.empty_like(deltas)
+    ahead = torch.zeros_like(deltas[0])
+    for delta, kept, advantage in zip(*(reversed(x.unbind()) for x in (deltas, keep, advantages)), strict=True):
+        ahead = torch.addcmul(delta, kept, ahead, out=advantage)  # Eq. 16, as a recursion
+    return advantages
+
 
 FLAT = ("actions", "values", "log_probs", "advantages", "targets")
 """What SB3's loss sees of a rollout, in the order of its `RolloutBufferSamples`."""
@@ -24,7 +58,7 @@ FLAT = ("actions", "values", "log_probs", "advantages", "targets")
 class Sequences(NamedTuple):
     """Whole sequences of observations with their memory, where SB3 has plain observations."""
 
-    observed: PyTorchObs
+    features: PyTorchObs
     """What the policy kept of the observations. Shape: (time, sequences, ·)."""
     potentials: Tensor
     """Memory before the first step. Shape: (sequences, memory_size)."""
@@ -35,7 +69,7 @@ class Sequences(NamedTuple):
 class Transition(NamedTuple):
     """One step of all environments. Shapes: (num_envs, ·)."""
 
-    observed: PyTorchObs
+    features: PyTorchObs
     """What the policy keeps of the observations."""
     episode_starts: Tensor
     actions: Tensor
@@ -50,7 +84,7 @@ class Transition(NamedTuple):
 class Judged(NamedTuple):
     """A whole rollout as the parameters see it that collected it. Shapes: (n_steps, num_envs, ·)."""
 
-    observed: PyTorchObs
+    features: PyTorchObs
     """What the update is to see of the observations."""
     trajectories: tuple[Tensor, ...]
     """Potentials after each step, of each field."""
@@ -155,7 +189,7 @@ class SequenceBuffer(RolloutBuffer):
         s["targets"] = s["advantages"] + s["values"]
         # A copy by whole sequences is the fastest, and the fields take it as it lies; what the loss is to have flat and
         # time-major lies so already.
-        self.sequences = {name: each(self._cut, s[name]) for name in ("observed", "episode_starts")}
+        self.sequences = {name: each(self._cut, s[name]) for name in ("features", "episode_starts")}
         self.sequences["potentials"] = self._memories(judged.trajectories)
         self.flat = {name: self._flat(s[name]) for name in FLAT}
 
@@ -170,8 +204,8 @@ class SequenceBuffer(RolloutBuffer):
         n = len(potentials)
         per_batch = n if batch_size is None else batch_size // self.seq_len
         for chosen in torch.randperm(n, device=potentials.device).split(per_batch):
-            observed = each(partial(pick, chosen=chosen), q["observed"])
-            observations = Sequences(observed, potentials[chosen], pick(q["episode_starts"], chosen))
+            features = each(partial(pick, chosen=chosen), q["features"])
+            observations = Sequences(features, potentials[chosen], pick(q["episode_starts"], chosen))
             actions, *others = (self.flat[name].index_select(1, chosen).flatten(0, 1) for name in FLAT)
             yield RolloutBufferSamples(observations, actions, *others)  # type: ignore[arg-type]
 
@@ -190,7 +224,7 @@ class SequenceBuffer(RolloutBuffer):
         """Memory before each sequence under the present parameters, from the rollout's first on."""
         assert self.trajectories is not None
         s = self.stored
-        return self._memories(self.trajectories(Sequences(s["observed"], s["before"], s["episode_starts"])))
+        return self._memories(self.trajectories(Sequences(s["features"], s["before"], s["episode_starts"])))
 
     def _memories(self, trajectories: tuple[Tensor, ...]) -> Tensor:
         """Memory before each sequence, from the trajectories of a rollout. Shape: (sequences, memory_size)."""

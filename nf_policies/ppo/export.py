@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 from nf_policies.policies.cells import Cell
-from nf_policies.policies.heads import make_head
+from nf_policies.policies.spaces import make_head
 
 if TYPE_CHECKING:
     from nf_policies.ppo.algorithm import FieldPPO
@@ -43,7 +43,7 @@ def exported(model: "FieldPPO") -> Policy:
         field,
         actor.observation_space,
         actor.action_space,
-        observed=None if everything else seen.tolist(),
+        visible=None if everything else seen.tolist(),
         env_id=env_id_of(model),
         squash=actor.squash,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from nf_policies.atomic import atomic_path
 from nf_policies.policies import Policy
-from nf_policies.policies.tasks import TaskError, make_task
+from nf_policies.tasks.make import TaskError, make_task
 
 FPS = 30
 """Frames per second where a task does not say."""

@@ -14,14 +14,14 @@ LINES_MAX = 8
 
 
 def plot_recording(
-    recording: dict[str, np.ndarray], path: Path, *, observed: Sequence[int] | None = None, title: str = ""
+    recording: dict[str, np.ndarray], path: Path, *, visible: Sequence[int] | None = None, title: str = ""
 ) -> None:
     """Draw the first episode of a recording.
 
     Args:
         recording: From `Recorder.recording` or a file that `numpy.load` read.
         path: Of the picture; its ending tells matplotlib the format. Written atomically.
-        observed: Indices of the observation's entries that the policy sees; None for all. Others are not drawn.
+        visible: Indices of the observation's entries that the policy sees; None for all. Others are not drawn.
         title: Above the picture.
     """
     first = recording["episode"] == 0
@@ -38,7 +38,7 @@ def plot_recording(
     axes = figure.subplots(len(panels), 1, sharex=True)
     for axis, (label, name, colours) in zip(axes, panels, strict=True):
         values = recording[name][first].reshape(first.sum(), -1)
-        entries = observed if name == "observations" and observed is not None else range(values.shape[1])
+        entries = visible if name == "observations" and visible is not None else range(values.shape[1])
         draw(axis, values, entries, colours, figure, steps=name == "actions")
         axis.set_ylabel(label)
     axes[0].set_title(title)

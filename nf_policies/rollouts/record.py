@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nf_policies.atomic import atomic_path
-from nf_policies.policies.play import Step
+from nf_policies.rollouts.play import Step
 
 
 class Recorder:

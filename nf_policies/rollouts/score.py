@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nf_policies.policies import Policy
-from nf_policies.policies.play import Episode, Step, play
-from nf_policies.policies.tasks import make_lanes
+from nf_policies.rollouts.play import Episode, Step, play
+from nf_policies.tasks.make import make_envs
 
 MAX_LANES = 64
 
@@ -87,7 +87,7 @@ def rollout(
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
     check_episodes(episodes, seed)
-    with closing(make_lanes(env_id, min(episodes, MAX_LANES), max_episode_steps=max_episode_steps)) as envs:
+    with closing(make_envs(env_id, min(episodes, MAX_LANES), max_episode_steps=max_episode_steps)) as envs:
         if envs.single_observation_space != policy.observation_space:
             raise ValueError(
                 f"The policy sees {policy.observation_space}, but {env_id} shows {envs.single_observation_space}."

@@ -14,7 +14,7 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField
 from nf_policies.cli import main
-from nf_policies.policies.batched import make_batched
+from nf_policies.tasks.batched import make_batched
 
 COMMAND = [sys.executable, "-m", "nf_policies.cli"]
 EVOLVED = ["best.safetensors", "checkpoint", "config.json", "learning_curve.png", "policy.safetensors", "progress.csv"]

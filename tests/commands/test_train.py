@@ -48,7 +48,7 @@ def test_train_and_rollout_in_a_new_process_agree(tmp_path, capsys) -> None:
     assert {path.name for path in out.iterdir()} >= LEFT
     assert any(path.name.startswith("events.out.tfevents") for path in out.iterdir())
     assert steps_of(out) == [64, 128, 192, 256]
-    assert Policy.load(result["policy"]).observed == (0, 1)
+    assert Policy.load(result["policy"]).visible == (0, 1)
 
     words = ["rollout", result["policy"], "--json", "--seed", str(result["seed"])]
     again = subprocess.run([*COMMAND, *words], capture_output=True, check=True, text=True)
@@ -174,4 +174,4 @@ def test_a_run_of_an_evolution_is_not_continued_as_a_training(tmp_path, capsys) 
 def test_a_batched_task_tells_which_of_its_observations_are_velocities(tmp_path) -> None:
     out = tmp_path / "run"
     assert train("nf/BallOnBeam-v0", "--hide-velocity", "--steps", "256", *SMALL, "--out", str(out)) == 0
-    assert Policy.load(out / "policy.safetensors").observed == (0, 1)
+    assert Policy.load(out / "policy.safetensors").visible == (0, 1)

@@ -9,10 +9,10 @@ import torch
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, Incumbent
 from nf_policies.evolution.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from nf_policies.evolution.evaluate import episode_seeds
-from nf_policies.evolution.incumbent import duel
-from nf_policies.policies.tasks import make_lanes, make_task
+from nf_policies.evolution.objective import duel
 from nf_policies.rollouts import rollout
+from nf_policies.rollouts.play import episode_seeds
+from nf_policies.tasks.make import make_envs, make_task
 
 
 def evolution_for(env_id: str, **options) -> Evolution:
@@ -26,7 +26,7 @@ def evolution_for(env_id: str, **options) -> Evolution:
         generator=torch.Generator().manual_seed(0),
     )
     policy = Policy(field, env.observation_space, env.action_space, env_id=env_id)
-    return Evolution(policy, make_lanes(env_id, 16), **{"episodes": 4, "pop_size": 8, **options})
+    return Evolution(policy, make_envs(env_id, 16), **{"episodes": 4, "pop_size": 8, **options})
 
 
 def test_a_neuron_learns_to_remember_a_cue() -> None:

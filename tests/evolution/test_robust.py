@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nf_policies.evolution.evolve import noise_dominates
-from nf_policies.evolution.robust import cvar, mean, worst, worth_of
+from nf_policies.evolution.evolution import noise_dominates
+from nf_policies.evolution.objective import cvar, mean, worst, worth_of
 
 RETURNS = np.array([[1.0, 2.0, 3.0, 10.0], [4.0, 4.0, 4.0, 4.0], [0.0, np.nan, 9.0, 9.0]])
 

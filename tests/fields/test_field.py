@@ -12,8 +12,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from nf_policies.fields import NeuralField, ParameterVector, SimpleNeuralField
+from nf_policies.fields.dynamics import POTENTIALS_MAX, take
 from nf_policies.fields.field import TAU_MIN
-from nf_policies.fields.step import POTENTIALS_MAX, take
 
 BOTH = pytest.mark.parametrize("kind", [NeuralField, SimpleNeuralField])
 

@@ -37,7 +37,7 @@ def fields():
 
 
 def policy_of(field) -> Policy:
-    policy = Policy(field, OBS, ACT, observed=[2, 0], env_id="CartPole-v1")
+    policy = Policy(field, OBS, ACT, visible=[2, 0], env_id="CartPole-v1")
     policy.normalizer.update(7, torch.tensor([1.0, -2.0]), torch.tensor([0.5, 3.0]))
     policy.made_by = {"command": "test", "seed": 3}
     return policy
@@ -50,7 +50,7 @@ def test_a_loaded_policy_is_the_saved_one_bit_by_bit(field, tmp_path) -> None:
     loaded = Policy.load(tmp_path / "policy.safetensors")
     assert repr(loaded) == repr(policy)
     assert (loaded.observation_space, loaded.action_space) == (OBS, ACT)
-    assert (loaded.observed, loaded.env_id, loaded.made_by) == ((2, 0), "CartPole-v1", policy.made_by)
+    assert (loaded.visible, loaded.env_id, loaded.made_by) == ((2, 0), "CartPole-v1", policy.made_by)
     assert loaded.field.n_parameters == policy.field.n_parameters
     for obs in np.random.default_rng(0).normal(size=(5, 4, 3)):
         np.testing.assert_array_equal(loaded.act(obs), policy.act(obs))

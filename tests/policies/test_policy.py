@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import NeuralField, ParameterVector, Policy, SimpleNeuralField
-from nf_policies.policies.normalizer import Normalizer
+from nf_policies.policies.policy import Normalizer
 
 OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (2,))
 

@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, UnsupportedSpaceError, field_sizes
-from nf_policies.policies.heads import make_head
+from nf_policies.policies.spaces import make_head
 
 OBSERVATIONS = [
     spaces.Box(-1, 1, (4,)),
@@ -30,7 +30,7 @@ ACTIONS = [
 
 
 def policy_for(observation_space: gym.Space, action_space: gym.Space, **options) -> Policy:
-    sizes = field_sizes(observation_space, action_space, options.get("observed"))
+    sizes = field_sizes(observation_space, action_space, options.get("visible"))
     field = SimpleNeuralField(*sizes, activation="tanh", generator=torch.Generator().manual_seed(0))
     return Policy(field, observation_space, action_space, **options)
 
@@ -80,12 +80,12 @@ def test_discrete_head_weighs_n_minus_1_logits_against_zero() -> None:
 
 def test_observations_can_be_left_out_and_are_then_never_read() -> None:
     space = spaces.Box(-np.inf, np.inf, (4,))
-    policy = policy_for(space, spaces.Box(-1, 1, (1,)), observed=[0, 2])
+    policy = policy_for(space, spaces.Box(-1, 1, (1,)), visible=[0, 2])
     a = policy.act(np.array([1, np.nan, 2, np.inf], np.float32), True)
     b = policy.act(np.array([1, 7, 2, 9], np.float32), True)
     np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"different indices of the 4"):
-        policy_for(space, spaces.Discrete(2), observed=[0, 4])
+        policy_for(space, spaces.Discrete(2), visible=[0, 4])
 
 
 def test_one_hot_features_start_at_the_spaces_start() -> None:

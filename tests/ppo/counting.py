@@ -73,7 +73,7 @@ class Walk(gym.Env[np.ndarray, Any]):
 
 
 class Identity(gym.Env[np.ndarray, Any]):
-    """One point for an action that repeats the observed one; for Box, minus the distance."""
+    """One point for an action that repeats the visible one; for Box, minus the distance."""
 
     def __init__(self, space: spaces.Space, length: int = 20) -> None:
         self.observation_space = self.action_space = space

@@ -22,7 +22,7 @@ def filled(seq_len: int, n_steps: int = N_STEPS, num_envs: int = NUM_ENVS) -> Se
     buffer = SequenceBuffer(n_steps, *SPACES, "cpu", 0.95, 0.99, num_envs, seq_len=seq_len)
     for step in range(n_steps):
         buffer.add(transition(step, num_envs))
-    number = buffer.stored["observed"]
+    number = buffer.stored["features"]
     judged = Judged(number, (number + 1,), number[..., 0], number[..., 0])
     buffer.finish(number[0], judged, lambda obs, potentials: potentials[:, 0])
     return buffer
@@ -34,15 +34,15 @@ def test_every_sequence_is_contiguous_appears_once_and_begins_with_its_own_poten
     buffer = filled(seq_len)
     firsts = []
     for batch in buffer.get(per_batch * seq_len):
-        observed, potentials, starts = batch.observations
-        assert observed.shape[0] == starts.shape[0] == seq_len
-        for s in range(observed.shape[1]):
-            torch.testing.assert_close(observed[:, s, 0] - observed[0, s, 0], torch.arange(seq_len).double())
-            assert observed[0, s, 0] % 1000 % seq_len == 0
-        torch.testing.assert_close(potentials, observed[0])
+        features, potentials, starts = batch.observations
+        assert features.shape[0] == starts.shape[0] == seq_len
+        for s in range(features.shape[1]):
+            torch.testing.assert_close(features[:, s, 0] - features[0, s, 0], torch.arange(seq_len).double())
+            assert features[0, s, 0] % 1000 % seq_len == 0
+        torch.testing.assert_close(potentials, features[0])
         for flat in (batch.actions[:, 0], batch.old_values, batch.old_log_prob):
-            torch.testing.assert_close(flat.reshape(observed.shape[:2]), observed[..., 0])
-        firsts += observed[0, :, 0].tolist()
+            torch.testing.assert_close(flat.reshape(features.shape[:2]), features[..., 0])
+        firsts += features[0, :, 0].tolist()
     assert sorted(firsts) == [1000 * e + s for e in range(NUM_ENVS) for s in range(0, N_STEPS, seq_len)]
 
 
@@ -64,11 +64,11 @@ def test_resets_that_were_no_step_leave_no_row_and_other_environments_wait() -> 
         # Environment 1 only resets in every third turn.
         real = torch.tensor([True, played % 3 != 2])
         numbers = torch.tensor([0.0, 1000.0], dtype=torch.float64) + counts
-        buffer.add(transition(0, 2)._replace(observed=numbers[:, None]), real)
+        buffer.add(transition(0, 2)._replace(features=numbers[:, None]), real)
         counts, played = counts + real, played + 1
     assert played == 5
     expected = torch.tensor([[0, 1000], [1, 1001], [2, 1002], [3, 1003]], dtype=torch.float64)
-    torch.testing.assert_close(buffer.stored["observed"][..., 0], expected)
+    torch.testing.assert_close(buffer.stored["features"][..., 0], expected)
 
 
 @pytest.mark.parametrize("what", ["reward", "observation"])
@@ -83,9 +83,9 @@ def test_what_is_not_finite_is_refused_by_name(what) -> None:
 
 def test_refreshed_potentials_are_those_of_the_function_at_each_sequences_start() -> None:
     buffer = filled(3)
-    buffer.trajectories = lambda whole: (whole.observed * 2 + whole.potentials,)
+    buffer.trajectories = lambda whole: (whole.features * 2 + whole.potentials,)
     for batch in buffer.get(3):
-        observed, potentials, _ = batch.observations
-        env, step = divmod(int(observed[0, 0, 0]), 1000)
+        features, potentials, _ = batch.observations
+        env, step = divmod(int(features[0, 0, 0]), 1000)
         first = 1000.0 * env
         assert potentials.item() == (first if step == 0 else 2 * (first + step - 1) + first)

@@ -8,8 +8,8 @@ from counting import MODES, side_by_side
 from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.buffer import memory_after
-from nf_policies.ppo.policy import NeuralFieldPolicy
 
 LENGTHS = [3, 5, 4]
 N_STEPS = 16
@@ -59,10 +59,10 @@ def value_is_always(number: float) -> Any:
 def test_only_real_steps_are_kept_in_order(mode) -> None:
     env = side_by_side(mode, LENGTHS)
     model = collect(env, rollouts=2)
-    observed = model.rollout_buffer.stored["observed"]
+    features = model.rollout_buffer.stored["features"]
     starts = model.rollout_buffer.stored["episode_starts"]
     for which, length in enumerate(LENGTHS):
-        rows = observed[:, which].long()
+        rows = features[:, which].long()
         assert (rows[:, 0] == which).all()
         assert rows[:, 2].max() == length - 1
         numbers = rows[:, 1] * length + rows[:, 2]
@@ -97,7 +97,7 @@ def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode,
     policy, stored = model.policy, model.rollout_buffer.stored
     for which, length in enumerate(LENGTHS):
         for step in range(N_STEPS):
-            _, episode, t = stored["observed"][step, which].tolist()
+            _, episode, t = stored["features"][step, which].tolist()
             # The episode so far, this step and the observation after it, played by hand.
             history = torch.tensor([[[which, episode, s]] for s in range(int(t) + 2)])
             no_reset = torch.zeros(len(history), 1, dtype=torch.bool)
@@ -126,7 +126,7 @@ def test_memory_goes_on_from_rollout_to_rollout_and_through_learn_without_a_rese
     first, last = (model.rollout_buffer.stored[name] for name in ("before", "trajectories"))
     model.learn(N_STEPS, reset_num_timesteps=False)
     stored = model.rollout_buffer.stored
-    assert stored["observed"][0, 0, 2] == N_STEPS
+    assert stored["features"][0, 0, 2] == N_STEPS
     assert not stored["episode_starts"].any()
     assert not torch.equal(stored["before"], first)
     torch.testing.assert_close(stored["before"], memory_after(last, -1))
@@ -179,9 +179,9 @@ def test_a_policy_of_your_own_acts_by_itself_while_collecting() -> None:
 
 
 def test_the_order_of_the_observed_entries_does_not_matter() -> None:
-    def first_actions(observed: list[int]) -> torch.Tensor:
+    def first_actions(features: list[int]) -> torch.Tensor:
         options = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu"}
-        model = FieldPPO("NeuralFieldPolicy", "CartPole-v1", policy_kwargs={"observed": observed}, **options)
+        model = FieldPPO("NeuralFieldPolicy", "CartPole-v1", policy_kwargs={"features": features}, **options)
         model.learn(128)
         torch.testing.assert_close(model.policy.mlp_extractor.actor_entries, torch.arange(4))
         return model.rollout_buffer.stored["actions"]

@@ -6,12 +6,13 @@ import torch
 from gymnasium import spaces
 from torch.distributions import Categorical, Normal
 
-from nf_policies.ppo.actions import action_scaling, parameters_layer
 from nf_policies.ppo.distributions import (
     FastCategorical,
     SquashedGaussian,
+    action_scaling,
     log_tanh_slope,
     make_distribution,
+    parameters_layer,
     squashed_entropy,
 )
 

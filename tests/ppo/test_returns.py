@@ -6,7 +6,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from nf_policies.ppo.returns import gae
+from nf_policies.ppo.buffer import gae
 
 
 def column(*values: float) -> torch.Tensor:

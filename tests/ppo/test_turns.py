@@ -9,8 +9,8 @@ from gymnasium.vector import AutoresetMode
 from torch.utils._pytree import tree_leaves
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.turns import Apart, Together, has_pure_step
-from nf_policies.ppo.vector import GymnasiumVecEnv
+from nf_policies.ppo.compiled_step import Apart, Together, has_pure_step
+from nf_policies.ppo.vec_env import GymnasiumVecEnv
 
 COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
 CPU = torch.device("cpu")

@@ -93,15 +93,15 @@ def test_the_gradient_goes_through_all_of_the_sequence_and_stops_at_an_episodes_
     batch = next(model.rollout_buffer.get(16))
     # Output weights start near zero; gradients are compared with zero below.
     torch.nn.init.normal_(model.policy.readout.weight)
-    observed = batch.observations.observed.clone().requires_grad_()
+    features = batch.observations.features.clone().requires_grad_()
     starts = torch.zeros_like(batch.observations.episode_starts)
     starts[5] = True
     _, log_probs, _ = evaluate(
-        model, batch._replace(observations=batch.observations._replace(observed=observed, episode_starts=starts))
+        model, batch._replace(observations=batch.observations._replace(features=features, episode_starts=starts))
     )
     log_probs.reshape(16, -1)[-1].sum().backward()
-    assert observed.grad is not None
-    of_step = observed.grad.abs().sum((1, 2))
+    assert features.grad is not None
+    of_step = features.grad.abs().sum((1, 2))
     assert (of_step[5:] > 0).all()
     assert (of_step[:5] == 0).all()
 
@@ -109,13 +109,13 @@ def test_the_gradient_goes_through_all_of_the_sequence_and_stops_at_an_episodes_
 def test_other_environments_leave_an_environments_gradient_alone() -> None:
     model = collected(side_by_side("vec_env", [3, 5]), batch_size=32)
     batch = next(model.rollout_buffer.get(32))
-    of_first = batch.observations.observed[0, :, 0] == batch.observations.observed[0, 0, 0]
+    of_first = batch.observations.features[0, :, 0] == batch.observations.features[0, 0, 0]
     gradients = []
     for noise in (0.0, 5.0):
-        observed = batch.observations.observed.clone()
-        observed[:, ~of_first] += noise
+        features = batch.observations.features.clone()
+        features[:, ~of_first] += noise
         values, log_probs, _ = evaluate(
-            model, batch._replace(observations=batch.observations._replace(observed=observed))
+            model, batch._replace(observations=batch.observations._replace(features=features))
         )
         loss = (values.reshape(16, 2) + log_probs.reshape(16, 2))[:, of_first].sum()
         model.policy.zero_grad()

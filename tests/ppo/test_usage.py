@@ -32,7 +32,7 @@ def small(env: Any, policy_kwargs: dict[str, Any] | None = None, **options: Any)
 
 @pytest.fixture(scope="module")
 def trained() -> FieldPPO:
-    return small("Pendulum-v1", {"observed": [0, 1]}).learn(256)
+    return small("Pendulum-v1", {"visible": [0, 1]}).learn(256)
 
 
 def test_evaluate_policy_equals_a_users_own_loop_and_the_exported_policy(trained, tmp_path) -> None:
@@ -162,7 +162,7 @@ def test_every_observation_space_trains_saves_and_predicts(name, tmp_path) -> No
 def test_a_privileged_critic_sees_what_the_actor_does_not(tmp_path) -> None:
     space = spaces.Dict({"seen": spaces.Box(-1, 1, (2,), np.float32), "full": spaces.Box(-1, 1, (3,), np.float32)})
     envs = DummyVecEnv([lambda: Walk(space, spaces.Discrete(2))] * 2)
-    model = small(envs, {"observed": ["seen"], "privileged_critic": True}).learn(64)
+    model = small(envs, {"visible": ["seen"], "privileged_critic": True}).learn(64)
     obs = {key: torch.zeros(1, *part.shape) for key, part in space.items()}
     other = obs | {"full": torch.ones(1, 3)}
     policy = model.policy

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nf_policies import NeuralField, Policy, field_sizes
-from nf_policies.policies.tasks import TaskError, make_task
 from nf_policies.rollouts import Recorder, film, plot_recording, rollout, save_recording
+from nf_policies.tasks.make import TaskError, make_task
 
 
 def policy_for(env_id: str, hidden_size: int = 12) -> Policy:
@@ -65,7 +65,7 @@ def test_a_recording_holds_every_step_in_order_and_replays_the_field(tmp_path) -
 def test_a_recording_is_drawn(env_id, hidden_size, tmp_path) -> None:
     recorder = Recorder()
     rollout(policy_for(env_id, hidden_size), env_id, episodes=2, watch=recorder)
-    plot_recording(recorder.recording(), tmp_path / "plot.png", observed=[0], title="a title")
+    plot_recording(recorder.recording(), tmp_path / "plot.png", visible=[0], title="a title")
     picture = imageio.imread(tmp_path / "plot.png")
     assert picture.shape[0] > 500
     assert picture.std() > 5, "not an empty page"

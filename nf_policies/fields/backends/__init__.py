@@ -1,1 +1,0 @@
-"""Fast forms of the recurrence in `nf_policies.fields.sequence`, which is their definition."""

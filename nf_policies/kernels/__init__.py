@@ -1,0 +1,1 @@
+"""Compiled steps of a `Problem`; they know no field."""

@@ -1,0 +1,177 @@
+"""Returns of a population: every candidate plays the same fresh episodes of a generation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from nf_policies.fields.dynamics import Coefficients, take
+from nf_policies.fields.field import Trace
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import finite_problem
+from nf_policies.tasks.make import PausingSyncVectorEnv
+
+
+class Episode(NamedTuple):
+    """An episode to be played."""
+
+    seed: int
+    candidate: int = 0
+
+
+class Step(NamedTuple):
+    """What happened in one step of all lanes, for a recording; arrays are overwritten by the next step."""
+
+    episodes: np.ndarray
+    """Index of each lane's episode, -1 where a lane is idle. Shape: (lanes,)."""
+    episode_starts: np.ndarray
+    obs: np.ndarray
+    actions: np.ndarray
+    trace: Trace
+    rewards: np.ndarray
+
+
+@dataclass(frozen=True)
+class Played:
+    """Whole episodes, in the order in which they were asked for.
+
+    Attributes:
+        returns: Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,).
+        lengths: Number of steps. Shape: (episodes,).
+        moments: Count, mean and variance of the features seen, for `Normalizer.update`.
+        problem: The first thing that was not finite, as a sentence.
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    moments: tuple[float, Tensor, Tensor]
+    problem: str | None
+
+
+@torch.no_grad()
+def play(
+    envs: VectorEnv,
+    policy: Policy,
+    episodes: Sequence[Episode],
+    parameters: Tensor | None = None,
+    watch: Callable[[Step], None] | None = None,
+) -> Played:
+    """Play episodes with a policy, or with a population of its parameter vectors.
+
+    Args:
+        envs: Environments with autoreset disabled, from `make_envs`; each is reset with an episode's seed.
+        policy: Normaliser, field and head; not changed.
+        episodes: Seeds, and which row of `parameters` plays.
+        parameters: Parameter vectors. Shape: (pop_size, n_parameters); by default the policy's own.
+        watch: Called after every step of the lanes.
+    Raises: ValueError if the environments reset themselves or have other spaces than the policy.
+    """
+    if envs.metadata.get("autoreset_mode") != AutoresetMode.DISABLED:
+        raise ValueError("play needs environments with autoreset disabled: make them with make_envs.")
+    if envs.single_action_space != policy.action_space:
+        raise ValueError(f"The policy acts in {policy.action_space}, the task takes {envs.single_action_space}.")
+    lanes = envs.num_envs
+    population = policy.coefficients(parameters)
+    lane_coefficients: Coefficients = population
+    like = policy.normalizer.mean
+    potentials = policy.field.start(lanes).to(like)
+
+    returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
+    current = np.full(lanes, -1)
+    waiting = 0
+    centre = policy.normalizer.mean.cpu().double().numpy()
+    count, total, square = 0, np.zeros_like(centre), np.zeros_like(centre)
+    problem = None
+    obs: Any = None
+    over = np.ones(lanes, dtype=bool)  # no episode is running: the environment must not be stepped
+    pausing = isinstance(envs, PausingSyncVectorEnv)
+
+    while True:
+        # Idle lanes take the next episodes.
+        starts = np.zeros(lanes, dtype=bool)
+        free = np.flatnonzero(current < 0)[: len(episodes) - waiting]
+        current[free] = np.arange(waiting, waiting + len(free))
+        waiting += len(free)
+        starts[free] = True
+        alive = current >= 0
+        if not alive.any():
+            break
+        to_reset = starts if pausing and obs is not None else starts | over
+        if to_reset.any():
+            seeds: Any = [episodes[e].seed if start else None for e, start in zip(current, starts, strict=True)]
+            obs, _ = envs.reset(seed=seeds, options={"reset_mask": to_reset})
+        if len(free) and len(population.initial_potentials) > 1:
+            rows = torch.as_tensor([episodes[max(e, 0)].candidate for e in current])
+            lane_coefficients = take(population, rows.to(like.device))
+
+        features = policy.encode(obs).astype(np.float64)
+        broken = alive & ~np.isfinite(features).all(-1)
+        if broken.any():
+            problem = problem or finite_problem(features[broken], policy.visible)
+            features[broken] = 0
+            returns[current[broken]] = np.nan
+        seen = features[alive] - centre
+        count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
+
+        inputs = torch.as_tensor(features).to(like)
+        outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), lane_coefficients)
+        potentials = trace.potentials
+        actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
+        before = np.array(obs) if watch else obs
+        obs, rewards, terminated, truncated, _ = envs.step(actions)
+        if watch:
+            watch(Step(current.copy(), starts, before, actions, trace, rewards))
+
+        here = current[alive]
+        returns[here] += rewards[alive]
+        lengths[here] += 1
+        if not np.isfinite(returns[here]).all():
+            problem = problem or "A reward of the task is not finite."
+            broken |= alive & ~np.isfinite(rewards)
+            returns[current[broken]] = np.nan
+        over = terminated | truncated
+        current[over | broken] = -1
+
+    mean = total / max(count, 1)
+    var = np.maximum(square / max(count, 1) - mean**2, 0)
+    return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
+
+
+GENERATION, DUEL, TARGET = range(3)
+"""What episodes are played for; each purpose has seeds of its own."""
+
+
+class Evaluator(Protocol):
+    """Plays the same episodes with every candidate: an `Engine`, or `evaluate` with its environments."""
+
+    def __call__(
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+    ) -> tuple[np.ndarray, Played]:
+        """Returns (pop_size, episodes), and what was played."""
+
+
+def episode_seeds(seed: int, generation: int, purpose: int, episodes: int) -> list[int]:
+    """Seeds of episodes that differ between runs, generations and purposes, and are the same in a resumed run."""
+    return np.random.SeedSequence([seed, generation, purpose]).generate_state(episodes).tolist()
+
+
+def evaluate(
+    envs: VectorEnv, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+) -> tuple[np.ndarray, Played]:
+    """Play the same episodes with every candidate.
+
+    Args:
+        envs: From `make_envs`.
+        policy: Whose field has the parameters; its normaliser is used as it is.
+        population: Parameter vectors (pop_size, n_parameters); None for the policy's own, a population of one.
+        seeds: One per episode.
+    Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was played.
+    """
+    parameters = None if population is None else torch.as_tensor(population).to(policy.field.resting_level)
+    pop_size = 1 if parameters is None else len(parameters)
+    played = play(envs, policy, [Episode(s, candidate) for candidate in range(pop_size) for s in seeds], parameters)
+    return played.returns.reshape(pop_size, len(seeds)), played

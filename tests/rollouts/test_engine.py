@@ -1,0 +1,220 @@
+"""The engine plays what a plain loop plays, for every field and task, eager or compiled, in pieces or whole."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
+from nf_policies.evolution import Engine, Evolution, quiet
+from nf_policies.kernels.compiling import PARALLEL_FROM
+from nf_policies.rollouts.engine import how_to_run
+from nf_policies.rollouts.play import Episode, play
+from nf_policies.tasks.batched import batched_twin, make_batched
+from nf_policies.tasks.make import make_envs, register_installed
+
+COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
+SIMPLE = ["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"]
+
+
+def policy_for(envs, kind="linear", hidden_size=2, visible=None, seed=0) -> Policy:
+    spaces = envs.single_observation_space, envs.single_action_space
+    input_size, output_size = field_sizes(*spaces, visible)
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "neural":
+        field = NeuralField(input_size, hidden_size, output_size, channels=2, pooling_norm=3, generator=generator)
+    else:
+        field = SimpleNeuralField(
+            input_size, output_size, hidden_size, dynamics=kind, activation="tanh", tau_init=2.0, generator=generator
+        )
+    return Policy(field, *spaces, visible=visible)
+
+
+def population_for(policy: Policy, pop_size: int, scale: float = 0.7) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(pop_size, policy.n_parameters)) * scale
+
+
+def alone(envs, policy: Policy, vector: np.ndarray, seed: int, limit: int) -> tuple[float, int]:
+    """One candidate, one episode, step by step with the policy's own step."""
+    task, dtype = envs.func_env, policy.field.resting_level.dtype
+    keys, zero = envs.lane_keys([seed], torch.device("cpu")), torch.zeros(1, dtype=torch.int32)
+    state = task.initial(envs.uniforms(keys, zero, zero, task.draws.initial, dtype), envs.params)
+    coefficients = policy.coefficients(torch.as_tensor(vector).to(dtype)[None])
+    potentials = torch.zeros(1, policy.field.hidden_size, dtype=dtype)
+    total, seen = 0.0, policy.visible or range(policy.encode.total)
+    for t in range(limit):
+        features = torch.stack([task.features(state, (), envs.params)[k] for k in seen], -1)
+        action, trace = policy.step(features, potentials, torch.tensor([t == 0]), coefficients)
+        potentials = trace.potentials
+        used = torch.tensor([task.draws.initial + t * task.draws.transition], dtype=torch.int32)
+        rng = envs.uniforms(keys, zero, used, task.draws.transition, dtype)
+        after = task.transition(state, action, rng, envs.params)
+        total += float(task.reward(state, action, after, rng, envs.params))
+        state = after
+        if bool(task.terminal(state, (), envs.params)):
+            return total, t + 1
+    return total, limit
+
+
+def assert_equal_to_alone(envs, policy, limit, rtol=1e-9) -> None:
+    engine = Engine(envs, dtype=torch.float64)
+    policy = policy.double()
+    population, seeds = population_for(policy, 3), [11, 12]
+    with torch.no_grad():
+        returns, played = engine(policy, population, seeds)
+        expected = [[alone(envs, policy, v, s, limit) for s in seeds] for v in population]
+    np.testing.assert_allclose(returns, np.array(expected)[..., 0], rtol=rtol, atol=rtol)
+    np.testing.assert_array_equal(played.lengths, np.array(expected)[..., 1].reshape(-1))
+
+
+@pytest.mark.parametrize("kind", [*SIMPLE, "neural"])
+def test_every_field_is_played_as_it_would_be_alone(kind) -> None:
+    envs = make_batched("nf/CartPole-v1", dtype=torch.float64, max_episode_steps=60)
+    assert_equal_to_alone(envs, policy_for(envs, kind, 4 if kind == "neural" else 2, visible=(2, 0)), 60)
+
+
+TASKS = ["Pendulum-v1", "MountainCarContinuous-v0", "Acrobot-v1", "DoublePoleDampingNoVel-v0", "RepeatPrevious-v0"]
+
+
+@pytest.mark.parametrize("name", [*TASKS, "FurutaSwingUp-v0", "BallBalancer-v0", "CountParity-v0"])
+def test_every_kind_of_task_is_played_as_it_would_be_alone(name) -> None:
+    register_installed()
+    envs = make_batched(f"nf/{name}", dtype=torch.float64, max_episode_steps=30)
+    assert_equal_to_alone(envs, policy_for(envs), 30)
+
+
+def test_sensors_actuators_and_random_physics_are_played_as_they_would_be_alone() -> None:
+    import gymnasium as gym
+
+    from nf_envs.sensing import ActionDelay, ObservationDelay, ObservationNoise, Uniform
+
+    envs = gym.make_vec(
+        "nf/CartPole-v1",
+        num_envs=1,
+        vectorization_mode="vector_entry_point",
+        dtype=torch.float64,
+        max_episode_steps=40,
+        constants={"pole_mass": Uniform(0.05, 0.5)},
+        sensing=[ObservationNoise(0.05), ObservationDelay(0, 2), ActionDelay(1, 3)],
+    )
+    assert_equal_to_alone(envs, policy_for(envs), 40)
+    assert_equal_to_alone(envs, policy_for(envs, "neural", 8), 40)
+
+
+def test_lanes_left_out_pieces_and_other_call_lengths_change_nothing() -> None:
+    envs = make_batched("nf/CartPole-v1", dtype=torch.float64)
+    for kind, size in (("linear", 2), ("neural", 6)):
+        policy = policy_for(envs, kind, size).double()
+        population, seeds = population_for(policy, 300, 2.0), range(8)
+        whole, played = Engine(envs, dtype=torch.float64)(policy, population, seeds)
+        assert len(set(played.lengths)) > 20, "episodes end at many different times"
+        pieces, pieced = Engine(envs, dtype=torch.float64, bytes_max=100_000, steps_per_call=7)(
+            policy, population, seeds
+        )
+        np.testing.assert_array_equal(whole, pieces)
+        for a, b in zip(played.moments, pieced.moments, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_float32_agrees_with_float64_on_a_smooth_task() -> None:
+    envs, exact = make_batched("nf/Pendulum-v1"), make_batched("nf/Pendulum-v1", dtype=torch.float64)
+    policy = policy_for(envs)
+    population = population_for(policy, 20, 0.2)
+    single, _ = Engine(envs)(policy, population, range(4))
+    double, _ = Engine(exact, dtype=torch.float64)(policy.double(), population, range(4))
+    assert np.median(np.abs(single - double) / np.abs(double)) < 1e-4
+
+
+def test_moments_and_returns_are_those_of_the_vector_view() -> None:
+    envs = make_batched("nf/Pendulum-v1")
+    policy = policy_for(envs)
+    policy.normalizer.update(10, torch.tensor([0.1, -0.2, 0.5]), torch.tensor([1.0, 0.5, 4.0]))
+    returns, played = Engine(envs)(policy, None, [3, 4])
+    for i, seed in enumerate([3, 4]):
+        obs, _ = envs.reset(seed=seed)
+        total, seen, potentials = 0.0, [], policy.field.start(1)
+        for t in range(200):
+            seen.append(obs[0])
+            with torch.no_grad():
+                action, trace = policy.step(obs, potentials, torch.tensor([t == 0]), policy.coefficients())
+            potentials = trace.potentials
+            obs, reward, *_ = envs.step(action)
+            total += float(reward)
+        assert returns[0, i] == pytest.approx(total, rel=1e-5)
+    assert played.moments[0] == 400
+    one = Engine(envs)(policy, None, [4])[1].moments
+    np.testing.assert_allclose(one[1], torch.stack(seen).double().mean(0), atol=1e-5)
+    np.testing.assert_allclose(one[2], torch.stack(seen).double().var(0, unbiased=False), atol=1e-4)
+
+
+def test_twins_of_gymnasium_tasks_are_found_and_play_alike() -> None:
+    assert batched_twin("Pendulum-v1") == "nf/Pendulum-v1"
+    assert batched_twin("nf/DoublePole-v0") == "nf/DoublePole-v0"
+    assert batched_twin("test/Recall-v0") is None
+    envs, lanes = make_batched("nf/Pendulum-v1"), make_envs("Pendulum-v1", 8)
+    policy = policy_for(envs)
+    batched = Engine(envs)(policy, None, range(200))[0]
+    single = play(lanes, policy, [Episode(s) for s in range(200)]).returns
+    assert abs(batched.mean() - single.mean()) < 4 * np.hypot(batched.std(), single.std()) / 200**0.5
+
+
+def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() -> None:
+    envs = make_batched("nf/CartPole-v1")
+    policy = policy_for(envs, visible=(0, 2))
+    quiet(policy.field)
+    evolution = Evolution(policy, Engine(envs), episodes=4, pop_size=16)
+    for _ in range(25):
+        record = evolution.step()
+    assert record.return_incumbent > 150
+    assert policy.normalizer.count > 0
+    population = population_for(policy, 3)
+    population[1] = np.nan
+    returns, played = Engine(envs)(policy, population, range(2))
+    assert np.isnan(returns[1]).all() or played.lengths.reshape(3, 2)[1].max() > 0
+    assert np.isfinite(returns[[0, 2]]).all()
+
+
+def test_compiling_is_chosen_for_long_runs_alone() -> None:
+    assert how_to_run(1_000_000, 128) == "eager"
+    assert how_to_run(10_000_000_000, 4096) == "compiled"
+
+
+def test_a_policy_for_another_task_is_refused() -> None:
+    envs = make_batched("nf/Pendulum-v1")
+    with pytest.raises(ValueError, match="the task shows"):
+        Engine(envs)(policy_for(make_batched("nf/CartPole-v1")), None, [0])
+    with pytest.raises(ValueError, match="no functional core"):
+        Engine(make_envs("CartPole-v1", 2))
+
+
+@pytest.mark.slow
+@COMPILER
+@pytest.mark.parametrize(("name", "kind", "size"), [("CartPole-v1", "linear", 1), ("Pendulum-v1", "neural", 4)])
+def test_compiled_and_eager_agree(name, kind, size) -> None:
+    envs = make_batched(f"nf/{name}", dtype=torch.float64, max_episode_steps=65)
+    policy = policy_for(envs, kind, size).double()
+    population = population_for(policy, 40)
+    eager = Engine(envs, dtype=torch.float64)(policy, population, range(4))
+    engine = Engine(envs, dtype=torch.float64, how="compiled", steps_per_call=4)
+    fast = engine(policy, population, range(4))
+    assert engine.how == "compiled"
+    np.testing.assert_allclose(fast[0], eager[0], rtol=1e-9)
+    np.testing.assert_array_equal(fast[1].lengths, eager[1].lengths)
+
+
+@pytest.mark.slow
+@COMPILER
+def test_what_is_compiled_belongs_to_one_task_and_serves_any_number_of_lanes() -> None:
+    light, heavy = (make_batched("nf/CartPole-v1", dtype=torch.float64, max_episode_steps=40) for _ in range(2))
+    heavy.params = dataclasses.replace(heavy.params, pole_mass=1.0)
+    policy = policy_for(light, hidden_size=1).double()
+    engines = [Engine(envs, dtype=torch.float64, how="compiled", steps_per_call=2) for envs in (light, heavy)]
+    plain = [Engine(envs, dtype=torch.float64) for envs in (light, heavy)]
+    for pop_size in (1, 3, PARALLEL_FROM, 2):
+        population = population_for(policy, pop_size)
+        expected = [engine(policy, population, [5])[0] for engine in plain]
+        for engine, returns in zip(engines, expected, strict=True):
+            np.testing.assert_allclose(engine(policy, population, [5])[0], returns, rtol=1e-9)
+            assert engine.how == "compiled"
+    assert (expected[0] != expected[1]).any()
