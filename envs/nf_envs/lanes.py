@@ -1,8 +1,9 @@
-"""What a vector view does to its environments, as pure functions: start episodes, step, start the next ones.
+"""The vector view as pure functions: start episodes, step, start the next ones.
 
-`Lanes` is all that is remembered between steps. Each function is one graph for `torch.compile`.
+`Lanes` is all the memory between steps. Each function is one graph for `torch.compile`.
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from nf_envs.base import Task
 from nf_envs.randomness import uniforms
+
+_ENVS_FOR_THREADS = 4096
+"""Number of environments from which several threads speed up a compiled step on a CPU."""
 
 
 class Lanes(NamedTuple):
@@ -130,14 +134,38 @@ def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limi
     )
 
 
-def stored(out: Outcome) -> Outcome:
-    """The outcome of a compiled step on a CPU with flags that are written fast, and of which no more can be computed.
+def lane(state: Any, i: int) -> Any:
+    """The state of one environment, shape (1,) each."""
+    if isinstance(state, Tensor):
+        return state[i : i + 1]
+    parts = [lane(part, i) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
-    torch 2.13 stores vectors of bool one by one, and vectors of uint8 at once.
+
+def storing(step: Any) -> Any:
+    """A step for `compiled` whose flags are stored quickly on a CPU.
+
+    torch 2.13 stores vectors of bool one entry at a time, but vectors of uint8 at once. Nothing more can be computed
+    from such flags in the same graph.
     """
 
     def flags(mask: Tensor) -> Tensor:
         return torch.where(mask, 1.0, 0.0).to(torch.uint8).view(torch.bool)
 
-    lanes = out.lanes._replace(over=flags(out.lanes.over))
-    return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
+    def stepped(*arguments: Any) -> Outcome:
+        out = step(*arguments)
+        lanes = out.lanes._replace(over=flags(out.lanes.over))
+        return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
+
+    return stepped
+
+
+def compiled(step: Any, num_envs: int) -> Any:
+    """A step compiled into one graph; each view has its own cache where torch allows it."""
+    known = inspect.signature(torch.compile).parameters
+    # On a CPU everything is one loop; -1 stands for as many threads as torch has.
+    loop = {"max_fusion_size": 1000, "cpp.threads": -1 if num_envs >= _ENVS_FOR_THREADS else 1}
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": loop}
+    if "isolate_recompiles" in known:
+        options["isolate_recompiles"] = True
+    return torch.compile(step, **options)

@@ -9,7 +9,7 @@ import torch
 from nf_envs.balance import DoublePole, DoublePoleDamping, SinglePole, damping_fitness, generalisation
 from nf_envs.balance.double_pole import Constants, State
 from nf_envs.balance.generalisation import generalisation_starts
-from tests.envs.ids import vector
+from tests.envs.all_tasks import vector
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from nf_envs.base import with_constants
-from tests.envs.ids import BARE, core
+from tests.envs.all_tasks import BARE, core
 from tests.envs.test_core import rng
 
 DEG = math.pi / 180

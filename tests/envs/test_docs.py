@@ -8,7 +8,7 @@ import pytest
 
 import nf_envs
 from nf_envs import sensing
-from tests.envs.ids import IDS
+from tests.envs.all_tasks import IDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tasks.md").read_text()
