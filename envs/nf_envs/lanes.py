@@ -21,9 +21,9 @@ class Lanes(NamedTuple):
 
     state: Any
     keys: Tensor
-    """What a lane's random numbers are made from, int32."""
+    """Key of the lane's random numbers, int32."""
     episodes: Tensor
-    """Count of the lane's episodes, int32."""
+    """Number of the lane's episode, int32."""
     steps: Tensor
     """Steps taken in the episode, int32."""
     over: Tensor
@@ -31,11 +31,11 @@ class Lanes(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step of all lanes gives."""
+    """The result of a step of all lanes."""
 
     lanes: Lanes
     obs: Tensor
-    """(num_envs, observation_size), of the new episode in a lane that has just begun one."""
+    """(num_envs, observation_size); of the new episode where a lane has just begun one."""
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 def where(mask: Tensor, yes: Any, no: Any) -> Any:
-    """A state with the lanes of `yes` where the mask (num_envs,) is true, else those of `no`."""
+    """The lanes of `yes` where the mask (num_envs,) is true, else those of `no`."""
     if isinstance(no, Tensor):
         return torch.where(mask.reshape(mask.shape + (1,) * (no.dim() - mask.dim())), yes, no)
     parts = [where(mask, a, b) for a, b in zip(yes, no, strict=True)]
@@ -61,10 +61,10 @@ def start(
     Args:
         task: The functional core.
         keys: int32 (num_envs,), from `randomness.lane_keys`.
-        episodes: Which episode of the lane it is; int32 (num_envs,).
+        episodes: Number of each lane's episode; int32 (num_envs,).
         params: Constants.
         dtype: Of the state.
-        physical: A state of `task.physics` to start from, in place of a random one.
+        physical: A state of `task.physics` to start from, instead of a random one.
     Returns: Lanes, and observations (num_envs, observation_size).
     """
     zeros = torch.zeros_like(episodes)
@@ -105,7 +105,7 @@ def step_same(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
 
 
 def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
-    """Step; a lane whose episode is over begins the next one instead (Gymnasium's NEXT_STEP)."""
+    """Step; a finished lane begins its next episode instead (Gymnasium's NEXT_STEP)."""
     out = advance(task, lanes, action, params, limit, dtype)
     begun, obs = restart(task, lanes, out.obs, lanes.over, params, dtype)
     state = where(lanes.over, begun, out.lanes)
@@ -120,7 +120,7 @@ def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
 
 
 def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
-    """Step; a lane whose episode is over waits, with reward 0, until it is reset (Gymnasium's DISABLED)."""
+    """Step; a finished lane earns 0 until it is reset (Gymnasium's DISABLED)."""
     out = advance(task, lanes, action, params, limit, dtype)
     held = where(lanes.over, lanes, out.lanes)
     return out._replace(
