@@ -60,8 +60,8 @@ def draw(path: Path) -> None:
             (x, _), (to_x, _) = BOXES[name], BOXES[target]
             start = (x + max(-0.48 * width, min(0.48 * width, 0.45 * (to_x - x))), height[name] - tall / 2)
             end = (to_x - (to_x - x) / 8, height[target] + tall / 2)
-            style = {"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", xy=end, xytext=start, arrowprops=style)
+            arrow = {"arrowstyle": "-|>", "color": "0.25", "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", xy=end, xytext=start, arrowprops=arrow)
     for name, (x, purpose) in BOXES.items():
         y = height[name]
         corner, style = (x - width / 2, y - tall / 2), "round,pad=0,rounding_size=0.08"
