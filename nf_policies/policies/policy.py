@@ -14,6 +14,7 @@ from nf_policies.fields.field import Field, Trace
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.fields.stepper import Stepper
 from nf_policies.policies.cells import Cell
+from nf_policies.policies.files import build_field, complete, read, space_from_json, space_to_json, write
 from nf_policies.policies.spaces import ObservationEncoder, alike, finite_problem, make_head
 
 CLIP = 10.0
@@ -324,20 +325,40 @@ class Policy(nn.Module):
             ValueError: If it holds modules or functions of your own, which a file cannot describe.
             OSError: If the file cannot be written; what was there is kept.
         """
-        from nf_policies.policies.files import save_policy
-
-        save_policy(self, Path(path))
+        header = {
+            "field": {"kind": type(self.field).__name__, "options": self.field.describe()},
+            "observation_space": space_to_json(self.observation_space),
+            "action_space": space_to_json(self.action_space),
+            "visible": self.visible,
+            "squash": getattr(self.head, "squash", None),
+            "env_id": self.env_id,
+            "dt": getattr(self.field, "dt", None),
+            "n_parameters": self.n_parameters,
+            "made_by": self.made_by,
+        }
+        write(Path(path), header, self.state_dict())
 
     @classmethod
-    def load(cls, path: str | Path) -> "Policy":
+    def load(cls, path: str | Path) -> Self:
         """Read a policy from its file; nothing in it is executed.
 
         Raises:
             PolicyFileError: If the file is missing, truncated, foreign or newer than this package.
         """
-        from nf_policies.policies.files import load_policy
-
-        return load_policy(Path(path))
+        header, tensors = read(Path(path))
+        with complete(Path(path)):
+            policy = cls(
+                build_field(**header["field"]),
+                space_from_json(header["observation_space"]),
+                space_from_json(header["action_space"]),
+                visible=header["visible"],
+                env_id=header["env_id"],
+                squash=header.get("squash") or "tanh",
+            )
+            policy.made_by = dict(header["made_by"])
+            policy.to(tensors["field.output_embedding.weight"].dtype)
+            policy.load_state_dict(tensors)
+        return policy
 
     def extra_repr(self) -> str:
         """The task, what is seen of it and the number of parameters."""
