@@ -44,7 +44,12 @@ NEURAL = {
     "neural_batch_first": (VECTOR, LEVER, {"batch_first": True, "activation": "tanh"}, {"squash": "clip"}),
 }
 SIMPLE = {
-    "simple": (VECTOR, spaces.Discrete(2), {"activation": "tanh", "tau_init": 1.5}, {"env_id": "CartPole-v1", "observed": [0, 2]}),
+    "simple": (
+        VECTOR,
+        spaces.Discrete(2),
+        {"activation": "tanh", "tau_init": 1.5},
+        {"env_id": "CartPole-v1", "observed": [0, 2]},
+    ),
     "simple_linear": (VECTOR, LEVER, {"dynamics": "linear", "self_centric_init": True}, {"squash": "clip"}),
     "simple_21": (spaces.Discrete(5, start=1), LEVER, {"dynamics": "capacity_21", "activation": "tanh"}, {}),
     "simple_21_abs": (spaces.MultiDiscrete([2, 3]), LEVER, {"dynamics": "capacity_21_abs", "capacity_init": 4.0}, {}),
