@@ -1,8 +1,10 @@
-"""What of Gymnasium's spaces a policy can use: observations as feature vectors, spaces as JSON.
+"""What a policy can use of Gymnasium's spaces: observations as feature vectors, heads that make actions of outputs.
 
 Observations may be Box, Discrete, MultiDiscrete or MultiBinary; integers become one-hot features.
 """
 
+import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +13,22 @@ import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
-OBSERVATIONS = "Box, Discrete, MultiDiscrete or MultiBinary"
+SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary"
 
 
 class UnsupportedSpaceError(ValueError):
     """A space that a policy cannot use; the message names it."""
+
+
+def alike(a: Space[Any], b: Space[Any]) -> bool:
+    """Whether two spaces are of one kind with the same shape, values and bounds, to float32; dtypes may differ."""
+    kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    if a.shape != b.shape or not any(isinstance(a, kind) and isinstance(b, kind) for kind in kinds):
+        return False
+    values = ["n"] if isinstance(a, spaces.Discrete) else ["low", "high", "nvec"]
+    with np.errstate(over="ignore"):
+        pairs = [(np.float32(getattr(a, v)), np.float32(getattr(b, v))) for v in [*values, "start"] if hasattr(a, v)]
+    return all(np.array_equal(first, second) for first, second in pairs)
 
 
 class ObservationEncoder:
@@ -23,25 +36,27 @@ class ObservationEncoder:
 
     Args:
         space: The task's observation space, of a single environment.
-        visible: Indices of the flat features that the policy sees, in order; None for all. Hiding velocities is
+        visible: Indices of the flat features that the policy sees, in order; None for all. Velocities are hidden by
             leaving them out here, so a saved policy plays the unmodified task and provably never reads them.
-    Raises:
-        UnsupportedSpaceError: If the space is not one of Box, Discrete, MultiDiscrete, MultiBinary.
-        ValueError: If an index is out of range or given twice.
+    Raises: UnsupportedSpaceError for other kinds of space, ValueError if an index is out of range or given twice.
     """
 
     def __init__(self, space: Space[Any], visible: Sequence[int] | None = None) -> None:
         # Gymnasium's flatten would take nested spaces too, but slowly and one observation at a time.
-        if isinstance(space, spaces.Box | spaces.MultiBinary):
-            self.total = int(np.prod(space.shape))
-        elif isinstance(space, spaces.Discrete):
-            self.total = int(space.n)
-        elif isinstance(space, spaces.MultiDiscrete):
-            self.total = int(space.nvec.sum())
+        self.counts: np.ndarray | None = None
+        """Number of each digit's values, where features are one-hot."""
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            counts = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec).reshape(-1)
+            self.counts, self.start = counts.astype(np.uint64), np.atleast_1d(space.start).reshape(-1).astype(np.int64)
+            self.first = (counts.cumsum() - counts).astype(np.int64)
+            """Index of each digit's first feature."""
+            self.total = int(counts.sum())
+        elif isinstance(space, spaces.Box | spaces.MultiBinary):
+            self.total = math.prod(space.shape)
         else:
             raise UnsupportedSpaceError(
-                f"{type(space).__name__} observations are not supported ({space}): a policy sees {OBSERVATIONS}; "
-                "gymnasium.wrappers.FlattenObservation turns Dict and Tuple into a Box."
+                f"{type(space).__name__} observations are not supported ({space}): a policy sees {SUPPORTED}; "
+                f"{flattening_advice(space)}."
             )
         if visible is not None:
             wrong = [i for i in visible if not 0 <= i < self.total]
@@ -49,16 +64,12 @@ class ObservationEncoder:
                 raise ValueError(
                     f"visible must list different indices of the {self.total} observation entries, not {[*visible]}."
                 )
-        self.space = space
-        self.visible = None if visible is None else tuple(visible)
-        self.size = self.total if visible is None else len(self.visible or ())
+        self.space, self.visible = space, None if visible is None else tuple(visible)
+        self.size = self.total if self.visible is None else len(self.visible)
+        self._constants: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def batched(self, obs: Any) -> bool:
-        """Whether observations carry a leading batch axis.
-
-        Raises:
-            ValueError: If the shape is neither the space's nor a batch of it.
-        """
+        """Whether observations carry a leading batch axis; a ValueError for any other shape."""
         shape, single = np.shape(obs), self.space.shape or ()
         if shape == single:
             return False
@@ -67,19 +78,57 @@ class ObservationEncoder:
         raise ValueError(f"An observation of this policy has shape {single}, or a leading batch axis, not {shape}.")
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """Features of a batch of observations (batch, *space.shape). Shape: (batch, size), float."""
+        """Features of a batch of observations (batch, *space.shape). Shape: (batch, size), float32 or float64.
+
+        Raises: ValueError if an integer is outside a Discrete or MultiDiscrete space.
+        """
         obs = np.asarray(obs)
-        if isinstance(self.space, spaces.Discrete):
-            features = np.eye(self.total, dtype=np.float32)[obs.astype(np.int64) - int(self.space.start)]
-        elif isinstance(self.space, spaces.MultiDiscrete):
-            digits = (obs - self.space.start).reshape(len(obs), -1).astype(np.int64)
-            columns = zip(digits.T, self.space.nvec.reshape(-1), strict=True)
-            features = np.concatenate([np.eye(n, dtype=np.float32)[d] for d, n in columns], axis=1)
+        if self.counts is not None:
+            digits = obs.reshape(len(obs), -1).astype(np.int64) - self.start
+            if (digits.view(np.uint64) >= self.counts).any():  # a negative one is huge without its sign
+                raise ValueError(f"An observation is outside {self.space}.")
+            features = np.zeros((len(obs), self.total), dtype=np.float32)
+            features[np.arange(len(obs))[:, None], digits + self.first] = 1
         else:
             features = obs.reshape(len(obs), -1)
             if features.dtype != np.float64:
                 features = features.astype(np.float32, copy=False)
         return features if self.visible is None else features[:, list(self.visible)]
+
+    def of_tensors(self, obs: Tensor) -> Tensor:
+        """The same features of a batch of observations that is a tensor on any device.
+
+        Integers outside their space are refused on a CPU alone; a GPU would have to be waited for.
+        """
+        if self.counts is None:
+            features = obs.reshape(len(obs), -1)
+            features = features if features.dtype == torch.float64 else features.float()
+        else:
+            counts, start, first = self._on(obs.device)[1:]
+            digits = obs.reshape(len(obs), -1).long() - start
+            checked = obs.device.type == "cpu" and not torch.compiler.is_compiling()
+            if checked and ((digits < 0) | (digits >= counts)).any():
+                raise ValueError(f"An observation is outside {self.space}.")
+            features = torch.zeros(len(obs), self.total, dtype=torch.float32, device=obs.device)
+            features.scatter_(1, digits + first, 1.0)
+        return features if self.visible is None else features.index_select(1, self._on(obs.device)[0])
+
+    def _on(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Visible indices, and counts, starts and first features of the digits, as tensors."""
+        if device not in self._constants:
+            numbers = (self.visible or (), *(() if self.counts is None else (self.counts, self.start, self.first)))
+            self._constants[device] = tuple(
+                torch.as_tensor(np.asarray(n, dtype=np.int64), device=device) for n in numbers
+            )
+        return self._constants[device]
+
+
+def flattening_advice(space: Space[Any]) -> str:
+    """What would help with an observation space that is not supported."""
+    with contextlib.suppress(NotImplementedError):
+        if isinstance(spaces.flatten_space(space), spaces.Box):
+            return "gymnasium.wrappers.FlattenObservation turns it into a Box"
+    return "a gymnasium.ObservationWrapper of your own can turn it into a Box"
 
 
 def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str | None:
@@ -92,52 +141,33 @@ def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str |
     return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
 
 
-def space_to_json(space: Space[Any]) -> dict[str, Any]:
-    """A space as plain JSON values; infinite bounds become strings."""
-    if isinstance(space, spaces.Box):
-        return {
-            "kind": "Box",
-            "low": [repr(float(x)) for x in space.low.reshape(-1)],
-            "high": [repr(float(x)) for x in space.high.reshape(-1)],
-            "shape": list(space.shape),
-            "dtype": str(space.dtype),
-        }
-    if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
-    if isinstance(space, spaces.MultiBinary):
-        return {"kind": "MultiBinary", "n": list(space.shape)}
-    raise UnsupportedSpaceError(f"{type(space).__name__} cannot be stored in a policy file.")
-
-
-def space_from_json(data: dict[str, Any]) -> Space[Any]:
-    """The space that `space_to_json` described.
-
-    Raises:
-        KeyError, ValueError: If the description is not complete or not known.
-    """
-    kind = data["kind"]
-    if kind == "Box":
-        shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
-        low, high = (np.array(list(map(float, data[side]))).reshape(shape).astype(dtype) for side in ("low", "high"))
-        return spaces.Box(low, high, shape, dtype.type)
-    if kind == "Discrete":
-        return spaces.Discrete(data["n"], start=data["start"])
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(data["nvec"], start=data["start"])
-    if kind == "MultiBinary":
-        return spaces.MultiBinary(data["n"])
-    raise ValueError(f"unknown space {kind!r}")
-
-
 SQUASHES = ("tanh", "clip")
 
 
+def first_logit_zero(outputs: Tensor, choices: Sequence[int], dim: int = -1) -> Tensor:
+    """Logits of choices side by side, each with the logit 0 in front of its n - 1 outputs (one output if n is 1).
+
+    Args:
+        outputs: Shape: (..., sum of max(n_i - 1, 1)), or with this axis at `dim`.
+        choices: The n_i.
+        dim: The axis of the outputs.
+    Returns: Shape: (..., sum of n_i), or with this axis at `dim`.
+    """
+    first = torch.zeros_like(outputs.narrow(dim, 0, 1))
+    parts = outputs.split([max(n - 1, 1) for n in choices], dim) if len(choices) > 1 else (outputs,)
+    pairs = zip(parts, choices, strict=True)
+    return torch.cat([logits for part, n in pairs for logits in (first, part)[:n]], dim)
+
+
 class Head(nn.Module):
-    """The common part of all heads: how many outputs they read."""
+    """The common part of all heads: from a field's outputs to actions."""
 
     output_size: int
+    """Number of outputs that are read."""
+
+    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The same as `forward` for outputs in one tensor (n,) each. Shape: (n, *space.shape)."""
+        return self(outputs[0].unsqueeze(-1) if len(outputs) == 1 else torch.stack(tuple(outputs), dim=-1))
 
 
 class DiscreteHead(Head):
@@ -149,8 +179,20 @@ class DiscreteHead(Head):
         self.output_size = max(self.n - 1, 1)
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """The action with the largest logit. Shape: (...)."""
-        return choose(outputs, self.n) + self.start
+        """The action with the largest logit. Shapes: (..., output_size) -> (...)."""
+        if self.n == 2:
+            return (outputs[..., 0] > 0).to(torch.int64) + self.start
+        return first_logit_zero(outputs, [self.n]).argmax(dim=-1) + self.start
+
+    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
+        """As that of `Head`, in steps that compile into one loop."""
+        if self.n == 2:
+            return self(outputs[0].unsqueeze(-1))
+        greatest, choice = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0], dtype=torch.int64)
+        for i, logit in enumerate(outputs[: self.n - 1], start=1):
+            better = logit > greatest
+            greatest, choice = torch.where(better, logit, greatest), torch.where(better, i, choice)
+        return choice + self.start
 
 
 class MultiDiscreteHead(Head):
@@ -159,16 +201,15 @@ class MultiDiscreteHead(Head):
     def __init__(self, space: spaces.MultiDiscrete) -> None:
         super().__init__()
         self.nvec = [int(n) for n in space.nvec.reshape(-1)]
-        self.sizes = [max(n - 1, 1) for n in self.nvec]
         self.shape = space.shape
-        self.output_size = sum(self.sizes)
+        self.output_size = sum(max(n - 1, 1) for n in self.nvec)
         self.start: Tensor
         self.register_buffer("start", torch.as_tensor(space.start.reshape(-1)), persistent=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """The actions with the largest logits. Shape: (..., *space.shape)."""
-        parts = zip(outputs.split(self.sizes, dim=-1), self.nvec, strict=True)
-        chosen = torch.stack([choose(logits, n) for logits, n in parts], dim=-1) + self.start
+        logits = first_logit_zero(outputs, self.nvec).split(self.nvec, dim=-1)
+        chosen = torch.stack([part.argmax(dim=-1) for part in logits], dim=-1) + self.start
         return chosen.reshape(*outputs.shape[:-1], *self.shape)
 
 
@@ -197,22 +238,27 @@ class BoxHead(Head):
         self.output_size = int(np.prod(space.shape))
         self.low: Tensor
         self.high: Tensor
-        for name, bound in (("low", space.low), ("high", space.high)):
-            value = torch.as_tensor(bound.reshape(-1).astype(np.float64)).to(torch.get_default_dtype())
+        self.lowest: Tensor
+        self.highest: Tensor
+        exact = [torch.as_tensor(bound.reshape(-1).astype(np.float64)) for bound in (space.low, space.high)]
+        low, high = (bound.to(torch.get_default_dtype()) for bound in exact)
+        # Rounding must not lead out of the space: these are the last numbers within it.
+        up = torch.full_like(low, torch.inf)
+        lowest = torch.where(low.double() < exact[0], torch.nextafter(low, up), low)
+        highest = torch.where(high.double() > exact[1], torch.nextafter(high, -up), high)
+        if not ((lowest <= highest) & low.isfinite() & high.isfinite()).all():
+            raise UnsupportedSpaceError(
+                f"Box actions whose bounds are beyond or between the numbers of {low.dtype} are not supported "
+                f"({space}): give the space bounds that {low.dtype} can tell apart."
+            )
+        for name, value in (("low", low), ("high", high), ("lowest", lowest), ("highest", highest)):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Actions within the bounds. Shape: (..., *space.shape)."""
-        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
-        actions = middle + half * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
-        # Rounding may pass a bound by one unit in the last place.
-        return actions.clamp(self.low, self.high).reshape(*outputs.shape[:-1], *self.shape)
-
-
-def choose(logits: Tensor, n: int) -> Tensor:
-    """Index of the largest of n logits, the first of which is 0. Shapes: (..., n - 1) -> (...)."""
-    first = torch.zeros_like(logits[..., :1])
-    return torch.cat((first, logits), dim=-1)[..., :n].argmax(dim=-1)
+        low, high = self.low / 2, self.high / 2  # before they are added, which might overflow
+        actions = (high + low) + (high - low) * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
+        return actions.clamp(self.lowest, self.highest).reshape(*outputs.shape[:-1], *self.shape)
 
 
 def make_head(space: Space[Any], squash: str = "tanh") -> Head:
@@ -221,8 +267,7 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     Args:
         space: Of a single environment.
         squash: How Box actions stay within bounds, "tanh" or "clip".
-    Raises:
-        UnsupportedSpaceError: For Dict, Tuple, Text, unbounded or integer Box, naming the space.
+    Raises: UnsupportedSpaceError for Dict, Tuple, Text, unbounded or integer Box, naming the space.
     """
     if isinstance(space, spaces.Discrete):
         return DiscreteHead(space)
@@ -233,8 +278,8 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     if isinstance(space, spaces.Box):
         if not space.is_bounded("both"):
             raise UnsupportedSpaceError(
-                f"Unbounded Box actions are not supported ({space}): give the space finite bounds, for example with "
-                "gymnasium.wrappers.RescaleAction or ClipAction."
+                f"Unbounded Box actions are not supported ({space}): give the task an action space with finite bounds, "
+                "for example with gymnasium.wrappers.TransformAction."
             )
         if not np.issubdtype(np.dtype(str(space.dtype)), np.floating):
             raise UnsupportedSpaceError(
@@ -245,3 +290,10 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
         f"{type(space).__name__} actions are not supported ({space}): a policy acts in Discrete, MultiDiscrete, "
         "MultiBinary or bounded Box spaces."
     )
+
+
+def field_sizes(
+    observation_space: Space[Any], action_space: Space[Any], visible: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """The input_size and output_size that a field needs; an UnsupportedSpaceError for a space that cannot be used."""
+    return ObservationEncoder(observation_space, visible).size, make_head(action_space).output_size

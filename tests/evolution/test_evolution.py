@@ -13,7 +13,8 @@ from nf_policies.evolution.objective import duel, objective_of, worst
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
 from nf_policies.rollouts.play import Played, episode_seeds, evaluate, first_seed
-from nf_policies.tasks.make import make_envs, make_task
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.side_by_side import make_envs
 
 
 def evolution_for(env_id: str, **options) -> Evolution:
