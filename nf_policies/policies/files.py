@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import nf_policies.fields.describe_stub  # noqa: F401  # until the branch fields is merged
+import nf_policies.fields.neural_field
+import nf_policies.fields.simple  # noqa: F401  (both, so that their kinds are known)
 from nf_policies.atomic import atomic_path
 from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell
@@ -132,6 +133,7 @@ def build_field(kind: str, options: Mapping[str, Any]) -> Field | Cell:
         return kinds[kind](**{name: value for name, value in options.items() if name != "batch_first"})
 
 
+<<<<<<< HEAD
 def space_to_json(space: Space[Any]) -> dict[str, Any]:
     """A space as plain JSON values; bounds are strings, which can be infinite."""
     if isinstance(space, spaces.Box):
@@ -177,3 +179,13 @@ def number(text: str, dtype: np.dtype[Any]) -> float | int:
     if dtype.kind in "iu":
         return int(min(max(int(value), np.iinfo(dtype).min), np.iinfo(dtype).max))
     return value
+=======
+def options_of(field: Field | Cell) -> dict[str, Any]:
+    """Constructor options that rebuild a field or cell of the same shape. See `Field.describe`."""
+    if isinstance(field, Field):
+        return field.describe()
+    if CELLS.get(type(field).__name__) is not type(field) or type(field.output_embedding) is not torch.nn.Linear:
+        raise ValueError(f"A policy file cannot describe a {type(field).__name__} like this: save the state_dict.")
+    options = {name: getattr(field, name) for name in ("input_size", "hidden_size", "output_size")}
+    return options | ({"layers": field.n_layers} if isinstance(field, Memoryless) else {})
+>>>>>>> fields
