@@ -133,7 +133,6 @@ def build_field(kind: str, options: Mapping[str, Any]) -> Field | Cell:
         return kinds[kind](**{name: value for name, value in options.items() if name != "batch_first"})
 
 
-<<<<<<< HEAD
 def space_to_json(space: Space[Any]) -> dict[str, Any]:
     """A space as plain JSON values; bounds are strings, which can be infinite."""
     if isinstance(space, spaces.Box):
@@ -179,13 +178,3 @@ def number(text: str, dtype: np.dtype[Any]) -> float | int:
     if dtype.kind in "iu":
         return int(min(max(int(value), np.iinfo(dtype).min), np.iinfo(dtype).max))
     return value
-=======
-def options_of(field: Field | Cell) -> dict[str, Any]:
-    """Constructor options that rebuild a field or cell of the same shape. See `Field.describe`."""
-    if isinstance(field, Field):
-        return field.describe()
-    if CELLS.get(type(field).__name__) is not type(field) or type(field.output_embedding) is not torch.nn.Linear:
-        raise ValueError(f"A policy file cannot describe a {type(field).__name__} like this: save the state_dict.")
-    options = {name: getattr(field, name) for name in ("input_size", "hidden_size", "output_size")}
-    return options | ({"layers": field.n_layers} if isinstance(field, Memoryless) else {})
->>>>>>> fields
