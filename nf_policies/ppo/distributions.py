@@ -11,6 +11,7 @@ from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     DiagGaussianDistribution,
     Distribution,
+    MultiCategoricalDistribution,
     StateDependentNoiseDistribution,
     make_proba_distribution,
 )
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 from torch.nn import functional
 
-from nf_policies.policies.spaces import BoxHead, make_head
+from nf_policies.policies.spaces import BoxHead, first_logit_zero, make_head
 
 QUADRATURE_NODES = 16
 
@@ -57,7 +58,7 @@ class UncheckedGaussian(DiagGaussianDistribution):
 
 
 class FastCategorical(CategoricalDistribution):
-    """SB3's, with the choices in the first dimension, for torch is slow where the last one is short."""
+    """SB3's, choices first: softmax over a short last dimension is slow in torch."""
 
     log_probs: Tensor
     """Shape: (choices, batch)."""
@@ -174,23 +175,21 @@ def make_distribution(
         return UncheckedGaussian(int(np.prod(space.shape)))
     if isinstance(space, spaces.Discrete):
         return TwoChoices() if space.n == 2 else FastCategorical(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return MultiCategoricalDistribution([int(n) for n in space.nvec.reshape(-1)])
     return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)
 
 
 class FirstLogitZero(nn.Module):
-    """Put the logit 0 in front of each choice's n - 1 outputs, as the heads of a policy have it."""
+    """Logits of choices from the n - 1 outputs of each, as the heads of a policy have them."""
 
     def __init__(self, choices: list[int]) -> None:
         super().__init__()
         self.choices = choices
-        self.sizes = [max(n - 1, 1) for n in choices]
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Logits of all choices side by side. Shapes: (batch, sum(n_i - 1)) -> (batch, sum(n_i))."""
-        columns = outputs.movedim(-1, 0)  # the choices lie in memory as `FastCategorical` likes them
-        first = torch.zeros_like(columns[:1])
-        parts = zip(columns.split(self.sizes), self.choices, strict=True)
-        return torch.cat([logits for part, n in parts for logits in (first, part)[:n]]).movedim(0, -1)
+        return first_logit_zero(outputs, self.choices)
 
 
 def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequential:
