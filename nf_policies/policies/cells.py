@@ -19,7 +19,7 @@ class CellCoefficients(NamedTuple):
     """What a step uses, beside the cell's own parameters."""
 
     initial_potentials: Tensor
-    """(1, 1, memory_size)"""
+    """(memory_size,), or (1, 1, memory_size) where a population of one was asked for."""
 
 
 class Cell(nn.Module):
@@ -56,7 +56,7 @@ class Cell(nn.Module):
         """
         if population and any(len(value) != 1 for value in population.values()):
             raise ValueError(f"A population of {type(self).__name__} cells cannot be played: evolve a neural field.")
-        return CellCoefficients(self.initial_potentials.expand(1, 1, -1))
+        return CellCoefficients(self.initial_potentials[None, None] if population else self.initial_potentials)
 
     def stimuli(self, inputs: Tensor) -> Tensor:
         """What the inputs contribute, for any number of leading dimensions."""

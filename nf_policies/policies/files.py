@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import Space, spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -19,7 +21,7 @@ from nf_policies.fields.dynamics import DYNAMICS, Activation
 from nf_policies.fields.field import Field
 from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import space_from_json, space_to_json
+from nf_policies.policies.spaces import UnsupportedSpaceError
 
 FORMAT_VERSION = 1
 HEADER = "nf_policies"
@@ -170,3 +172,42 @@ def activation_names(field: Field) -> str | list[str]:
     if isinstance(field.activation, PerNeuron):
         return [name_of(function) for function in field.activation.functions]
     return name_of(field.activation)
+
+
+def space_to_json(space: Space[Any]) -> dict[str, Any]:
+    """A space as plain JSON values; infinite bounds become strings."""
+    if isinstance(space, spaces.Box):
+        return {
+            "kind": "Box",
+            "low": [repr(float(x)) for x in space.low.reshape(-1)],
+            "high": [repr(float(x)) for x in space.high.reshape(-1)],
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+        }
+    if isinstance(space, spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "MultiBinary", "n": list(space.shape)}
+    raise UnsupportedSpaceError(f"{type(space).__name__} cannot be stored in a policy file.")
+
+
+def space_from_json(data: dict[str, Any]) -> Space[Any]:
+    """The space that `space_to_json` described.
+
+    Raises:
+        KeyError, ValueError: If the description is not complete or not known.
+    """
+    kind = data["kind"]
+    if kind == "Box":
+        shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
+        low, high = (np.array(list(map(float, data[side]))).reshape(shape).astype(dtype) for side in ("low", "high"))
+        return spaces.Box(low, high, shape, dtype.type)
+    if kind == "Discrete":
+        return spaces.Discrete(data["n"], start=data["start"])
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(data["nvec"], start=data["start"])
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(data["n"])
+    raise ValueError(f"unknown space {kind!r}")
