@@ -6,7 +6,7 @@ neighbours interact and in the potential dynamics they offer.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,13 @@ class Field(nn.Module):
     activation_scale: Tensor
     activation_bias: Tensor
     initial_potentials: Tensor
+
+    kinds: ClassVar[dict[str, type["Field"]]] = {}
+    """Every class of fields by its name, for files and options."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Field.kinds.setdefault(cls.__name__, cls)
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ and its cell state side by side, those of a memoryless network have no entries.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,13 @@ class Cell(nn.Module):
         memory_size: Number of potentials.
         output_size: Number of outputs, read linearly from the hidden units; None for the hidden units themselves.
     """
+
+    kinds: ClassVar[dict[str, type["Cell"]]] = {}
+    """Every class of cells by its name, for files and options."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Cell.kinds.setdefault(cls.__name__, cls)
 
     def __init__(self, input_size: int, hidden_size: int, memory_size: int, output_size: int | None) -> None:
         super().__init__()

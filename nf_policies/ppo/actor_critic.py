@@ -1,5 +1,6 @@
 """NeuralFieldPolicy: SB3's actor-critic policy with a field between the features and the heads."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -155,12 +156,12 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         actor = self.actor.start(batch_size)
         return actor if self.critic is None else torch.cat((actor, self.critic.start(batch_size)), dim=-1)
 
-    def memories(self, potentials: Tensor, critic_too: bool) -> list[Memory]:
+    def memories(self, potentials: Tensor, critic_too: bool, kind: Callable[..., Memory] = Memory) -> list[Memory]:
         """The actor's memory while collecting, from potentials (num_envs, memory_size) on, and the critic's."""
         of_actor, of_critic = potentials.tensor_split([self.actor_memory], dim=-1)
-        memories = [Memory(self.actor, self.normalizer, of_actor, self.actor_entries)]
+        memories = [kind(self.actor, self.normalizer, of_actor, self.actor_entries)]
         if critic_too and self.critic is not None:
-            memories.append(Memory(self.critic, self.normalizer, of_critic, self.critic_entries))
+            memories.append(kind(self.critic, self.normalizer, of_critic, self.critic_entries))
         return memories
 
     def sample(self, latent: Tensor) -> Tensor:
@@ -227,7 +228,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return Sequences(each(lambda o: o.unsqueeze(0), self.normalize(kept)), potentials, starts.unsqueeze(0))
 
     def values_of(self, kept: PyTorchObs, *memory: Tensor) -> Tensor:
-        """Values (batch,) of what `encode` returned, with potentials (batch, memory_size) and episode starts (batch,)."""
+        """Values (batch,) of what `encode` returned; `memory` as for `forward`."""
         return self.value_net(self.run(self.one_step(kept, *memory))[1])[0, :, 0]
 
     def predict_values(self, obs: PyTorchObs, *memory: Tensor) -> Tensor:

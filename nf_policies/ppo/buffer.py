@@ -171,6 +171,10 @@ class SequenceBuffer(RolloutBuffer):
         if self.full:
             self.stored = dict(self.storage)
 
+    def so_far(self, name: str) -> Any:
+        """What `begin` has written of an unfinished rollout, the step included that has not ended."""
+        return each(lambda steps: steps[: self.pos + 1], self.storage[name])
+
     def _write(self, given: dict[str, Any]) -> None:
         """Copy values of this step."""
         self._allocate(given)
@@ -295,3 +299,8 @@ def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
         steps: An index of their first dimension, or of the first two.
     """
     return torch.cat([trajectory[steps] for trajectory in trajectories], dim=-1)
+
+
+def where_rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of `yes` where the mask (num_envs,) is true, else of `no`. Shapes: (num_envs, ·)."""
+    return torch.where(mask.reshape(-1, *(1,) * (no.dim() - 1)), yes, no)

@@ -1,5 +1,6 @@
 """One step of policy and batched task in one compiled function, several times as fast as dozens of small operations."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,9 +9,35 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from nf_policies.kernels.compiling import options, where_possible
+from nf_policies.policies.policy import Memory
 from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.buffer import as_stored
 from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv
+
+
+class CompiledMemory(Memory):
+    """A memory whose steps are compiled by torch where no `Stepper` takes them.
+
+    Args:
+        advance: `nf_policies.policies.policy.step`, compiled.
+        arguments: Of `Memory`.
+    """
+
+    def __init__(self, advance: Callable[..., Any], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.advance = advance
+
+    @torch.no_grad()
+    def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
+        """As that of `Memory`."""
+        if self.stepper is not None:
+            return super().step(features, episode_starts)
+        if self.entries is not None:
+            features = features.index_select(-1, self.entries)
+        now = features, self.potentials, episode_starts
+        trace = self.advance(self.field, self.normalizer, *now, self.coefficients)
+        self.potentials = trace.potentials
+        return trace.outputs
 
 
 class CompiledStep:

@@ -1,7 +1,9 @@
-"""From a distribution's sample to an action of the task, and from activations to the distribution's parameters."""
+"""Action distributions: their parameters from activations, actions from their samples, and random numbers."""
 
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,64 @@ from torch.nn import functional
 from nf_policies.policies.spaces import BoxHead, first_logit_zero, make_head
 
 QUADRATURE_NODES = 16
+
+
+class OwnRandom:
+    """Random numbers of a model. Torch's global generators draw them on loan, and are left as they were.
+
+    Args:
+        device: Of the model, which also draws on the CPU.
+        seed: None for one from the operating system.
+    """
+
+    def __init__(self, device: torch.device, seed: int | None) -> None:
+        self.device, self.on_loan = device, False
+        self.seed(seed)
+
+    def seed(self, seed: int | None) -> None:
+        """Begin anew."""
+        generators = [torch.Generator(device) for device in {"cpu": 0, self.device.type: 0}]
+        for generator in generators:
+            generator.seed() if seed is None else generator.manual_seed(seed)
+        self.states = [generator.get_state() for generator in generators]
+
+    @property
+    def states(self) -> list[Tensor]:
+        """States of the generators, the CPU's and a GPU's."""
+        return self._global() if self.on_loan else self._kept
+
+    @states.setter
+    def states(self, states: list[Tensor]) -> None:
+        if self.on_loan:
+            self._lend(states)
+        else:
+            self._kept = states
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Let torch draw these random numbers."""
+        if self.on_loan:
+            yield
+            return
+        outside = self._global()
+        self._lend(self._kept)
+        self.on_loan = True
+        try:
+            yield
+        finally:
+            self._kept, self.on_loan = self._global(), False
+            self._lend(outside)
+
+    def _global(self) -> list[Tensor]:
+        """States of torch's generators."""
+        on_gpu = self.device.type == "cuda"
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if on_gpu else [])]
+
+    def _lend(self, states: list[Tensor]) -> None:
+        """Give torch's generators states."""
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], self.device)
 
 
 def log_tanh_slope(x: Tensor) -> Tensor:

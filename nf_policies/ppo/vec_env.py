@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from nf_policies.policies.spaces import ObservationEncoder
@@ -230,6 +233,29 @@ def advance(env: VecEnv, actions: Tensor) -> Advance:
         None,
         infos,
     )
+
+
+def side_by_side(env: Any, monitor: bool) -> VecEnv:
+    """An environment as SB3 has many; unlike SB3's own, images are shown as they are."""
+    if not isinstance(env, VecEnv):
+        watched = Monitor(env) if monitor and not is_wrapped(env, Monitor) else env
+        env = DummyVecEnv([lambda: watched])
+    check_for_nested_spaces(env.observation_space)
+    return env
+
+
+def is_watched(callback: BaseCallback) -> bool:
+    """Whether a callback may look at the steps of a rollout."""
+    if isinstance(callback, CallbackList):
+        return any(map(is_watched, callback.callbacks))
+    return not isinstance(callback, ProgressBarCallback) and getattr(callback, "callback", callback) is not None
+
+
+def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
+    """What callbacks see of a step, as SB3 names it, in NumPy's form."""
+    infos = env.infos_of(step) if isinstance(env, GymnasiumVecEnv) else step.infos
+    seen = {"actions": actions, "rewards": step.rewards, "dones": step.over}
+    return {"env": env, "new_obs": step.obs, "infos": infos, **{name: array(value) for name, value in seen.items()}}
 
 
 def array(values: Any) -> np.ndarray:

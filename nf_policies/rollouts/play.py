@@ -141,7 +141,7 @@ def play(
     return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
 
 
-GENERATION, DUEL, TARGET = range(3)
+GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)
 """What episodes are played for; each purpose has seeds of its own."""
 
 
@@ -157,6 +157,11 @@ class Evaluator(Protocol):
 def episode_seeds(seed: int, generation: int, purpose: int, episodes: int) -> list[int]:
     """Seeds of episodes that differ between runs, generations and purposes, and are the same in a resumed run."""
     return np.random.SeedSequence([seed, generation, purpose]).generate_state(episodes).tolist()
+
+
+def first_seed(seed: int, purpose: int, *more: int) -> int:
+    """A seed below 2**31 that differs between runs, purposes and whatever else is given."""
+    return int(np.random.SeedSequence([seed, purpose, *more]).generate_state(1)[0]) >> 1
 
 
 def evaluate(
