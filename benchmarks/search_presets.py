@@ -20,7 +20,7 @@ from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.policies import Policy
 from nf_policies.rollouts.engine import how_to_run
 from nf_policies.tasks.batched import batched_twin, make_batched
-from nf_policies.tasks.make import visible_entries
+from nf_policies.tasks.visible import visible_entries
 
 
 def run(

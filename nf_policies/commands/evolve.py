@@ -26,7 +26,8 @@ from nf_policies.fields.field import Field
 from nf_policies.policies import Policy
 from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, write_json
-from nf_policies.tasks.make import make_task, velocities_of, visible_entries
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.visible import velocities_of, visible_entries
 
 CHECKPOINT = Path("checkpoint") / "evolution.safetensors"
 FINAL_EPISODES = 100

@@ -14,7 +14,8 @@ from nf_policies.rollouts.engine import Engine, how_to_run
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.rollouts.score import check_episodes
 from nf_policies.tasks.batched import batched_twin, make_batched
-from nf_policies.tasks.make import TaskError, make_envs
+from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.side_by_side import make_envs
 
 Backend = Literal["auto", "gymnasium", "batched"]
 LANES_MAX = 128

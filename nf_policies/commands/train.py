@@ -27,8 +27,8 @@ from nf_policies.ppo.presets import Preset, preset_of
 from nf_policies.ppo.progress import make_logger, plot_progress
 from nf_policies.rollouts import Score, rollout
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, write_json
-from nf_policies.tasks.make import make_envs, velocities_of, visible_entries
-from nf_policies.tasks.training import training_envs
+from nf_policies.tasks.side_by_side import make_envs, training_envs
+from nf_policies.tasks.visible import velocities_of, visible_entries
 
 CHECKPOINT = Path("checkpoint") / "training.safetensors"
 FINAL_EPISODES = 100
