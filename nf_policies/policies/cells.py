@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nf_policies.fields.field import Trace
+from nf_policies.fields.dynamics import Trace
 
 
 class CellCoefficients(NamedTuple):
