@@ -41,7 +41,7 @@ def _run(args: Sequence[str] | None, messages: "Console") -> int:
     from nf_policies.commands.rollout import Rollout
     from nf_policies.commands.train import Train
 
-    commands = {"evolve": Evolve, "train": Train, "rollout": Rollout, "envs": Envs}
+    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "rollout": Rollout, "envs": Envs}
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(
             commands,

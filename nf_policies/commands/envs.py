@@ -3,14 +3,11 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
-
-if TYPE_CHECKING:
-    import gymnasium as gym
-    from rich.console import Console
-    from rich.table import Table
+from rich.console import Console
+from rich.table import Table
 
 WIDE = 160
 """Characters in a line of a table that goes into a file."""
@@ -25,10 +22,8 @@ class Envs:
     json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print one JSON object."""
 
-    def run(self, messages: "Console") -> str:
+    def run(self, messages: Console) -> str:
         """Find and filter. Returns the text for stdout."""
-        from rich.console import Console
-
         tasks = [task for task in batched_tasks() if _has(task, self.words)]
         if not tasks:
             wanted = " and ".join(map(repr, self.words)) or "a batched task"
@@ -53,13 +48,11 @@ def batched_tasks() -> list[dict[str, Any]]:
     from nf_policies.tasks.make import register_installed
 
     register_installed()
-    return [_described(spec) for spec in list(gym.registry.values()) if "about" in spec.kwargs]
+    specs = [spec for spec in list(gym.registry.values()) if "about" in spec.kwargs]
+    return [_described(spec, gym.make(spec, disable_env_checker=True).unwrapped) for spec in specs]
 
 
-def _described(spec: "gym.envs.registration.EnvSpec") -> dict[str, Any]:
-    import gymnasium as gym
-
-    env: Any = gym.make(spec, disable_env_checker=True).unwrapped
+def _described(spec: Any, env: Any) -> dict[str, Any]:
     return {
         "env_id": spec.id,
         "observation_space": str(env.observation_space).replace("\n", ""),
@@ -69,7 +62,7 @@ def _described(spec: "gym.envs.registration.EnvSpec") -> dict[str, Any]:
         "asks": env.metadata["asks"],
         "reference": env.metadata["reference"],
         "gymnasium_id": env.metadata["twin"],
-        "shows": _size(env.observation_space),
+        "shows": math.prod(env.observation_space.shape),
         "takes": _choice(env.action_space),
     }
 
@@ -79,22 +72,12 @@ def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
     return all(word.lower() in text for word in words)
 
 
-def _size(space: "gym.Space[Any]") -> int:
-    return math.prod(space.shape or ())
+def _choice(space: Any) -> str:
+    discrete = hasattr(space, "n")
+    return f"1 of {space.n}" if discrete else f"{math.prod(space.shape)} within ±{float(space.high.max()):g}"
 
 
-def _choice(space: "gym.Space[Any]") -> str:
-    from gymnasium.spaces import Box, Discrete
-
-    if isinstance(space, Discrete):
-        return f"1 of {space.n}"
-    assert isinstance(space, Box)
-    return f"{_size(space)} within ±{float(space.high.max()):g}"
-
-
-def _table(tasks: list[dict[str, Any]]) -> "Table":
-    from rich.table import Table
-
+def _table(tasks: list[dict[str, Any]]) -> Table:
     table = Table(
         "task", "shows", "takes", "steps", "dt [s]", "asks", "from", box=None, header_style="bold", pad_edge=False
     )

@@ -4,15 +4,18 @@ import dataclasses
 import functools
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
+from rich.console import Console
 
 from nf_policies.commands.options import CALL, RunOptions, pairs, words
-from nf_policies.runs.directory import RunError, to_json
+from nf_policies.runs.directory import to_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from nf_policies.evolution.evolution import Evolution
+    from nf_policies.policies.policy import Policy
+    from nf_policies.rollouts.play import Evaluator
 
 GYMNASIUM_ENVS = 128
 SCORE_EPISODES = 100
@@ -27,9 +30,9 @@ class Evolve(RunOptions):
     result.json and a checkpoint.
     """
 
-    command: ClassVar[str] = "evolve"
-    changeable: ClassVar[tuple[str, ...]] = ("generations", "steps", "target", "workers", *CALL)
-    positive: ClassVar[tuple[str, ...]] = (*RunOptions.positive, "generations", "episodes", "episodes_max")
+    command = "evolve"
+    changeable = ("generations", "steps", "target", "workers", *CALL)
+    positive = (*RunOptions.positive, "generations", "episodes", "episodes_max")
 
     field: Literal["simple", "neural"] | None = None
     """SimpleNeuralField (all neurons interact) or NeuralField (a convolution over neurons)."""
@@ -65,7 +68,7 @@ class Evolve(RunOptions):
     workers: int = 0
     """Play in this many processes, if a step of the task takes a millisecond or more."""
 
-    def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+    def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
         if self.generations is not None:
@@ -80,88 +83,45 @@ class Evolve(RunOptions):
             return dataclasses.replace(options, generations=self.generations, steps=self.steps)
         return options
 
-    def run(self, messages: "Console") -> str:
+    def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
-        options = self.resolved()
+        options: Any = self.resolved()
         from nf_policies.commands.backends import batched_task
-        from nf_policies.evolution.evolution import Evolution
-        from nf_policies.evolution.objective import objective_of
-        from nf_policies.evolution.start import start_field
-        from nf_policies.policies.policy import Policy
-        from nf_policies.policies.spaces import ObservationEncoder, field_sizes
         from nf_policies.rollouts.engine import Engine, engine_mode
-        from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, Evaluator, evaluate, first_seed
+        from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
         from nf_policies.runs.session import Purpose, Session
         from nf_policies.tasks.batched import make_batched
-        from nf_policies.tasks.make import make_task
         from nf_policies.tasks.side_by_side import make_envs
-        from nf_policies.tasks.visible import velocities_of, visible_entries
 
-        env_id, limit = options.env, options.max_episode_steps
-        population, episodes = options.population, options.episodes
-        assert env_id is not None
-        assert population is not None
-        assert episodes is not None
-        if options.workers < 0:
-            raise RunError(f"--workers must be 0 or more, not {options.workers}.")
-        with closing(make_task(env_id, max_episode_steps=limit)) as env:
-            spaces, velocities = (env.observation_space, env.action_space), velocities_of(env)
-        entries = ObservationEncoder(spaces[0]).total
-        visible = visible_entries(env_id, entries, options.hide_velocity, options.hide, velocities)
-        input_size, output_size = field_sizes(*spaces, visible)
-        smallest = 16 if options.field == "neural" else max(output_size, 2)
-        field = start_field(
-            options.field,
-            input_size,
-            output_size,
-            smallest if options.hidden_size is None else options.hidden_size,
-            self_excitation=options.self_excitation,
-            seed=options.seed,
-            **pairs(options.field_option),
-        )
-        policy = Policy(field, *spaces, visible=visible, env_id=env_id)
-
-        batched = batched_task(env_id, options.backend, device=options.device, workers=options.workers)
-        at_once = population * episodes
+        policy = new_policy(options)
+        env_id, limit, workers, device = options.env, options.max_episode_steps, options.workers, options.device
+        batched = batched_task(env_id, options.backend, device=device, workers=workers)
+        at_once = options.population * options.episodes
         if batched:
-            envs = make_batched(batched, device=options.device, max_episode_steps=limit)
+            envs = make_batched(batched, device=device, max_episode_steps=limit)
             if options.engine == "auto":
                 ahead = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)  # type: ignore[attr-defined]
                 options = dataclasses.replace(options, engine=engine_mode(ahead, at_once))
             evaluator: Evaluator = Engine(envs, mode=options.engine, moments=bool(options.normalise))
             same = "" if batched == env_id else f", which equals {env_id} step by step"
             how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
-            playing = f"playing {batched}{same}: {at_once} episodes at once on {options.device}, {how}"
+            playing = f"playing {batched}{same}: {at_once} episodes at once on {device}, {how}"
         else:
-            envs = make_envs(env_id, min(at_once, GYMNASIUM_ENVS), workers=options.workers, max_episode_steps=limit)
+            envs = make_envs(env_id, min(at_once, GYMNASIUM_ENVS), workers=workers, max_episode_steps=limit)
             evaluator = functools.partial(evaluate, envs)
             playing = f"playing {env_id} in {envs.num_envs} Gymnasium environments"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
-        def score(policy: Policy, purpose: Purpose, iteration: int) -> Score:
+        def score(policy: "Policy", purpose: Purpose, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or options.workers:
+            if batched == env_id or workers:
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
             return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
 
         with closing(envs):
-            evolution = Evolution(
-                policy,
-                evaluator,
-                seed=options.seed,
-                episodes=episodes,
-                episodes_max=max(episodes, options.episodes_max or 1),
-                sigma=options.sigma,
-                sigma_min=options.sigma_min,
-                pop_size=population,
-                restarts=options.restarts,
-                restart_after=options.restart_after,
-                objective=objective_of(options.objective),
-                normalise=options.normalise,
-                scales=pairs(options.scale),
-            )
+            evolution = new_evolution(options, policy, evaluator)
             run_dir = options.run_directory()
             messages.print(playing, markup=False)
             session = Session(
@@ -179,3 +139,51 @@ class Evolve(RunOptions):
             )
             result = session.run(resume=self.resume is not None)
         return to_json(result) + "\n" if self.json else session.report
+
+
+def new_policy(options: Any) -> "Policy":
+    """The policy at its start, of resolved options of `Evolve`."""
+    from nf_policies.evolution.start import start_field
+    from nf_policies.policies.policy import Policy
+    from nf_policies.policies.spaces import ObservationEncoder, field_sizes
+    from nf_policies.tasks.make import make_task
+    from nf_policies.tasks.visible import velocities_of, visible_entries
+
+    with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
+        spaces, velocities = (env.observation_space, env.action_space), velocities_of(env)
+    entries = ObservationEncoder(spaces[0]).total
+    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
+    input_size, output_size = field_sizes(*spaces, visible)
+    default_size = 16 if options.field == "neural" else max(output_size, 2)
+    field = start_field(
+        options.field,
+        input_size,
+        output_size,
+        default_size if options.hidden_size is None else options.hidden_size,
+        self_excitation=options.self_excitation,
+        seed=options.seed,
+        **pairs(options.field_option),
+    )
+    return Policy(field, *spaces, visible=visible, env_id=options.env)
+
+
+def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Evolution":
+    """The evolution at its start, of resolved options of `Evolve`."""
+    from nf_policies.evolution.evolution import Evolution
+    from nf_policies.evolution.objective import objective_of
+
+    return Evolution(
+        policy,
+        evaluator,
+        seed=options.seed,
+        episodes=options.episodes,
+        episodes_max=max(options.episodes, options.episodes_max or 1),
+        sigma=options.sigma,
+        sigma_min=options.sigma_min,
+        pop_size=options.population,
+        restarts=options.restarts,
+        restart_after=options.restart_after,
+        objective=objective_of(options.objective),
+        normalise=options.normalise,
+        scales=pairs(options.scale),
+    )

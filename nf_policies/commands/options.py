@@ -51,7 +51,7 @@ class RunOptions:
     tau: float | None = None
     """Start value of the time constant, in steps."""
     field_option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """NAME=VALUE: any other option of the field, for example tau_min=1 or integrator=exponential. Repeatable."""
+    """NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable."""
     max_episode_steps: int | None = None
     """Time limit in steps, instead of the registered one."""
     device: str = "cpu"
@@ -73,18 +73,19 @@ class RunOptions:
             value = getattr(options, name)
             if value is not None and value < 1:
                 raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-        if options.seed < 0:
-            raise RunError(f"--seed must be 0 or more, not {options.seed}.")
+        for name in ("seed", "workers"):
+            if getattr(options, name, 0) < 0:
+                raise RunError(f"--{name} must be 0 or more, not {getattr(options, name)}.")
         return options
 
-    def from_preset(self, preset: Mapping[str, Any]) -> dict[str, Any]:
+    def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         return {name: value for name, value in preset.items() if getattr(self, name) is None}
 
     def _with_preset(self) -> Self:
         if self.env is None:
             raise RunError(f"Which task? Name a Gymnasium id, for example: nf-policies {self.command} CartPole-v1.")
-        preset = dict(preset_of(self.command, self.env, hide_velocity=self.hide_velocity))
+        preset = preset_of(self.command, self.env, hide_velocity=self.hide_velocity)
         of_field = preset.pop("field_option")
         kind = preset["field"] if self.field is None else self.field
         if kind != preset["field"]:  # whose size suits it alone

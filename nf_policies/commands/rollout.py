@@ -3,17 +3,12 @@
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+from rich.console import Console
 
 from nf_policies.runs.directory import RunError, to_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nf_policies.policies.policy import Policy
-    from nf_policies.rollouts.score import Score
 
 
 @dataclass
@@ -41,14 +36,17 @@ class Rollout:
     json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print one JSON object."""
 
-    def run(self, messages: "Console") -> str:
+    def run(self, messages: Console) -> str:
         """Load, play, and write the files. Returns the text for stdout."""
+        from nf_policies.commands.backends import batched_task
         from nf_policies.policies.files import PolicyFileError
         from nf_policies.policies.policy import Policy
+        from nf_policies.rollouts.engine import Engine
         from nf_policies.rollouts.film import film
         from nf_policies.rollouts.plot import plot_recording
         from nf_policies.rollouts.record import Recorder, save_recording
-        from nf_policies.rollouts.score import rollout
+        from nf_policies.rollouts.score import rollout, score_of
+        from nf_policies.tasks.batched import make_batched
 
         policy = Policy.load(self.file)
         env_id = self.env or policy.env_id
@@ -59,14 +57,16 @@ class Rollout:
             stored = policy.made_by.get("max_episode_steps")
             limit = stored if isinstance(stored, int) and stored > 0 else None
         recorder = Recorder() if self.record or self.plot else None
-        if self.backend == "batched":
-            if recorder:
-                raise RunError("A recording or a plot needs --backend gymnasium.")
-            score = self._batched(policy, env_id, limit, messages)
+        options: dict[str, Any] = {"episodes": self.episodes, "seed": self.seed}
+        if self.backend == "gymnasium":
+            score = rollout(policy, env_id, max_episode_steps=limit, watch=recorder, **options)
+        elif recorder:
+            raise RunError("A recording or a plot needs --backend gymnasium.")
         else:
-            score = rollout(
-                policy, env_id, episodes=self.episodes, seed=self.seed, max_episode_steps=limit, watch=recorder
-            )
+            twin = batched_task(env_id, "batched")
+            messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
+            with closing(make_batched(twin, max_episode_steps=limit)) as envs:
+                score = score_of(policy, Engine(envs, moments=False), twin, **options)
         if recorder is not None:
             recording = recorder.recording()
             if self.record:
@@ -80,16 +80,3 @@ class Rollout:
             return to_json(score.summary()) + "\n"
         files = [f"wrote {path}" for path in (self.record, self.plot, self.video) if path]
         return "".join(f"{line}\n" for line in (score, *files))
-
-    def _batched(self, policy: "Policy", env_id: str, limit: int | None, messages: "Console") -> "Score":
-        """The score on the task's batched twin."""
-        from nf_policies.commands.backends import batched_task
-        from nf_policies.rollouts.engine import Engine
-        from nf_policies.rollouts.score import score_of
-        from nf_policies.tasks.batched import make_batched
-
-        twin = batched_task(env_id, "batched")
-        assert twin is not None
-        messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
-        with closing(make_batched(twin, max_episode_steps=limit)) as envs:
-            return score_of(policy, Engine(envs, moments=False), twin, episodes=self.episodes, seed=self.seed)

@@ -2,14 +2,15 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
 
 from nf_policies.commands.options import RunOptions, pairs
 from nf_policies.runs.directory import RunError, to_json
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
-    from rich.console import Console
 
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
@@ -28,15 +29,8 @@ class Train(RunOptions):
     result.json and a checkpoint. A resumed training begins new episodes; all else is exact.
     """
 
-    command: ClassVar[str] = "train"
-    positive: ClassVar[tuple[str, ...]] = (
-        *RunOptions.positive,
-        "num_envs",
-        "n_steps",
-        "batch_size",
-        "n_epochs",
-        "seq_len",
-    )
+    command = "train"
+    positive = (*RunOptions.positive, "num_envs", "n_steps", "batch_size", "n_epochs", "seq_len")
 
     field: Literal["neural", "simple", "gru", "lstm", "memoryless"] | None = None
     """What is trained: a NeuralField (convolution over neurons), a SimpleNeuralField (all neurons interact), or for
@@ -76,23 +70,19 @@ class Train(RunOptions):
             preset["seq_len"] = None  # the preset's need not divide these
         return super().from_preset(preset)
 
-    def run(self, messages: "Console") -> str:
+    def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
-        options = self.resolved()
+        options: Any = self.resolved()
         from nf_policies.ppo.training import Training
         from nf_policies.runs.session import Session
         from nf_policies.tasks.side_by_side import make_envs, training_envs
 
-        env_id, limit, num_envs, steps = options.env, options.max_episode_steps, options.num_envs, options.steps
-        assert env_id is not None
-        assert num_envs is not None
-        assert steps is not None
-        device = _device(options.device)
-        envs = training_envs(env_id, num_envs, device=device, max_episode_steps=limit)
-        evaluation_envs = make_envs(env_id, EVALUATION_EPISODES, max_episode_steps=limit)
+        limit = {"max_episode_steps": options.max_episode_steps}
+        envs = training_envs(options.env, options.num_envs, device=_device(options.device), **limit)
+        evaluation_envs = make_envs(options.env, EVALUATION_EPISODES, **limit)
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
-            training = Training(model, evaluation_envs, steps, seed=options.seed, target=options.target)
+            training = Training(model, evaluation_envs, options.steps, seed=options.seed, target=options.target)
             session = Session(
                 training,
                 options.run_directory(),
@@ -100,7 +90,7 @@ class Train(RunOptions):
                 options.config(),
                 lambda policy, *_: final_score(policy, options),
                 messages,
-                steps=steps,
+                steps=options.steps,
                 target=options.target,
             )
             result = session.run(resume=self.resume is not None)
@@ -120,11 +110,11 @@ def _device(name: str) -> str:
     return name
 
 
-def new_model(options: Train, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
+def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
     """The model to train, at its start.
 
     Args:
-        options: Resolved.
+        options: Of `Train`, resolved.
         envs: To train in.
         policy_kwargs: Further options of `NeuralFieldPolicy`.
     """
@@ -134,8 +124,6 @@ def new_model(options: Train, envs: "VectorEnv", **policy_kwargs: Any) -> "Field
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.tasks.visible import velocities_of, visible_entries
 
-    assert options.env is not None
-    assert options.learning_rate is not None
     entries = ObservationEncoder(envs.single_observation_space).total
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
@@ -160,12 +148,10 @@ def new_model(options: Train, envs: "VectorEnv", **policy_kwargs: Any) -> "Field
     )
 
 
-def final_score(policy: "Policy", options: Train) -> "Score":
+def final_score(policy: "Policy", options: Any) -> "Score":
     """A policy's score on a hundred episodes that neither training nor evaluation has seen."""
     from nf_policies.rollouts.play import FINAL, first_seed
     from nf_policies.rollouts.score import rollout
 
-    assert options.env is not None
-    limit = options.max_episode_steps
-    seed = first_seed(options.seed, FINAL)
+    seed, limit = first_seed(options.seed, FINAL), options.max_episode_steps
     return rollout(policy, options.env, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
