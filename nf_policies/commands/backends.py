@@ -1,7 +1,10 @@
-"""Where a task is played: in Gymnasium's environments, or as the batched task that equals it."""
+"""Where a task is played: in Gymnasium's environments or as the batched task that equals it, and on which device."""
 
 from typing import Literal
 
+import torch
+
+from nf_policies.runs.directory import RunError
 from nf_policies.tasks.batched import batched_twin
 from nf_policies.tasks.make import TaskError
 
@@ -26,3 +29,17 @@ def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers:
     if batched is None and device != "cpu":
         raise TaskError(f"{env_id} is played by Gymnasium on the CPU: --device {device} needs a batched task.")
     return batched
+
+
+def device_of(name: str) -> str:
+    """A device that is there, as torch names it; "auto" is a GPU if there is one.
+
+    Raises: RunError if there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros((), device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RunError(f"There is no device {name!r} here: use --device cpu.") from error
+    return name

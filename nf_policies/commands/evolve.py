@@ -10,7 +10,6 @@ import tyro
 from rich.console import Console
 
 from nf_policies.commands.options import CALL, RunOptions, pairs, words
-from nf_policies.runs.directory import to_json
 
 if TYPE_CHECKING:
     from nf_policies.evolution.evolution import Evolution
@@ -86,7 +85,7 @@ class Evolve(RunOptions):
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
         options: Any = self.resolved()
-        from nf_policies.commands.backends import batched_task
+        from nf_policies.commands.backends import batched_task, device_of
         from nf_policies.rollouts.engine import Engine, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
@@ -95,7 +94,12 @@ class Evolve(RunOptions):
         from nf_policies.tasks.side_by_side import make_envs
 
         policy = new_policy(options)
-        env_id, limit, workers, device = options.env, options.max_episode_steps, options.workers, options.device
+        env_id, limit, workers, device = (
+            options.env,
+            options.max_episode_steps,
+            options.workers,
+            device_of(options.device),
+        )
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
         at_once = options.population * options.episodes
         if batched:
@@ -137,8 +141,7 @@ class Evolve(RunOptions):
                 target=options.target,
                 extra={"backend": options.backend},
             )
-            result = session.run(resume=self.resume is not None)
-        return to_json(result) + "\n" if self.json else session.report
+            return session.run(resume=self.resume is not None, as_json=self.json)
 
 
 def new_policy(options: Any) -> "Policy":

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from nf_policies.commands.options import RunOptions, pairs
-from nf_policies.runs.directory import RunError, to_json
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -73,12 +72,13 @@ class Train(RunOptions):
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
         options: Any = self.resolved()
+        from nf_policies.commands.backends import device_of
         from nf_policies.ppo.training import Training
         from nf_policies.runs.session import Session
         from nf_policies.tasks.side_by_side import make_envs, training_envs
 
         limit = {"max_episode_steps": options.max_episode_steps}
-        envs = training_envs(options.env, options.num_envs, device=_device(options.device), **limit)
+        envs = training_envs(options.env, options.num_envs, device=device_of(options.device), **limit)
         evaluation_envs = make_envs(options.env, EVALUATION_EPISODES, **limit)
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
@@ -93,21 +93,7 @@ class Train(RunOptions):
                 steps=options.steps,
                 target=options.target,
             )
-            result = session.run(resume=self.resume is not None)
-        return to_json(result) + "\n" if self.json else session.report
-
-
-def _device(name: str) -> str:
-    """A device that is there; "auto" is a GPU if there is one."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros((), device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise RunError(f"There is no device {name!r} here: use --device cpu.") from error
-    return name
+            return session.run(resume=self.resume is not None, as_json=self.json)
 
 
 def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
@@ -120,6 +106,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     """
     from gymnasium.spaces import Box
 
+    from nf_policies.commands.backends import device_of
     from nf_policies.policies.spaces import ObservationEncoder
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.tasks.visible import velocities_of, visible_entries
@@ -142,7 +129,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         sde_sample_freq=-1 if options.sde_sample_freq is None else options.sde_sample_freq,
         policy_kwargs=policy | policy_kwargs,
         seed=options.seed,
-        device=_device(options.device),
+        device=device_of(options.device),
         compile=options.compile,
         **{name: getattr(options, name) for name in names},
     )
