@@ -63,7 +63,7 @@ class Rollout:
         elif recorder:
             raise RunError("A recording or a plot needs --backend gymnasium.")
         else:
-            twin = batched_task(env_id, "batched")
+            twin = batched_task(env_id, "batched") or env_id
             messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
             with closing(make_batched(twin, max_episode_steps=limit)) as envs:
                 score = score_of(policy, Engine(envs, moments=False), twin, **options)

@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from nf_policies.atomic import atomic_path, uninterrupted
 
 TABLE = "progress.csv"
-STYLES = ({"color": "0.6"}, {"color": "tab:blue"}, {"color": "tab:red", "linewidth": 2})
+STYLES: tuple[dict[str, Any], ...] = ({"color": "0.6"}, {"color": "tab:blue"}, {"color": "tab:red", "linewidth": 2})
 
 
 class Progress:
