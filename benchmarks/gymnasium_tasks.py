@@ -22,7 +22,7 @@ import tyro
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution
-from nf_policies.tasks.make import make_envs
+from nf_policies.tasks.side_by_side import make_envs
 
 POP_SIZE, EPISODES, GENERATIONS = 16, 8, 3
 

@@ -35,8 +35,8 @@ from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.policies import Policy
 from nf_policies.ppo.best import KeepBest
 from nf_policies.rollouts import rollout
-from nf_policies.tasks.make import make_envs, visible_entries
-from nf_policies.tasks.training import training_envs
+from nf_policies.tasks.side_by_side import make_envs, training_envs
+from nf_policies.tasks.visible import visible_entries
 
 TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0": 91.5}
 """The goal of each."""

@@ -8,7 +8,7 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, quiet
-from nf_policies.tasks.make import make_envs
+from nf_policies.tasks.side_by_side import make_envs
 
 ENV_ID = "CartPole-v1"
 OBSERVED = [0, 2]  # the positions of cart and pole; 1 and 3 are their velocities
@@ -28,7 +28,7 @@ def main() -> None:
         generator=torch.Generator().manual_seed(0),
     )
     policy = Policy(quiet(field), env.observation_space, env.action_space, visible=OBSERVED, env_id=ENV_ID)
-    evolution = Evolution(policy, make_envs(ENV_ID, lanes=128), seed=0, pop_size=16, episodes=8)
+    evolution = Evolution(policy, make_envs(ENV_ID, 128), seed=0, pop_size=16, episodes=8)
     while not evolution.reached(TARGET):
         record = evolution.step()
         print(f"{record.generation:3}  {record.env_steps:9,} steps  return {record.return_incumbent:.1f}")

@@ -6,8 +6,7 @@ python scripts/train.py
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.best import KeepBest
 from nf_policies.rollouts import rollout
-from nf_policies.tasks.make import make_envs
-from nf_policies.tasks.training import training_envs
+from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 ENV_ID = "CartPole-v1"
 OBSERVED = [0, 2]  # the positions of cart and pole; 1 and 3 are their velocities

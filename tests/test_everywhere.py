@@ -15,7 +15,8 @@ from nf_policies.evolution import Evolution
 from nf_policies.policies import field_sizes
 from nf_policies.ppo import FieldPPO
 from nf_policies.rollouts import rollout
-from nf_policies.tasks.make import make_envs, make_task
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.side_by_side import make_envs
 
 FLOAT64 = "test/Move-v0"
 """Shows float64, wants float64, and refuses what is not in its Box."""
@@ -58,7 +59,7 @@ import gymnasium as gym
 import torch
 from nf_policies import NeuralField, Policy
 from nf_policies.evolution import Evolution
-from nf_policies.tasks.make import make_envs
+from nf_policies.tasks.side_by_side import make_envs
 from nf_policies.ppo import FieldPPO
 from nf_policies.rollouts import rollout
 

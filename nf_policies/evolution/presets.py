@@ -15,7 +15,7 @@ from nf_policies.evolution.evolution import quiet
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.field import Field
 from nf_policies.policies import field_sizes
-from nf_policies.tasks.make import task_name
+from nf_policies.tasks.visible import task_name
 
 
 class Preset(NamedTuple):

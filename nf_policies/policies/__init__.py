@@ -1,7 +1,7 @@
 """From observation to action: normaliser, field and head, in one file."""
 
 from nf_policies.policies.files import PolicyFileError
-from nf_policies.policies.policy import Policy, field_sizes
-from nf_policies.policies.spaces import UnsupportedSpaceError
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import UnsupportedSpaceError, field_sizes
 
 __all__ = ["Policy", "PolicyFileError", "UnsupportedSpaceError", "field_sizes"]

@@ -6,7 +6,7 @@ and its cell state side by side, those of a memoryless network have no entries.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class CellCoefficients(NamedTuple):
     """What a step uses, beside the cell's own parameters."""
 
     initial_potentials: Tensor
-    """(1, 1, memory_size)"""
+    """(memory_size,), or (1, 1, memory_size) where a population of one was asked for."""
 
 
 class Cell(nn.Module):
@@ -32,6 +32,13 @@ class Cell(nn.Module):
         output_size: Number of outputs, read linearly from the hidden units; None for the hidden units themselves.
     """
 
+    kinds: ClassVar[dict[str, type["Cell"]]] = {}
+    """Every kind of cell by the name of its class; the first of a name counts."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Cell.kinds.setdefault(cls.__name__, cls)
+
     def __init__(self, input_size: int, hidden_size: int, memory_size: int, output_size: int | None) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
@@ -42,6 +49,16 @@ class Cell(nn.Module):
         )
         self.initial_potentials: Tensor
         self.register_buffer("initial_potentials", torch.zeros(memory_size), persistent=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Options as JSON values; `Cell.kinds[type(cell).__name__](**options)` is a cell of the same shape.
+
+        Raises: ValueError if a file cannot describe it.
+        """
+        name = type(self).__name__
+        if Cell.kinds.get(name) is not type(self) or type(self.output_embedding) is not nn.Linear:
+            raise ValueError(f"A policy file cannot describe a {name} like this: save the state_dict instead.")
+        return {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
 
     def start(self, batch_size: int) -> Tensor:
         """Initial potentials for a batch. Shape: (batch_size, memory_size)."""
@@ -56,7 +73,7 @@ class Cell(nn.Module):
         """
         if population and any(len(value) != 1 for value in population.values()):
             raise ValueError(f"A population of {type(self).__name__} cells cannot be played: evolve a neural field.")
-        return CellCoefficients(self.initial_potentials.expand(1, 1, -1))
+        return CellCoefficients(self.initial_potentials[None, None] if population else self.initial_potentials)
 
     def stimuli(self, inputs: Tensor) -> Tensor:
         """What the inputs contribute, for any number of leading dimensions."""
@@ -189,6 +206,10 @@ class Memoryless(Cell):
         for fan_in, fan_out in itertools.pairwise(sizes):
             modules += [nn.Linear(fan_in, fan_out), nn.Tanh()]
         self.layers = nn.Sequential(*modules)
+
+    def describe(self) -> dict[str, Any]:
+        """As that of `Cell`."""
+        return super().describe() | {"layers": self.n_layers}
 
     def stimuli(self, inputs: Tensor) -> Tensor:
         """The layers' outputs. Shape: (..., hidden_size)."""

@@ -5,53 +5,56 @@ how the policy was made; the tensors are the field's parameters and buffers and 
 """
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import Space, spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
+import nf_policies.fields.describe_stub  # noqa: F401  # until the branch fields is merged
 from nf_policies.atomic import atomic_path
-from nf_policies.fields import NeuralField, SimpleNeuralField
-from nf_policies.fields.activations import ACTIVATIONS, PerNeuron
-from nf_policies.fields.dynamics import DYNAMICS, Activation
 from nf_policies.fields.field import Field
-from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
-from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import space_from_json, space_to_json
+from nf_policies.policies.cells import Cell
+from nf_policies.policies.spaces import UnsupportedSpaceError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 called the visible entries "observed"."""
 HEADER = "nf_policies"
-KINDS: dict[str, type[Field]] = {"NeuralField": NeuralField, "SimpleNeuralField": SimpleNeuralField}
-CELLS: dict[str, type[Cell]] = {"GRU": GRU, "LSTM": LSTM, "Memoryless": Memoryless}
+NUMBERS_MAX = 2**24
+"""Numbers in a matrix of hidden_size x hidden_size that a file may ask for without having as many itself."""
 
 
 class PolicyFileError(ValueError):
     """A policy file that cannot be read; the message says which and why."""
 
 
-def save_policy(policy: Policy, path: Path) -> None:
-    """Write a policy to `path`, atomically. See `Policy.save`."""
-    header = {
-        "format_version": FORMAT_VERSION,
-        "field": {"kind": type(policy.field).__name__, "options": options_of(policy.field)},
-        "observation_space": space_to_json(policy.observation_space),
-        "action_space": space_to_json(policy.action_space),
-        "observed": policy.visible,
-        "squash": getattr(policy.head, "squash", None),
-        "env_id": policy.env_id,
-        "dt": getattr(policy.field, "dt", None),
-        "n_parameters": policy.n_parameters,
-        "made_by": policy.made_by,
-    }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()}
+def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a policy's header, JSON values, and tensors, atomically.
+
+    Raises:
+        ValueError: If `read` would refuse its sizes.
+        OSError: If the file cannot be written; what was there is kept.
+    """
+    check_sizes(header["field"]["options"], tensors)
+    text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(header, allow_nan=False)})
+        save_file(tensors, temporary, metadata={HEADER: text})
 
 
-def load_policy(path: Path) -> Policy:
-    """Read a policy from `path`. See `Policy.load`."""
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header of a policy file, in the words of the present format version, and its tensors.
+
+    Raises:
+        PolicyFileError: If the file is missing, truncated, foreign, newer than this package or not finite, or if the
+            sizes in its header are not those of its tensors.
+    """
     if not path.is_file():
         raise PolicyFileError(f"There is no policy file at {path}.")
     try:
@@ -62,111 +65,105 @@ def load_policy(path: Path) -> Policy:
         raise PolicyFileError(f"{path} is not a whole safetensors file ({error}).") from error
     if HEADER not in metadata:
         raise PolicyFileError(f"{path} is a safetensors file, but not a policy written by nf-policies.")
-    try:
+    with complete(path):
         header = json.loads(metadata[HEADER])
         version = header["format_version"]
         if version > FORMAT_VERSION:
             raise PolicyFileError(
                 f"{path} has format version {version}, and this nf-policies reads up to {FORMAT_VERSION}: upgrade it."
             )
-        policy = build(header)
-        policy.to(next(tensor.dtype for name, tensor in tensors.items() if name.startswith("field.")))
-        policy.load_state_dict(tensors)
+        if version < 2:
+            header["visible"] = header.pop("observed")
+        if not isinstance(header["env_id"], str | None):
+            raise ValueError(f"env_id is {header['env_id']!r}")
+        check_sizes(header["field"]["options"], tensors)
+    for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise PolicyFileError(f"{path} holds a {name} that is not finite.")
+    return header, tensors
+
+
+@contextmanager
+def complete(path: Path) -> Iterator[None]:
+    """Turn whatever a malformed file makes go wrong into a PolicyFileError."""
+    try:
+        yield
     except PolicyFileError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise PolicyFileError(f"{path} does not hold a complete policy ({type(error).__name__}: {reason}).") from error
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise PolicyFileError(f"{path} holds a {name} that is not finite.")
-    return policy
 
 
-def build(header: dict[str, Any]) -> Policy:
-    """The policy that a header describes, with start values where the tensors will go."""
-    kind = header["field"]["kind"]
-    options = header["field"]["options"]
-    field: Field | Cell
-    if kind in KINDS:
-        field = KINDS[kind](**options, generator=torch.Generator())
-    elif kind in CELLS:
-        with torch.random.fork_rng(devices=[]):  # torch's cells draw start values from the global generator
-            field = CELLS[kind](**options)
-    else:
+def check_sizes(options: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Refuse, with a ValueError, sizes that are not those of the tensors, before anything of these sizes is made."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    output_size, hidden_size = shapes["field.output_embedding.weight"]
+    found = {"input_size": shapes["normalizer.mean"][0], "hidden_size": hidden_size, "output_size": output_size}
+    found["channels"] = shapes.get("field.kernel", (1,))[0]
+    found["layers"] = sum(name.startswith("field.layers.") and name.endswith(".weight") for name in shapes)
+    for name, size in found.items():
+        if options.get(name, size) != size:
+            raise ValueError(f"{name} is {options[name]}, but the tensors are of {size}")
+    if hidden_size**2 > max(NUMBERS_MAX, sum(tensor.numel() for tensor in tensors.values())):
+        raise ValueError(f"hidden_size is {hidden_size}, which is too large for a policy file")
+
+
+def build_field(kind: str, options: Mapping[str, Any]) -> Field | Cell:
+    """The field or cell that a header describes, with start values where the tensors will go.
+
+    Raises: ValueError or TypeError if it is not described well.
+    """
+    kinds: dict[str, Any] = {**Field.kinds, **Cell.kinds}
+    if kind not in kinds:
         raise ValueError(f"unknown kind of field {kind!r}")
-    policy = Policy(
-        field,
-        space_from_json(header["observation_space"]),
-        space_from_json(header["action_space"]),
-        visible=header["observed"],
-        env_id=header["env_id"],
-        squash=header.get("squash") or "tanh",
-    )
-    policy.made_by = dict(header["made_by"])
-    return policy
+    with torch.random.fork_rng(devices=[]):
+        # Policies of version 1 could be batch_first, which only their `forward` noticed.
+        return kinds[kind](**{name: value for name, value in options.items() if name != "batch_first"})
 
 
-def options_of(field: Field | Cell) -> dict[str, Any]:
-    """Constructor options that rebuild a field or cell of the same shape. See `field_options`."""
-    if isinstance(field, Field):
-        return field_options(field)
-    if CELLS.get(type(field).__name__) is not type(field) or type(field.output_embedding) is not torch.nn.Linear:
-        raise ValueError(f"A policy file cannot describe a {type(field).__name__} like this: save the state_dict.")
-    options = {name: getattr(field, name) for name in ("input_size", "hidden_size", "output_size")}
-    return options | ({"layers": field.n_layers} if isinstance(field, Memoryless) else {})
+def space_to_json(space: Space[Any]) -> dict[str, Any]:
+    """A space as plain JSON values; bounds are strings, which can be infinite."""
+    if isinstance(space, spaces.Box):
+        number = int if space.dtype.kind in "iub" else float
+        bounds = {side: [repr(number(x)) for x in getattr(space, side).reshape(-1)] for side in ("low", "high")}
+        return {"kind": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
+    if isinstance(space, spaces.Discrete):
+        values: dict[str, Any] = {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    elif isinstance(space, spaces.MultiDiscrete):
+        values = {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+    else:
+        raise UnsupportedSpaceError(f"{type(space).__name__} cannot be stored in a policy file.")
+    return values | {"dtype": str(space.dtype)}
 
 
-def field_options(field: Field) -> dict[str, Any]:
-    """Constructor options that rebuild a field of the same shape, as JSON values; the numbers are in the tensors.
+def space_from_json(data: Mapping[str, Any]) -> Space[Any]:
+    """The space that `space_to_json` described.
 
     Raises:
-        ValueError: If the field holds a module or function of the user's own, which a file cannot describe.
+        KeyError, ValueError: If the description is not complete or not known.
     """
-    learnable = dict(field.named_parameters())
-    options: dict[str, Any] = {
-        "input_size": field.input_size,
-        "hidden_size": field.hidden_size,
-        "output_size": field.output_size,
-        "activation": activation_names(field),
-        "tau_init": [field.tau_min + 1.0] * field.log_tau.numel(),
-        "tau_learnable": "log_tau" in learnable,
-        "tau_min": field.tau_min,
-        "kappa_init": 0.0 if field.kappa_is_off else [1.0] * field.log_kappa.numel(),
-        "kappa_learnable": "log_kappa" in learnable,
-        "initial_potentials_learnable": "initial_potentials" in learnable,
-        "dt": field.dt,
-        "integrator": field.integrator,
-        "batch_first": field.batch_first,
-    }
-    if isinstance(field, NeuralField):
-        own = ("kernel_size", "mirrored", "padding", "channels", "pooling_norm")
-        options |= {name: getattr(field, name) for name in own}
-    elif isinstance(field, SimpleNeuralField):
-        name = getattr(field.dynamics, "__name__", "")
-        if DYNAMICS.get(name) is not field.dynamics:
-            raise ValueError(
-                "A policy file cannot describe potential dynamics of your own: save the state_dict instead."
-            )
-        options["dynamics"] = name
-        if "capacity" in field.uses:
-            options |= {"capacity_init": 1.0, "capacity_learnable": "log_capacity" in learnable}
-    for name in ("input_embedding", "output_embedding"):
-        module = getattr(field, name)
-        if type(module) is not torch.nn.Linear or module.bias is not None:
-            raise ValueError(f"A policy file cannot describe an {name} of your own: save the state_dict instead.")
-    return options
+    kind, dtype = data["kind"], np.dtype(data.get("dtype", "int64"))
+    if kind == "Box":
+        bounds = (np.array([number(x, dtype) for x in data[side]], dtype) for side in ("low", "high"))
+        low, high = (bound.reshape(data["shape"]) for bound in bounds)
+        return spaces.Box(low, high, tuple(data["shape"]), dtype.type)
+    if kind == "Discrete":
+        return spaces.Discrete(data["n"], start=data["start"], dtype=dtype.type)
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(data["nvec"], dtype=dtype.type, start=data["start"])
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(data["n"])
+    raise ValueError(f"unknown space {kind!r}")
 
 
-def activation_names(field: Field) -> str | list[str]:
-    """The name of a field's activation, or one name per neuron."""
-
-    def name_of(function: Activation) -> str:
-        for name, known in ACTIVATIONS.items():
-            if known is function:
-                return name
-        raise ValueError("A policy file cannot describe an activation of your own: save the state_dict instead.")
-
-    if isinstance(field.activation, PerNeuron):
-        return [name_of(function) for function in field.activation.functions]
-    return name_of(field.activation)
+def number(text: str, dtype: np.dtype[Any]) -> float | int:
+    """A bound from its text; version 1 wrote those of integers as floats, which may be rounded past the dtype's."""
+    if text.lstrip("-").isdigit():
+        return int(text)
+    value = float(text)
+    if dtype.kind in "iu":
+        return int(min(max(int(value), np.iinfo(dtype).min), np.iinfo(dtype).max))
+    return value

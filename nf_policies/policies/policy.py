@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,20 +12,25 @@ from torch import Tensor, nn
 from nf_policies.fields.dynamics import Coefficients, reset
 from nf_policies.fields.field import Field, Trace
 from nf_policies.fields.parameters import ParameterVector
+from nf_policies.fields.stepper import Stepper
 from nf_policies.policies.cells import Cell
-from nf_policies.policies.playing import Playing
-from nf_policies.policies.spaces import ObservationEncoder, finite_problem, make_head
+from nf_policies.policies.files import build_field, complete, read, space_from_json, space_to_json, write
+from nf_policies.policies.spaces import ObservationEncoder, alike, finite_problem, make_head
 
 CLIP = 10.0
 """Normalised features are clipped to ± this many standard deviations."""
 EPSILON = 1e-8
 
 
+def standardize(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Features in standard deviations from the mean, clipped to ± CLIP. Shapes: (..., size)."""
+    return ((features - mean) / std).clamp(-CLIP, CLIP)
+
+
 class Normalizer(nn.Module):
     """Subtract the mean and divide by the standard deviation of all features seen by `update`.
 
-    The identity until the first update. A forward pass never changes the statistics, so evaluation is frozen by
-    construction.
+    The identity until the first update. A forward pass never changes the statistics.
 
     Args:
         size: Number of features.
@@ -40,24 +45,27 @@ class Normalizer(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("var", torch.ones(size))
 
+    @property
+    def std(self) -> Tensor:
+        """What features are divided by. Shape: (size,)."""
+        return (self.var + EPSILON).sqrt()
+
     def forward(self, features: Tensor) -> Tensor:
-        """Normalised features, clipped to ± CLIP. Shapes: (..., size)."""
-        standardized = (features - self.mean) / (self.var + EPSILON).sqrt()
-        return torch.where(self.count > 0, standardized.clamp(-CLIP, CLIP), features)
+        """Normalised features. Shapes: (..., size)."""
+        return torch.where(self.count > 0, standardize(features, self.mean, self.std), features)
 
-    def in_place(self, features: Tensor, entries: Tensor | None = None) -> Callable[[], object]:
-        """A function that normalises some memory in place, many times, with the statistics as they are now.
+    def select(self, entries: Tensor) -> "Normalizer":
+        """A normaliser of some of the features, with copies of their statistics. Shape of entries: (n,), integer."""
+        some = Normalizer(len(entries)).to(self.mean)
+        some.count = self.count.clone()
+        some.mean, some.var = self.mean[entries], self.var[entries]
+        return some
 
-        Args:
-            features: The memory. Shape: (..., size).
-            entries: Which features it holds; None for all. Shape: (n,), integer.
-        """
+    def in_place(self, features: Tensor) -> Callable[[], object]:
+        """A function that normalises the features in this memory (..., size) with today's statistics, many times."""
         if not self.count > 0:
             return lambda: features
-        mean, std = self.mean, (self.var + EPSILON).sqrt()
-        if entries is not None:
-            mean, std = mean[entries], std[entries]
-        mean, std = (t.expand_as(features).clone(memory_format=torch.contiguous_format) for t in (mean, std))
+        mean, std = (t.expand_as(features).clone(memory_format=torch.contiguous_format) for t in (self.mean, self.std))
         return lambda: features.sub_(mean).div_(std).clamp_(-CLIP, CLIP)
 
     @torch.no_grad()
@@ -77,15 +85,71 @@ class Normalizer(nn.Module):
         self.count.copy_(total)
 
 
-def field_sizes(
-    observation_space: Space[Any], action_space: Space[Any], visible: Sequence[int] | None = None
-) -> tuple[int, int]:
-    """The input_size and output_size that a field needs for these spaces.
+def step(
+    field: Any, normalizer: nn.Module, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Any
+) -> Trace:
+    """One step of a field on features: normalise, reset the potentials of new episodes, step.
 
-    Raises:
-        UnsupportedSpaceError: If a space cannot be used, naming it.
+    Args:
+        field: A `Field` or a `Cell`.
+        normalizer: In front of it.
+        features: Encoded observations. Shape: (..., batch, input_size).
+        potentials: Before the step, not modified. Shape: (..., batch, memory_size).
+        episode_starts: True where an episode begins. Shape: (..., batch).
+        coefficients: From `field.coefficients`; a population's leading dimension is then that of all arguments.
+    Returns: What happened in the field, `outputs` and next `potentials` included.
     """
-    return ObservationEncoder(observation_space, visible).size, make_head(action_space).output_size
+    return field.trace(normalizer(features), reset(coefficients, potentials, episode_starts), coefficients)
+
+
+class Memory:
+    """A field in a control loop, with its potentials from call to call.
+
+    The parameters and statistics are those at the time of construction; a `Field` on the CPU takes compiled steps.
+
+    Args:
+        field: A `Field` or a `Cell`.
+        normalizer: In front of it, of all features.
+        potentials: To go on from; copied where the steps are compiled. Shape: (batch, memory_size).
+        entries: Which of the features the field sees; None for all. Shape: (input_size,), integer.
+    """
+
+    potentials: Tensor
+    """After the last step; a step may overwrite them. Shape: (batch, memory_size)."""
+
+    @torch.inference_mode(False)  # so that the memory can be used in and outside
+    @torch.no_grad()
+    def __init__(self, field: Any, normalizer: Normalizer, potentials: Tensor, entries: Tensor | None = None) -> None:
+        self.field, self.entries = field, entries
+        self.normalizer = normalizer if entries is None else normalizer.select(entries)
+        self.stepper: Stepper | None = None
+        if isinstance(field, Field) and potentials.device.type == "cpu":
+            self.stepper = Stepper(field, len(potentials))
+            self.normalize = self.normalizer.in_place(self.stepper.tensors.inputs)
+            self.potentials = self.stepper.tensors.potentials.copy_(potentials)
+        else:
+            self.coefficients, self.potentials = field.coefficients(), potentials
+
+    @torch.no_grad()
+    def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
+        """Outputs (batch, output_size), which the next step may overwrite.
+
+        Args:
+            features: Encoded observations, with all features. Shape: (batch, n_features).
+            episode_starts: True where an episode begins. Shape: (batch,).
+        """
+        if self.entries is not None:
+            features = features.index_select(-1, self.entries)
+        if self.stepper is None:
+            trace = step(self.field, self.normalizer, features, self.potentials, episode_starts, self.coefficients)
+            self.potentials = trace.potentials
+            return trace.outputs
+        mine = self.stepper.tensors
+        mine.inputs.copy_(features)
+        self.normalize()
+        mine.episode_starts.copy_(episode_starts)
+        self.stepper()
+        return mine.outputs
 
 
 class Policy(nn.Module):
@@ -96,7 +160,7 @@ class Policy(nn.Module):
 
     Args:
         field: A `NeuralField` or `SimpleNeuralField`, or a cell of `nf_policies.policies.cells`, of the sizes that
-            `field_sizes` tells.
+            `field_sizes` returns.
         observation_space: Of a single environment.
         action_space: Of a single environment.
         visible: Indices of the observation's entries that the policy sees; None for all.
@@ -104,7 +168,7 @@ class Policy(nn.Module):
         squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises:
         UnsupportedSpaceError: If a space cannot be used, naming it.
-        ValueError: If the field's sizes do not fit the spaces.
+        ValueError: If the field's sizes do not fit the spaces, or the field is `batch_first`.
     """
 
     field: Any
@@ -123,8 +187,6 @@ class Policy(nn.Module):
         super().__init__()
         self.encode = ObservationEncoder(observation_space, visible)
         self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
-        self.normalizer = Normalizer(self.encode.size)
-        self.field = field
         self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
         if (field.input_size, field.output_size) != needed:
@@ -132,9 +194,13 @@ class Policy(nn.Module):
                 f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}, not "
                 f"{field.input_size} and {field.output_size}."
             )
+        if getattr(field, "batch_first", False):
+            raise ValueError("A policy runs over (time, batch, features): make its field with batch_first=False.")
+        self.normalizer = Normalizer(self.encode.size)
+        self.field = field
         self.made_by: dict[str, Any] = {}
         self._potentials: Tensor | None = None
-        self._playing: Playing | None = None
+        self._memory: Memory | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -146,53 +212,60 @@ class Policy(nn.Module):
         """Indices of the observation's entries that the policy sees; None for all."""
         return self.encode.visible
 
+    def check_task(self, observation_space: Space[Any], action_space: Space[Any]) -> None:
+        """Refuse, with a ValueError, a task whose spaces are not the policy's; dtypes may differ."""
+        if not alike(self.observation_space, observation_space):
+            raise ValueError(f"The policy sees {self.observation_space}, but the task shows {observation_space}.")
+        if not alike(self.action_space, action_space):
+            raise ValueError(f"The policy acts in {self.action_space}, but the task takes {action_space}.")
+
     def forward(
         self, features: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Run over a sequence of encoded observations, with exact gradients.
 
         Args:
-            features: Encoded observations. Shape: (time, batch, input_size), as the field takes them.
-            potentials: Before the first step. Shape: (batch, hidden_size), by default the initial ones.
+            features: Encoded observations. Shape: (time, batch, input_size).
+            potentials: Before the first step. Shape: (batch, memory_size), by default the initial ones.
             episode_starts: True where a new episode begins before a step. Shape: (time, batch).
-        Returns: The head's inputs (time, batch, output_size) and potentials (time, batch, hidden_size).
+        Returns: The head's inputs (time, batch, output_size) and potentials (time, batch, memory_size).
         """
         return self.field(self.normalizer(features), potentials, episode_starts)
 
-    def coefficients(self, parameters: Tensor | None = None) -> Coefficients:
-        """The field's coefficients for `step`, one lane per row of parameters.
+    def coefficients(self, parameters: Tensor | None = None) -> Any:
+        """The field's coefficients for `step`, with a leading dimension of candidates.
 
         Args:
-            parameters: Parameter vectors (lanes, n_parameters), by default the own one, for any number of lanes.
+            parameters: Parameter vectors (pop_size, n_parameters); None for the field's own, a population of one.
         """
-        vector = ParameterVector.of(self.field)
-        return self.field.coefficients(vector.split(vector.start[None] if parameters is None else parameters))
+        if parameters is None:
+            return self.field.coefficients({name: p.detach()[None] for name, p in self.field.named_parameters()})
+        return self.field.coefficients(ParameterVector.of(self.field).split(parameters))
 
     def step(
         self, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Coefficients
     ) -> tuple[Tensor, Trace]:
-        """One step of many episodes side by side, one lane each; the memory is the caller's.
+        """One step of many episodes side by side; the memory is the caller's.
 
-        Lanes are computed independently of each other: a lane gives the same bits in any company (with sigmoid neurons,
-        whose vectorised form rounds differently at an array's end, up to the last bit).
+        Episodes are computed independently: each gives the same bits in any company (with sigmoid neurons, whose
+        vectorised form rounds differently at an array's end, up to the last bit).
 
         Args:
-            features: Encoded observations. Shape: (lanes, input_size).
-            potentials: Before the step. Shape: (lanes, hidden_size).
-            episode_starts: True where a lane begins an episode. Shape: (lanes,).
-            coefficients: From `coefficients`, with a leading dimension of `lanes` or 1.
-        Returns: Actions (lanes, *action_space.shape) and what happened in the field (lanes, ...).
+            features: Encoded observations. Shape: (batch, input_size).
+            potentials: Before the step. Shape: (batch, memory_size).
+            episode_starts: True where an episode begins. Shape: (batch,).
+            coefficients: From `coefficients`, with a leading dimension of `batch` or 1.
+        Returns: Actions (batch, *action_space.shape) and what happened in the field (batch, ...).
         """
-        inputs = self.normalizer(features).unsqueeze(1)
-        before = reset(coefficients, potentials.unsqueeze(1), episode_starts.unsqueeze(1))
-        trace = Trace(*(part.squeeze(1) for part in self.field.trace(inputs, before, coefficients)))
+        rows = (t.unsqueeze(1) for t in (features, potentials, episode_starts))
+        trace = Trace(*(part.squeeze(1) for part in step(self.field, self.normalizer, *rows, coefficients)))
         return self.head(trace.outputs), trace
 
     @torch.no_grad()
     def act(self, obs: Any, episode_start: Any = None) -> Any:
         """The action for an observation, with the memory kept here from call to call.
 
-        Parameters of a field on the CPU are read when an episode begins.
+        Parameters and statistics are read when an episode begins.
 
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
@@ -205,27 +278,45 @@ class Policy(nn.Module):
         features = self.encode(obs if batched else np.asarray(obs)[None])
         if problem := finite_problem(features, self.visible):
             raise ValueError(problem)
-        lanes = len(features)
-        starts = np.zeros(lanes, dtype=bool)
+        n = len(features)
+        starts = np.zeros(n, dtype=bool)
         starts[:] = False if episode_start is None else episode_start
-        if self._potentials is None or (len(self._potentials) != lanes and starts.all()):
-            self._potentials, self._playing = self.field.start(lanes), None
-        elif len(self._potentials) != lanes:
+        if self._potentials is None or (len(self._potentials) != n and starts.all()):
+            self._potentials, self._memory = self.field.start(n), None
+        elif len(self._potentials) != n:
             raise ValueError(
-                f"The memory is of {len(self._potentials)} environments, the observations of {lanes}: pass "
+                f"The memory is of {len(self._potentials)} environments, the observations of {n}: pass "
                 "episode_start=True to begin anew."
             )
-        if self._playing is None or starts.any():
-            self._playing = Playing(self, self._potentials)
         like = self.normalizer.mean
-        actions = self._playing.step(torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device))
-        self._potentials = self._playing.potentials
+        actions = self._advance(
+            torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device), starts.any()
+        )
         array = actions.cpu().numpy().astype(self.action_space.dtype)
         return array if batched else array[0]
 
+    def _advance(self, features: Tensor, starts: Tensor, anew: Any) -> Tensor:
+        """Actions of one step from the memory kept here; `anew` where an episode begins."""
+        if type(self).step is not Policy.step:  # a subclass's own
+            actions, trace = self.step(features, self._potentials, starts, self.coefficients())  # type: ignore[arg-type]
+            self._potentials = trace.potentials
+            return actions
+        if self._memory is None or anew:
+            self._memory = Memory(self.field, self.normalizer, self._potentials)  # type: ignore[arg-type]
+        outputs = self._memory.step(features, starts)
+        self._potentials = self._memory.potentials
+        return self.head(outputs)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Let the memory follow to another device or dtype."""
+        super()._apply(fn, recurse)
+        self._potentials = None if self._potentials is None else fn(self._potentials)
+        self._memory = None
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: all but what is bound to this process, which `act` makes again."""
-        return self.__dict__ | {"_playing": None}
+        return self.__dict__ | {"_memory": None}
 
     def save(self, path: str | Path) -> None:
         """Write the policy to one safetensors file, atomically.
@@ -234,20 +325,40 @@ class Policy(nn.Module):
             ValueError: If it holds modules or functions of your own, which a file cannot describe.
             OSError: If the file cannot be written; what was there is kept.
         """
-        from nf_policies.policies.files import save_policy
-
-        save_policy(self, Path(path))
+        header = {
+            "field": {"kind": type(self.field).__name__, "options": self.field.describe()},
+            "observation_space": space_to_json(self.observation_space),
+            "action_space": space_to_json(self.action_space),
+            "visible": self.visible,
+            "squash": getattr(self.head, "squash", None),
+            "env_id": self.env_id,
+            "dt": getattr(self.field, "dt", None),
+            "n_parameters": self.n_parameters,
+            "made_by": self.made_by,
+        }
+        write(Path(path), header, self.state_dict())
 
     @classmethod
-    def load(cls, path: str | Path) -> "Policy":
+    def load(cls, path: str | Path) -> Self:
         """Read a policy from its file; nothing in it is executed.
 
         Raises:
             PolicyFileError: If the file is missing, truncated, foreign or newer than this package.
         """
-        from nf_policies.policies.files import load_policy
-
-        return load_policy(Path(path))
+        header, tensors = read(Path(path))
+        with complete(Path(path)):
+            policy = cls(
+                build_field(**header["field"]),
+                space_from_json(header["observation_space"]),
+                space_from_json(header["action_space"]),
+                visible=header["visible"],
+                env_id=header["env_id"],
+                squash=header.get("squash") or "tanh",
+            )
+            policy.made_by = dict(header["made_by"])
+            policy.to(tensors["field.output_embedding.weight"].dtype)
+            policy.load_state_dict(tensors)
+        return policy
 
     def extra_repr(self) -> str:
         """The task, what is seen of it and the number of parameters."""

@@ -1,4 +1,4 @@
-"""What of Gymnasium's spaces a policy can use: observations as feature vectors, spaces as JSON.
+"""What a policy can use of Gymnasium's spaces: observations as feature vectors, heads that make actions of outputs.
 
 Observations may be Box, Discrete, MultiDiscrete or MultiBinary; integers become one-hot features.
 """
@@ -11,11 +11,26 @@ import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
-OBSERVATIONS = "Box, Discrete, MultiDiscrete or MultiBinary"
+SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary"
 
 
 class UnsupportedSpaceError(ValueError):
     """A space that a policy cannot use; the message names it."""
+
+
+def alike(a: Space[Any], b: Space[Any]) -> bool:
+    """Whether two spaces are of one kind with the same shape, values and bounds (to float32); dtypes may differ."""
+    if isinstance(a, spaces.Discrete) and isinstance(b, spaces.Discrete):
+        return (int(a.n), int(a.start)) == (int(b.n), int(b.start))
+    if isinstance(a, spaces.MultiDiscrete) and isinstance(b, spaces.MultiDiscrete):
+        return np.array_equal(a.nvec, b.nvec) and np.array_equal(a.start, b.start)
+    if isinstance(a, spaces.MultiBinary) and isinstance(b, spaces.MultiBinary):
+        return a.shape == b.shape
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        with np.errstate(over="ignore"):
+            bounds = [x.astype(np.float32) for x in (a.low, b.low, a.high, b.high)]
+        return np.array_equal(*bounds[:2]) and np.array_equal(*bounds[2:])
+    return False
 
 
 class ObservationEncoder:
@@ -23,7 +38,7 @@ class ObservationEncoder:
 
     Args:
         space: The task's observation space, of a single environment.
-        visible: Indices of the flat features that the policy sees, in order; None for all. Hiding velocities is
+        visible: Indices of the flat features that the policy sees, in order; None for all. Velocities are hidden by
             leaving them out here, so a saved policy plays the unmodified task and provably never reads them.
     Raises:
         UnsupportedSpaceError: If the space is not one of Box, Discrete, MultiDiscrete, MultiBinary.
@@ -32,17 +47,17 @@ class ObservationEncoder:
 
     def __init__(self, space: Space[Any], visible: Sequence[int] | None = None) -> None:
         # Gymnasium's flatten would take nested spaces too, but slowly and one observation at a time.
-        if isinstance(space, spaces.Box | spaces.MultiBinary):
-            self.total = int(np.prod(space.shape))
-        elif isinstance(space, spaces.Discrete):
-            self.total = int(space.n)
+        counts: Any = None  # of each digit's values, where features are one-hot
+        if isinstance(space, spaces.Discrete):
+            counts = np.array([space.n], dtype=np.uint64)
         elif isinstance(space, spaces.MultiDiscrete):
-            self.total = int(space.nvec.sum())
-        else:
+            counts = space.nvec.reshape(-1).astype(np.uint64)
+        elif not isinstance(space, spaces.Box | spaces.MultiBinary):
             raise UnsupportedSpaceError(
-                f"{type(space).__name__} observations are not supported ({space}): a policy sees {OBSERVATIONS}; "
-                "gymnasium.wrappers.FlattenObservation turns Dict and Tuple into a Box."
+                f"{type(space).__name__} observations are not supported ({space}): a policy sees {SUPPORTED}; "
+                f"{flattening_advice(space)}."
             )
+        self.counts, self.total = counts, int(np.prod(space.shape) if counts is None else counts.sum())
         if visible is not None:
             wrong = [i for i in visible if not 0 <= i < self.total]
             if wrong or len(set(visible)) != len(visible) or not visible:
@@ -52,6 +67,11 @@ class ObservationEncoder:
         self.space = space
         self.visible = None if visible is None else tuple(visible)
         self.size = self.total if visible is None else len(self.visible or ())
+        if counts is not None:
+            self.start = np.asarray(space.start, dtype=np.int64).reshape(-1)  # type: ignore[attr-defined]
+            self.first = (counts.cumsum() - counts).astype(np.int64)
+            """Index of each digit's first feature."""
+        self._constants: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def batched(self, obs: Any) -> bool:
         """Whether observations carry a leading batch axis.
@@ -67,19 +87,60 @@ class ObservationEncoder:
         raise ValueError(f"An observation of this policy has shape {single}, or a leading batch axis, not {shape}.")
 
     def __call__(self, obs: Any) -> np.ndarray:
-        """Features of a batch of observations (batch, *space.shape). Shape: (batch, size), float."""
+        """Features of a batch of observations (batch, *space.shape). Shape: (batch, size), float32 or float64.
+
+        Raises: ValueError if an integer is outside a Discrete or MultiDiscrete space.
+        """
         obs = np.asarray(obs)
-        if isinstance(self.space, spaces.Discrete):
-            features = np.eye(self.total, dtype=np.float32)[obs.astype(np.int64) - int(self.space.start)]
-        elif isinstance(self.space, spaces.MultiDiscrete):
-            digits = (obs - self.space.start).reshape(len(obs), -1).astype(np.int64)
-            columns = zip(digits.T, self.space.nvec.reshape(-1), strict=True)
-            features = np.concatenate([np.eye(n, dtype=np.float32)[d] for d, n in columns], axis=1)
+        if self.counts is not None:
+            digits = obs.reshape(len(obs), -1).astype(np.int64) - self.start
+            if (digits.view(np.uint64) >= self.counts).any():  # a negative one is huge without its sign
+                raise ValueError(f"An observation is outside {self.space}.")
+            features = np.zeros((len(obs), self.total), dtype=np.float32)
+            features[np.arange(len(obs))[:, None], digits + self.first] = 1
         else:
             features = obs.reshape(len(obs), -1)
             if features.dtype != np.float64:
                 features = features.astype(np.float32, copy=False)
         return features if self.visible is None else features[:, list(self.visible)]
+
+    def of_tensors(self, obs: Tensor) -> Tensor:
+        """The same features of a batch of observations that is a tensor on any device.
+
+        Integers outside their space are refused on a CPU alone; a GPU would have to be waited for.
+        """
+        if self.counts is None:
+            features = obs.reshape(len(obs), -1)
+            features = features if features.dtype == torch.float64 else features.float()
+        else:
+            counts, start, first = self._on(obs.device)[1:]
+            digits = obs.reshape(len(obs), -1).long() - start
+            checked = obs.device.type == "cpu" and not torch.compiler.is_compiling()
+            if checked and ((digits < 0) | (digits >= counts)).any():
+                raise ValueError(f"An observation is outside {self.space}.")
+            features = torch.zeros(len(obs), self.total, dtype=torch.float32, device=obs.device)
+            features.scatter_(1, digits + first, 1.0)
+        return features if self.visible is None else features.index_select(1, self._on(obs.device)[0])
+
+    def _on(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Visible indices, and counts, starts and first features of the digits, as tensors."""
+        if device not in self._constants:
+            numbers = (self.visible or (), *(() if self.counts is None else (self.counts, self.start, self.first)))
+            self._constants[device] = tuple(
+                torch.as_tensor(np.asarray(n, dtype=np.int64), device=device) for n in numbers
+            )
+        return self._constants[device]
+
+
+def flattening_advice(space: Space[Any]) -> str:
+    """What would help with an observation space that is not supported."""
+    try:
+        flat = isinstance(spaces.flatten_space(space), spaces.Box)
+    except NotImplementedError:
+        flat = False
+    if flat:
+        return f"gymnasium.wrappers.FlattenObservation turns this {type(space).__name__} into a Box"
+    return "a gymnasium.ObservationWrapper of your own can turn this one into a Box"
 
 
 def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str | None:
@@ -92,52 +153,36 @@ def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str |
     return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
 
 
-def space_to_json(space: Space[Any]) -> dict[str, Any]:
-    """A space as plain JSON values; infinite bounds become strings."""
-    if isinstance(space, spaces.Box):
-        return {
-            "kind": "Box",
-            "low": [repr(float(x)) for x in space.low.reshape(-1)],
-            "high": [repr(float(x)) for x in space.high.reshape(-1)],
-            "shape": list(space.shape),
-            "dtype": str(space.dtype),
-        }
-    if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
-    if isinstance(space, spaces.MultiBinary):
-        return {"kind": "MultiBinary", "n": list(space.shape)}
-    raise UnsupportedSpaceError(f"{type(space).__name__} cannot be stored in a policy file.")
-
-
-def space_from_json(data: dict[str, Any]) -> Space[Any]:
-    """The space that `space_to_json` described.
-
-    Raises:
-        KeyError, ValueError: If the description is not complete or not known.
-    """
-    kind = data["kind"]
-    if kind == "Box":
-        shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
-        low, high = (np.array(list(map(float, data[side]))).reshape(shape).astype(dtype) for side in ("low", "high"))
-        return spaces.Box(low, high, shape, dtype.type)
-    if kind == "Discrete":
-        return spaces.Discrete(data["n"], start=data["start"])
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(data["nvec"], start=data["start"])
-    if kind == "MultiBinary":
-        return spaces.MultiBinary(data["n"])
-    raise ValueError(f"unknown space {kind!r}")
-
-
 SQUASHES = ("tanh", "clip")
 
 
+def first_logit_zero(outputs: Tensor, choices: Sequence[int], dim: int = -1) -> Tensor:
+    """Logits of choices side by side, each with the logit 0 in front of its n - 1 outputs (one output if n is 1).
+
+    Args:
+        outputs: Shape: (..., sum of max(n_i - 1, 1)), or with this axis at `dim`.
+        choices: The n_i.
+        dim: The axis of the outputs.
+    Returns: Shape: (..., sum of n_i), or with this axis at `dim`.
+    """
+    first = torch.zeros_like(outputs.narrow(dim, 0, 1))
+    parts = outputs.split([max(n - 1, 1) for n in choices], dim) if len(choices) > 1 else (outputs,)
+    pairs = zip(parts, choices, strict=True)
+    return torch.cat([logits for part, n in pairs for logits in (first, part)[:n]], dim)
+
+
 class Head(nn.Module):
-    """The common part of all heads: how many outputs they read."""
+    """The common part of all heads: from a field's outputs to actions.
+
+    Attributes:
+        output_size: How many outputs it reads.
+    """
 
     output_size: int
+
+    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The same as `forward` for outputs in one tensor (n,) each. Shape: (n, *space.shape)."""
+        return self(torch.stack(tuple(outputs), dim=-1))
 
 
 class DiscreteHead(Head):
@@ -149,8 +194,20 @@ class DiscreteHead(Head):
         self.output_size = max(self.n - 1, 1)
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """The action with the largest logit. Shape: (...)."""
-        return choose(outputs, self.n) + self.start
+        """The action with the largest logit. Shapes: (..., output_size) -> (...)."""
+        if self.n == 2:
+            return (outputs[..., 0] > 0).to(torch.int64) + self.start
+        return first_logit_zero(outputs, [self.n]).argmax(dim=-1) + self.start
+
+    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
+        """As `forward`, in steps that compile into one loop."""
+        if self.n == 2:
+            return (outputs[0] > 0).to(torch.int64) + self.start
+        greatest, choice = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0], dtype=torch.int64)
+        for i, logit in enumerate(outputs[: self.n - 1], start=1):
+            better = logit > greatest
+            greatest, choice = torch.where(better, logit, greatest), torch.where(better, i, choice)
+        return choice + self.start
 
 
 class MultiDiscreteHead(Head):
@@ -159,16 +216,15 @@ class MultiDiscreteHead(Head):
     def __init__(self, space: spaces.MultiDiscrete) -> None:
         super().__init__()
         self.nvec = [int(n) for n in space.nvec.reshape(-1)]
-        self.sizes = [max(n - 1, 1) for n in self.nvec]
         self.shape = space.shape
-        self.output_size = sum(self.sizes)
+        self.output_size = sum(max(n - 1, 1) for n in self.nvec)
         self.start: Tensor
         self.register_buffer("start", torch.as_tensor(space.start.reshape(-1)), persistent=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """The actions with the largest logits. Shape: (..., *space.shape)."""
-        parts = zip(outputs.split(self.sizes, dim=-1), self.nvec, strict=True)
-        chosen = torch.stack([choose(logits, n) for logits, n in parts], dim=-1) + self.start
+        logits = first_logit_zero(outputs, self.nvec).split(self.nvec, dim=-1)
+        chosen = torch.stack([part.argmax(dim=-1) for part in logits], dim=-1) + self.start
         return chosen.reshape(*outputs.shape[:-1], *self.shape)
 
 
@@ -186,7 +242,10 @@ class MultiBinaryHead(Head):
 
 
 class BoxHead(Head):
-    """Continuous actions: each output is squashed to [-1, 1], by tanh or by clipping, then scaled to the bounds."""
+    """Continuous actions: each output is squashed to [-1, 1], by tanh or by clipping, then scaled to the bounds.
+
+    Raises: UnsupportedSpaceError if the bounds are beyond or between the numbers of the default dtype.
+    """
 
     def __init__(self, space: spaces.Box, squash: str = "tanh") -> None:
         super().__init__()
@@ -197,22 +256,31 @@ class BoxHead(Head):
         self.output_size = int(np.prod(space.shape))
         self.low: Tensor
         self.high: Tensor
-        for name, bound in (("low", space.low), ("high", space.high)):
-            value = torch.as_tensor(bound.reshape(-1).astype(np.float64)).to(torch.get_default_dtype())
+        self.lowest: Tensor
+        self.highest: Tensor
+        exact = [torch.as_tensor(bound.reshape(-1).astype(np.float64)) for bound in (space.low, space.high)]
+        low, high = (bound.to(torch.get_default_dtype()) for bound in exact)
+        # Rounding must not lead out of the space: these are the last numbers within it.
+        up = torch.full_like(low, torch.inf)
+        lowest = torch.where(low.double() < exact[0], torch.nextafter(low, up), low)
+        highest = torch.where(high.double() > exact[1], torch.nextafter(high, -up), high)
+        if not ((lowest <= highest) & low.isfinite() & high.isfinite()).all():
+            raise UnsupportedSpaceError(
+                f"Box actions whose bounds are beyond or between the numbers of {low.dtype} are not supported "
+                f"({space}): give the space bounds that {low.dtype} can tell apart."
+            )
+        for name, value in (("low", low), ("high", high), ("lowest", lowest), ("highest", highest)):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Actions within the bounds. Shape: (..., *space.shape)."""
-        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
-        actions = middle + half * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
-        # Rounding may pass a bound by one unit in the last place.
-        return actions.clamp(self.low, self.high).reshape(*outputs.shape[:-1], *self.shape)
+        low, high = self.low / 2, self.high / 2  # before they are added, which might overflow
+        actions = (high + low) + (high - low) * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
+        return actions.clamp(self.lowest, self.highest).reshape(*outputs.shape[:-1], *self.shape)
 
-
-def choose(logits: Tensor, n: int) -> Tensor:
-    """Index of the largest of n logits, the first of which is 0. Shapes: (..., n - 1) -> (...)."""
-    first = torch.zeros_like(logits[..., :1])
-    return torch.cat((first, logits), dim=-1)[..., :n].argmax(dim=-1)
+    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
+        """As `forward`."""
+        return self(outputs[0].unsqueeze(-1) if len(outputs) == 1 else torch.stack(tuple(outputs), dim=-1))
 
 
 def make_head(space: Space[Any], squash: str = "tanh") -> Head:
@@ -233,8 +301,8 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     if isinstance(space, spaces.Box):
         if not space.is_bounded("both"):
             raise UnsupportedSpaceError(
-                f"Unbounded Box actions are not supported ({space}): give the space finite bounds, for example with "
-                "gymnasium.wrappers.RescaleAction or ClipAction."
+                f"Unbounded Box actions are not supported ({space}): give the task an action space with finite bounds, "
+                "for example with gymnasium.wrappers.TransformAction."
             )
         if not np.issubdtype(np.dtype(str(space.dtype)), np.floating):
             raise UnsupportedSpaceError(
@@ -245,3 +313,14 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
         f"{type(space).__name__} actions are not supported ({space}): a policy acts in Discrete, MultiDiscrete, "
         "MultiBinary or bounded Box spaces."
     )
+
+
+def field_sizes(
+    observation_space: Space[Any], action_space: Space[Any], visible: Sequence[int] | None = None
+) -> tuple[int, int]:
+    """The input_size and output_size that a field needs for these spaces.
+
+    Raises:
+        UnsupportedSpaceError: If a space cannot be used, naming it.
+    """
+    return ObservationEncoder(observation_space, visible).size, make_head(action_space).output_size

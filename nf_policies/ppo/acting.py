@@ -35,7 +35,7 @@ class SteppingActor:
         self.policy, self.stepper = policy, stepper
         self.memory = stepper.tensors.potentials.copy_(memory)
         inputs, entries = stepper.tensors.inputs, policy.mlp_extractor.actor_entries
-        self.normalize = policy.normalizer.in_place(inputs, entries) if policy.normalizes else None
+        self.normalize = policy.normalizer.select(entries).in_place(inputs) if policy.normalizes else None
 
     def __call__(self, encoded: Any, episode_starts: Tensor) -> Tensor:
         """Latents (num_envs, ·) after what `policy.encode` returned; `episode_starts` is (num_envs,)."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nf_policies.tasks.make import task_name
+from nf_policies.tasks.visible import task_name
 
 
 @dataclass(frozen=True)

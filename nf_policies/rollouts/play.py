@@ -13,7 +13,7 @@ from nf_policies.fields.dynamics import Coefficients, take
 from nf_policies.fields.field import Trace
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import finite_problem
-from nf_policies.tasks.make import PausingSyncVectorEnv
+from nf_policies.tasks.side_by_side import PausingSyncVectorEnv
 
 
 class Episode(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from nf_policies.policies import Policy
 from nf_policies.rollouts.play import Episode, Evaluator, Step, play
-from nf_policies.tasks.make import make_envs
+from nf_policies.tasks.side_by_side import make_envs
 
 MAX_LANES = 64
 

@@ -5,6 +5,7 @@ MountainCarContinuous) or on a simulation of the poles outside this repository, 
 others (docs/evolution.md). Those of Pendulum and MountainCarContinuous with velocities are a target and a budget.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,7 +84,7 @@ def preset_of(command: str, env_id: str, *, hide_velocity: bool = False) -> dict
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
-    name = versioned.partition("-v")[0] if ours else ""
+    name = re.sub(r"-v\d+$", "", versioned) if ours else ""
     bare = name.removesuffix("NoVel")
     table = PRESETS[command]
     without_velocities = f"{bare}NoVel" if hide_velocity or name != bare else bare

@@ -1,4 +1,4 @@
-"""Batched tasks: those with a functional core on tensors, found and made through Gymnasium's registry alone."""
+"""Batched tasks: tasks with a functional core on tensors, found and made through Gymnasium's registry alone."""
 
 from typing import Any
 
@@ -43,13 +43,13 @@ def make_batched(
     """The vector view of a batched task.
 
     Args:
-        env_id: For which `is_batched` holds, as from `batched_twin`.
-        num_envs: Number of environments; for `Engine` it does not matter.
+        env_id: Of a batched task, as from `batched_twin`.
+        num_envs: Number of environments; an `Engine` ignores it.
         device: As torch names it.
         dtype: Of the physics.
         max_episode_steps: Time limit in steps, in place of the registered one.
         check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
-        compile: Whether its steps are compiled by themselves.
+        compile: Whether to compile its steps by themselves.
     Raises: TaskError if it cannot be made.
     """
     register_installed()

@@ -18,6 +18,7 @@ from nf_policies.tasks.batched import make_batched
 
 COMMAND = [sys.executable, "-m", "nf_policies.cli"]
 EVOLVED = ["best.safetensors", "checkpoint", "config.json", "learning_curve.png", "policy.safetensors", "progress.csv"]
+EVOLVED += ["result.json"]
 KEYS = {"env_id", "episodes", "seed", "return_mean", "return_std", "return_median", "return_min", "returns"} | {
     "n_parameters",
     "steps",
@@ -66,7 +67,7 @@ def test_resuming_is_exact_and_takes_a_new_budget(tmp_path) -> None:
     assert evolve(*words, "--generations", "8", "--out", str(whole)) == 0
     assert evolve(*words, "--generations", "4", "--out", str(parts)) == 0
     assert evolve("--resume", str(parts), "--generations", "8") == 0
-    for name in ("best.safetensors", "policy.safetensors", "checkpoint/evolution.safetensors"):
+    for name in ("best.safetensors", "policy.safetensors", "checkpoint/checkpoint.safetensors"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
     assert rows(whole) == rows(parts)
 
@@ -159,6 +160,8 @@ def test_a_run_is_neither_overwritten_nor_continued_with_other_options(tmp_path,
     assert f"--resume {out}" in capsys.readouterr().err
     assert evolve("--resume", out, "--sigma", "2") == 1
     assert "--sigma cannot change" in capsys.readouterr().err
+    assert main(["train", "--resume", out]) == 1
+    assert "is not a run of nf-policies train, but of evolve" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in Path(out).rglob("*") if path.is_file()} == before
 
 

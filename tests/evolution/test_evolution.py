@@ -12,7 +12,8 @@ from nf_policies.evolution.checkpoint import CheckpointError, load_checkpoint, s
 from nf_policies.evolution.objective import duel
 from nf_policies.rollouts import rollout
 from nf_policies.rollouts.play import episode_seeds
-from nf_policies.tasks.make import make_envs, make_task
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.side_by_side import make_envs
 
 
 def evolution_for(env_id: str, **options) -> Evolution:

@@ -7,7 +7,9 @@ from gymnasium.vector import SyncVectorEnv
 
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
 from nf_policies.rollouts.play import Episode, play
-from nf_policies.tasks.make import TaskError, make_envs, make_task, visible_entries
+from nf_policies.tasks.make import TaskError, make_task
+from nf_policies.tasks.side_by_side import make_envs
+from nf_policies.tasks.visible import visible_entries
 
 
 def policy_for(env_id: str, seed: int = 0, **options) -> Policy:

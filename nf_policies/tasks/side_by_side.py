@@ -1,0 +1,88 @@
+"""Environments of one task side by side: for whole episodes, or for training."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from nf_policies.tasks.batched import is_batched, make_batched
+from nf_policies.tasks.make import make_task
+
+
+class PausingSyncVectorEnv(SyncVectorEnv):
+    """A `SyncVectorEnv` that leaves an environment alone from its episode's end until it is reset.
+
+    Its observations are one array, overwritten by each step.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
+        super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step the environments whose episodes are running; the others keep their last values, with reward 0."""
+        self._rewards[:] = 0.0
+        for i in np.flatnonzero(~self._autoreset_envs):
+            obs, self._rewards[i], self._terminations[i], self._truncations[i], _ = self.envs[i].step(actions[i])
+            self._env_obs[i] = self._observations[i] = obs
+        self._autoreset_envs = self._terminations | self._truncations
+        return self._observations, self._rewards, self._terminations, self._truncations, {}
+
+
+def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps: int | None = None) -> VectorEnv:
+    """Environments with autoreset disabled, for `play`.
+
+    Args:
+        env_id: Gymnasium id, `package.module:EnvId` included.
+        num_envs: Number of environments in this process, where there are no workers.
+        workers: Number of environments in a process each, which pays where a step takes a millisecond or more.
+        max_episode_steps: Time limit in steps, in place of the registered one.
+    Raises: TaskError as `make_task`.
+    """
+    make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
+    if workers:
+        # Forked workers inherit what the user has registered; they must not inherit torch's threads.
+        return AsyncVectorEnv(
+            [functools.partial(single_threaded, make)] * workers,
+            context="fork",
+            copy=False,
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+    return PausingSyncVectorEnv([make] * num_envs)
+
+
+def single_threaded(make: Callable[[], gym.Env]) -> gym.Env:
+    """Make an environment in a process that is to use one thread of torch."""
+    torch.set_num_threads(1)
+    return make()
+
+
+def training_envs(
+    env_id: str, num_envs: int, *, device: str = "cpu", max_episode_steps: int | None = None
+) -> VectorEnv:
+    """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
+
+    Args:
+        env_id: Gymnasium id, `package.module:EnvId` included.
+        num_envs: Number of environments.
+        device: Where a batched task is played, as torch names it.
+        max_episode_steps: Time limit in steps, in place of the registered one.
+    Raises: TaskError as `make_task`.
+    """
+    make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
+    single = make()  # complains about a wrong id, and imports its module
+    single.close()
+    if single.spec is not None and is_batched(single.spec.id):
+        # The policy's actions are within the space, and what is not finite is found in what they bring.
+        options: Any = {"device": device, "max_episode_steps": max_episode_steps, "check_actions": False}
+        return make_batched(single.spec.id, num_envs, **options)
+    if single.spec is not None and single.spec.vector_entry_point is not None:
+        limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+        batched = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **limit)
+        if batched.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP:
+            return batched
+        batched.close()
+    return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
