@@ -82,7 +82,7 @@ class Train(RunOptions):
         evaluation_envs = make_envs(options.env, EVALUATION_EPISODES, **limit)
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
-            training = Training(model, evaluation_envs, options.steps, seed=options.seed, target=options.target)
+            training = Training(model, evaluation_envs, options.steps, seed=options.seed)
             session = Session(
                 training,
                 options.run_directory(),

@@ -156,14 +156,14 @@ class Session:
         numbers, tensors = self.learner.state()
         save_checkpoint(self.run_dir / CHECKPOINT, self.learner.kind, run, numbers, tensors)
 
-    def _write_policy(self, policy: Policy, name: str) -> Path:
+    def _write_policy(self, policy: Policy, name: str) -> None:
         made = {"command": self.command, "env_steps": self.learner.env_steps, "iteration": self.learner.iteration}
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
-        policy.made_by = {**made, **known, **policy.made_by}
-        path = self.run_dir / f"{name}.safetensors"
-        policy.save(path)
-        return path
+        own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
+        policy.made_by = {**made, **known, **own}
+        policy.save(self.run_dir / f"{name}.safetensors")
+        policy.made_by = own
 
     def _finish(self, reason: str, began: float) -> tuple[dict[str, Any], str]:
         """Choose the best policy, score it on fresh episodes, and write result.json. Returns it, and a report."""
