@@ -4,7 +4,8 @@
     python benchmarks/ppo_scores.py --run --seeds 0 1 2 3 4
 
 Each method trains on the real Gymnasium task with the velocities hidden, evaluates its policy on episodes of their own
-from time to time (not counted as training), and plays the best one, deterministic, on 100 fresh episodes. Runs are kept in a file of JSON lines and are not repeated, so a table can be made in pieces.
+from time to time (not counted as training), and plays the best one, deterministic, on 100 fresh episodes. Runs are
+kept in a file of JSON lines and are not repeated, so a table can be made in pieces.
 
 Methods: `neural` and `simple` are the two fields, `one_step` the preset's field with gradients through a single step
 (what upstream's fields do), `gru` a GRU of 16 and `memoryless` two layers of 16 with the same settings, `two_frames` a

@@ -132,6 +132,8 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
         (["CartPole-v1", "--n-steps", "96", "--batch-size", "64", "--seq-len", "64"], "must divide both"),
         (["CartPole-v1", "--device", "nowhere"], "There is no device 'nowhere' here: use --device cpu."),
+        (["CartPole-v1", "--field-option", "no_such_option=1"], "no_such_option"),
+        (["CartPole-v1", "--hidden-size", "0"], "--hidden-size must be at least 1, not 0"),
         (["CartPole-v1", "--num-envs", "0"], "--num-envs must be at least 1"),
         (["CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
         (["CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),

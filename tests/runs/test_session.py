@@ -126,6 +126,18 @@ def test_a_run_leaves_all_its_files_and_its_result(tmp_path) -> None:
     assert (best.made_by["command"], best.made_by["env_steps"], best.made_by["seed"]) == ("climb", 30, 4)
 
 
+def test_saving_leaves_the_learners_policy_as_it_is(tmp_path) -> None:
+    class Keeping(Climber):
+        kept = policy()
+
+        def best(self) -> Policy:
+            return self.kept
+
+    run(tmp_path, Keeping(), generations=2)
+    assert Keeping.kept.made_by == {}
+    assert Policy.load(tmp_path / "best.safetensors").made_by["iteration"] == 2
+
+
 def test_steps_end_a_run_as_generations_do(tmp_path) -> None:
     result = run(tmp_path, steps=25)
     assert (result["stop_reason"], result["env_steps"]) == ("steps", 30)
