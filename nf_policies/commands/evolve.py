@@ -136,9 +136,6 @@ class Evolve(RunOptions):
                 score,
                 messages,
                 is_twin=batched is not None and batched != env_id,
-                generations=options.generations,
-                steps=options.steps,
-                target=options.target,
                 extra={"backend": options.backend},
             )
             return session.run(resume=self.resume is not None, as_json=self.json)

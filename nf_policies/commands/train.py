@@ -90,8 +90,6 @@ class Train(RunOptions):
                 options.config(),
                 lambda policy, *_: final_score(policy, options),
                 messages,
-                steps=options.steps,
-                target=options.target,
             )
             return session.run(resume=self.resume is not None, as_json=self.json)
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -22,24 +21,6 @@ from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
-WHY = {
-    "target": "the target is reached",
-    "steps": "all steps are done",
-    "generations": "all generations are done",
-}
-
-
-class Score(Protocol):
-    """Whole episodes of a policy; `str` gives one line for people."""
-
-    @property
-    def returns(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-
-    def summary(self) -> dict[str, Any]:
-        """The figures by name, for JSON."""
 
 
 @dataclass
@@ -50,29 +31,27 @@ class Session:
         learner: At its start; it continues from the folder's checkpoint if the run is resumed.
         run_dir: An existing folder.
         command: "evolve" or "train".
-        config: The resolved options, stored when the run begins.
-        score: Plays a policy on the task that was asked for: its episodes depend on the purpose and on the learner's
-            iteration.
+        config: The resolved options, stored when the run begins. Of these, "generations", "steps" (of the environment)
+            and "target" (a return) end the run, if they are there.
+        score: Plays a policy on the task that was asked for and gives a `Score` of `nf_policies.rollouts`; the episodes
+            depend on the purpose and on the learner's iteration.
         is_twin: Whether the learner plays a twin of the task, so that the task itself must confirm a target and choose
             between the best and the last policy.
-        generations: Stop after so many iterations.
-        steps: Stop after so many environment steps.
-        target: Stop when the best policy returns this much on average over fresh episodes.
-        extra: Further entries of result.json.
         messages: Progress for people.
+        extra: Further entries of result.json.
     """
 
     learner: Learner
     run_dir: Path
     command: str
     config: Mapping[str, Any]
-    score: Callable[[Policy, Purpose, int], Score]
+    score: Callable[[Policy, Purpose, int], Any]
     messages: Console
     is_twin: bool = False
-    generations: int | None = None
-    steps: int | None = None
-    target: float | None = None
     extra: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.generations, self.steps, self.target = map(self.config.get, ("generations", "steps", "target"))
 
     def run(self, *, resume: bool, as_json: bool) -> str:
         """Run to the end. Returns a report for people, or what result.json holds.
@@ -83,7 +62,9 @@ class Session:
         """
         began = time.perf_counter()
         with claimed(self.run_dir):
-            count, reached = self._resumed() if resume else self._begun()
+            if not resume:
+                write_json(self.run_dir / CONFIG, {"command": self.command, **self.config})
+            count, reached = self._resumed() if resume else (0, False)
             try:
                 result, report = self._finish("target" if reached else self._loop(count), began)
                 return to_json(result) + "\n" if as_json else report
@@ -93,10 +74,6 @@ class Session:
                     f"Stopped. To go on: nf-policies {self.command} --resume {self.run_dir}", markup=False
                 )
                 raise
-
-    def _begun(self) -> tuple[int, bool]:
-        write_json(self.run_dir / CONFIG, {"command": self.command, **self.config})
-        return 0, False
 
     def _resumed(self) -> tuple[int, bool]:
         """Load the checkpoint: the last row's count, and whether the target is reached.
@@ -188,8 +165,9 @@ class Session:
         write_json(self.run_dir / "result.json", result)
         if problem := result.get("problem"):
             self.messages.print(problem, markup=False)
+        why = "the target is reached" if reason == "target" else f"all {reason} are done"
         return result, (
-            f"{score}\n{WHY[reason]}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
+            f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
             f"{result['wall_seconds']:.1f} seconds\n"
             f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}\n"
         )

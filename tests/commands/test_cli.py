@@ -108,4 +108,4 @@ def test_an_error_of_the_users_task_names_its_file_and_line(tmp_path, monkeypatc
     assert main(["evolve", "faulty_task:Faulty-v0", "--population", "4", "--episodes", "1"]) == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert "12 volts" in message
-    assert "faulty_task.py, line 13, in step" in message
+    assert "faulty_task.py, line 12, in step" in message

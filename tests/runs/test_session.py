@@ -91,13 +91,20 @@ class Score:
         return {"return_mean": float(self.returns.mean()), "return_std": float("inf")}
 
 
-def session(folder: Path, learner: Climber | None = None, **options: Any) -> Session:
+def session(
+    folder: Path,
+    learner: Climber | None = None,
+    *,
+    is_twin: bool = False,
+    extra: dict[str, Any] | None = None,
+    **budget: float,
+) -> Session:
     def score(policy: Policy, purpose: str, iteration: int) -> Score:
         return Score(np.full(4, policy.field.resting_level.mean().item()))
 
     folder.mkdir(exist_ok=True)
-    config = {"env": "test/Constant-v0", "seed": 4}
-    return Session(learner or Climber(), folder, "climb", config, score, Console(quiet=True), **options)
+    config = {"env": "test/Constant-v0", "seed": 4, **budget}
+    return Session(learner or Climber(), folder, "climb", config, score, Console(quiet=True), is_twin, extra)
 
 
 def run(folder: Path, learner: Climber | None = None, *, resume: bool = False, **options: Any) -> dict[str, Any]:
