@@ -11,20 +11,22 @@ Reference: Gomez, Schmidhuber and Miikkulainen (2008), Journal of Machine Learni
 """
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
-from nf_policies.evolution import Engine
+from nf_policies.commands.evolve import Evolve, new_policy
+from nf_policies.commands.options import pairs, words
 from nf_policies.evolution.evolution import scale_factors
-from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.rollouts.engine import How
+from nf_policies.rollouts.engine import Engine
 from nf_policies.tasks.batched import make_batched
 
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}
@@ -54,32 +56,31 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=600)
     parser.add_argument("--eager", action="store_true")
     parser.add_argument("--json", type=Path)
-    # For the search of presets: each replaces an entry of the preset.
+    # For the search of presets: each replaces an option of `nf-policies evolve`.
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--scales", type=json.loads)
     options = parser.parse_args()
 
     began = time.perf_counter()
     env_id = "nf/DoublePole-v0" if options.velocities else "nf/DoublePoleDampingNoVel-v0"
-    preset = preset_of(env_id)
-    changes = {k: json.loads(v) for k, v in (pair.split("=") for pair in options.set)}
-    preset = preset._replace(**changes, **({"scales": options.scales} if options.scales else {}))
+    preset: Any = Evolve(env=env_id).resolved()
+    scale = {"scale": words(options.scales)} if options.scales else {}
+    preset = dataclasses.replace(preset, **pairs(options.set), **scale)
     # With velocities a candidate is worth the steps that it survives; 1,000 tell who is worth the long test.
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
-    how: How = "eager" if options.eager else "compiled"
-    play = Engine(envs, how=how, moments=False)
-    play_long = Engine(long, how=how, moments=False)
+    mode = "eager" if options.eager else "compiled"
+    play = Engine(envs, mode=mode, moments=False)
+    play_long = Engine(long, mode=mode, moments=False)
 
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     searches, policy = {}, None
     for seed in seeds:
-        field = new_field(envs.single_observation_space, envs.single_action_space, preset, seed=seed)
-        policy = Policy(field, envs.single_observation_space, envs.single_action_space)
-        vector = ParameterVector.of(field)
+        policy = new_policy(dataclasses.replace(preset, seed=seed))
+        vector = ParameterVector.of(policy.field)
         searches[seed] = Strategy(
             vector.start.double().numpy(),
-            vector.scale.double().numpy() * scale_factors(preset.scales, vector.names),
+            vector.scale.double().numpy() * scale_factors(pairs(preset.scale), vector.names),
             sigma=preset.sigma,
             pop_size=preset.population,
             seed=seed,
@@ -131,7 +132,7 @@ def main() -> None:
         "published_mean_evaluations": PUBLISHED[name],
         "seconds": time.perf_counter() - began,
         "evaluations": evaluations.tolist(),
-        "how": play.how,
+        "mode": mode,
     }
     for key, value in result.items():
         if key != "evaluations":

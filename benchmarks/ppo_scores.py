@@ -3,9 +3,9 @@
     python benchmarks/ppo_scores.py                      # the table of the runs done so far
     python benchmarks/ppo_scores.py --run --seeds 0 1 2 3 4
 
-Each method trains on the real Gymnasium task with the velocities hidden, judges its policy on episodes of their own as
-it goes on (seeds from 2,000,000, not counted as training), and plays the best one, deterministic, on 100 fresh episodes
-(seeds from 1,000,000). Runs are kept in a file of JSON lines and are not repeated, so a table can be made in pieces.
+Each method trains on the real Gymnasium task with the velocities hidden, evaluates its policy on episodes of their own
+from time to time (not counted as training), and plays the best one, deterministic, on 100 fresh episodes. Runs are
+kept in a file of JSON lines and are not repeated, so a table can be made in pieces.
 
 Methods: `neural` and `simple` are the two fields, `one_step` the preset's field with gradients through a single step
 (what upstream's fields do), `gru` a GRU of 16 and `memoryless` two layers of 16 with the same settings, `two_frames` a
@@ -28,13 +28,10 @@ import numpy as np
 import torch
 import tyro
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from nf_policies.commands.train import Train, final_score, new_model
-from nf_policies.policies import Policy
-from nf_policies.ppo.best import KeepBest
-from nf_policies.rollouts import rollout
+from nf_policies.ppo.training import Training
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 from nf_policies.tasks.visible import visible_entries
 
@@ -42,7 +39,7 @@ TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0"
 """The goal of each."""
 METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
 RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
-JUDGING_EPISODES, FINAL_EPISODES = 50, 100
+EVALUATION_EPISODES, FINAL_EPISODES = 50, 100
 
 
 @dataclass
@@ -108,51 +105,34 @@ def two_frames_id(env_id: str) -> str:
 
 def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
     """One run of FieldPPO."""
-    options = Train(env=env_id, hide_velocity=True, seed=seed).with_preset()
+    options: Any = Train(env=env_id, hide_velocity=True, seed=seed).resolved()
     policy_kwargs: dict[str, Any] = {}
     if method == "one_step":
         options = replace(options, seq_len=1)
-    elif method == "gru":
-        options = replace(options, field="gru", hidden_size=16)
-    elif method == "memoryless":
-        options = replace(options, field="memoryless", hidden_size=16)
+    elif method in ("gru", "memoryless"):
+        options = replace(options, field=method, hidden_size=16, field_option=())
     elif method == "simple":
-        options = replace(options, field="simple", hidden_size=24)
+        options = replace(options, field="simple", hidden_size=24, field_option=("dynamics=linear",))
     elif method == "neural":
-        options = replace(options, field="neural", hidden_size=16 if env_id != "Pendulum-v1" else 64)
+        options = replace(options, field="neural", hidden_size=16 if env_id != "Pendulum-v1" else 64, field_option=())
     elif method == "two_frames":
-        options = replace(options, env=two_frames_id(env_id), hide_velocity=False, field="memoryless")
-        policy_kwargs = {"field_kwargs": {"layers": 0}, "critic": "memoryless"}
-    assert options.env is not None
-    assert options.num_envs is not None
-    assert options.steps is not None
+        layers = {"field": "memoryless", "field_option": ("layers=0",)}
+        options = replace(options, env=two_frames_id(env_id), hide_velocity=False, **layers)
+        policy_kwargs = {"critic": "memoryless"}
     began = time.perf_counter()
     with (
-        TemporaryDirectory() as folder,
         closing(training_envs(options.env, options.num_envs)) as envs,
-        closing(make_envs(options.env, JUDGING_EPISODES)) as lanes,
+        closing(make_envs(options.env, EVALUATION_EPISODES)) as evaluation_envs,
     ):
-        model = new_model(options, envs, **policy_kwargs)
-        best = KeepBest(
-            lanes,
-            options.env,
-            Path(folder) / "best.safetensors",
-            every=options.steps // 25,
-            episodes=JUDGING_EPISODES,
-            seed=seed + 2_000_000,
-        )
-        model.set_logger(Logger(None, []))
-        model.learn(options.steps, callback=best)
-        last = model.policy_of()
-        scores = {
-            "best": final_score(Policy.load(best.path), options).returns,
-            "last": rollout(last, options.env, episodes=FINAL_EPISODES, seed=seed + 1_000_000).returns,
-        }
+        training = Training(new_model(options, envs, **policy_kwargs), evaluation_envs, options.steps, seed)
+        while training.env_steps < options.steps:
+            training.step()
+    policies = {"best": training.best(), "last": training.last()}
     return {
-        "scores": {name: returns.tolist() for name, returns in scores.items()},
-        "n_parameters": last.n_parameters,
-        "env_steps": model.num_timesteps,
-        "judging_steps": best.env_steps,
+        "scores": {name: final_score(policy, options).returns.tolist() for name, policy in policies.items()},
+        "n_parameters": policies["last"].n_parameters,
+        "env_steps": training.env_steps,
+        "evaluation_steps": training.evaluation_steps,
         "seconds": time.perf_counter() - began,
     }
 
@@ -252,19 +232,18 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
         return list(map(float, returns))  # type: ignore[arg-type]  # one per episode, as asked for
 
     began = time.perf_counter()
-    steps = Train(env=env_id).with_preset().steps
-    assert steps is not None
+    steps: Any = Train(env=env_id).resolved().steps
     with TemporaryDirectory() as folder:
         best, last = Path(folder) / "best.pkl", Path(folder) / "last.pkl"
         envs = VecNormalize(DummyVecEnv([make] * num_envs), gamma=settings["gamma"])
         model = RecurrentPPO("MlpLstmPolicy", envs, seed=seed, device="cpu", **settings)
-        judging = VecNormalize(DummyVecEnv([make] * JUDGING_EPISODES), training=False, norm_reward=False)
+        judging = VecNormalize(DummyVecEnv([make] * EVALUATION_EPISODES), training=False, norm_reward=False)
         judging.seed(seed + 2_000_000)
         callback = EvalCallback(
             judging,
             best_model_save_path=folder,
             eval_freq=max(steps // 25 // num_envs, 1),
-            n_eval_episodes=JUDGING_EPISODES,
+            n_eval_episodes=EVALUATION_EPISODES,
             callback_on_new_best=KeepStatistics(best),
             verbose=0,
         )
@@ -276,7 +255,7 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
         "scores": scores,
         "n_parameters": sum(p.numel() for module in actor for p in module.parameters()),
         "env_steps": model.num_timesteps,
-        "judging_steps": None,
+        "evaluation_steps": None,
         "seconds": time.perf_counter() - began,
     }
 

@@ -8,6 +8,7 @@ that spends `--steps` counts with these. The table is sorted by the seconds that
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import time
@@ -15,42 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from nf_policies.evolution import Engine, Evolution
-from nf_policies.evolution.presets import Preset, new_field, preset_of
-from nf_policies.policies import Policy
-from nf_policies.rollouts.engine import how_to_run
+from nf_policies.commands.evolve import Evolve, new_evolution, new_policy
+from nf_policies.rollouts.engine import Engine, engine_mode
 from nf_policies.tasks.batched import batched_twin, make_batched
-from nf_policies.tasks.visible import visible_entries
 
 
-def run(
-    env_id: str, engine: Engine, preset: Preset, seed: int, target: float, steps: int, hide_velocity: bool
-) -> tuple[bool, int, float, float]:
+def run(options: Evolve, engine: Engine, target: float, steps: int) -> tuple[bool, int, float, float]:
     """Whether a seed was solved, after how many steps and seconds, and its policy's mean return in 1,000 episodes."""
-    envs = engine.envs
-    spaces = envs.single_observation_space, envs.single_action_space
-    visible = visible_entries(env_id, int(np.prod(spaces[0].shape or ())), hide_velocity)
-    policy = Policy(new_field(*spaces, preset, visible=visible, seed=seed), *spaces, visible=visible)
-    evolution = Evolution(
-        policy,
-        engine,
-        seed=seed,
-        episodes=preset.episodes,
-        episodes_max=preset.episodes_max,
-        sigma=preset.sigma,
-        sigma_min=preset.sigma_min,
-        pop_size=preset.population,
-        restart_after=preset.restart_after,
-        normalise=preset.normalise,
-        scales=preset.scales,
-    )
+    evolution = new_evolution(options, new_policy(options), engine)
     began = time.perf_counter()
     solved = False
     while not solved and evolution.env_steps < steps:
         evolution.step()
         solved = evolution.reached(target)
     seconds = time.perf_counter() - began
-    score = float(engine(evolution.best_policy(), None, range(2_000_000, 2_001_000))[0].mean())
+    score = float(engine(evolution.best(), None, range(2_000_000, 2_001_000))[0].mean())
     return solved, evolution.env_steps, seconds, score
 
 
@@ -64,18 +44,17 @@ def main() -> None:
     parser.add_argument("--grid", type=json.loads, default={})
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    base = preset_of(options.env_id, hide_velocity=options.hide_velocity)
+    base = Evolve(env=options.env_id, hide_velocity=options.hide_velocity).resolved()
     twin = batched_twin(options.env_id)
     assert twin is not None
-    how = how_to_run(options.steps * options.seeds, base.population * base.episodes)
-    engine = Engine(make_batched(twin), how=how)
+    at_once = (base.population or 1) * (base.episodes or 1)
+    engine = Engine(make_batched(twin), mode=engine_mode(options.steps * options.seeds, at_once))
     rows = []
     for values in itertools.product(*options.grid.values()):
         changes = dict(zip(options.grid, values, strict=True))
-        preset = base._replace(**changes)
-        preset = preset._replace(episodes_max=max(preset.episodes, preset.episodes_max))
+        preset = dataclasses.replace(base, **changes)
         results = [
-            run(options.env_id, engine, preset, seed, options.target, options.steps, options.hide_velocity)
+            run(dataclasses.replace(preset, seed=seed), engine, options.target, options.steps)
             for seed in range(options.seeds)
         ]
         solved, steps, seconds, scores = (np.array(column) for column in zip(*results, strict=True))

@@ -1,14 +1,12 @@
-"""Whole or not at all: files that no reader, crash or full disk sees in part, and work that no Ctrl-C cuts in two."""
+"""All or nothing: files that no crash or full disk leaves in part, and blocks that no Ctrl-C cuts in two."""
 
-import csv
 import os
+import secrets
 import signal
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
 
 
 @contextmanager
@@ -18,20 +16,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because writers choose the format by it. Parent folders are made.
 
     Raises:
-        OSError: If the folder cannot be written; `path` is then as it was.
+        OSError: If the file cannot be written; `path` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    # The system applies the umask here; reading it would change it for a moment, for all threads.
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    mode = os.fstat(handle).st_mode & 0o777
     os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(mode)  # some writers make a new file
         temporary.replace(path)
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise OSError(f"{path} cannot be written: {error}") from error  # safetensors wraps what the system says
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,34 +44,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def continue_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
-) -> tuple[TextIO, "csv.DictWriter[str]"]:
-    """Write a CSV file with some rows atomically, and open it for more.
-
-    Returns: The file, to flush and to close, and what writes rows into it.
-    """
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as whole:
-        writer = csv.DictWriter(whole, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    file = path.open("a", newline="", encoding="utf-8")
-    return file, csv.DictWriter(file, columns)
-
-
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let a Ctrl-C wait until what is inside is done, where it would raise KeyboardInterrupt at any place.
+    """Delay a Ctrl-C until the block is done, instead of raising KeyboardInterrupt anywhere inside.
 
-    For what is shared with another thread, as a queue is: half a hand-over makes both wait for ever.
+    For files that belong together, and for a queue shared with another thread: half a hand-over makes both wait for
+    ever.
     """
     here = threading.current_thread() is threading.main_thread()
     if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

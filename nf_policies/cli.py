@@ -1,29 +1,14 @@
-"""The command line: nf-policies evolve | train | rollout | envs."""
+"""The command line: nf-policies evolve | train | rollout | envs. Nothing heavy is imported before a command runs."""
 
 import inspect
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films need no display, and SDL need not look for one
-
-import tyro
-from rich.console import Console
-
-from nf_policies.commands.envs import Envs
-from nf_policies.commands.evolve import Evolve
-from nf_policies.commands.rollout import Rollout
-from nf_policies.commands.train import Train
-
-Command = (
-    Annotated[Evolve, tyro.conf.subcommand("evolve", description=inspect.getdoc(Evolve))]
-    | Annotated[Train, tyro.conf.subcommand("train", description=inspect.getdoc(Train))]
-    | Annotated[Rollout, tyro.conf.subcommand("rollout", description=inspect.getdoc(Rollout))]
-    | Annotated[Envs, tyro.conf.subcommand("envs", description=inspect.getdoc(Envs))]
-)
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130
 
@@ -33,25 +18,65 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Args:
         args: Words of the command line, by default the process's own.
-    Returns: The exit status: 0, 1 after an error told in one sentence, 2 for a wrong option, 130 after Ctrl-C.
+    Returns: The exit status: 0, 1 after an error (one sentence on stderr), 2 for a wrong option, 130 after Ctrl-C.
     """
-    sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
-    messages = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        command = tyro.cli(Command, prog="nf-policies", args=args, config=(tyro.conf.FlagCreatePairsOff,))
-        command.run(messages)
-        sys.stdout.flush()
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films need no display, and SDL need not look for one
+        sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
+        from rich.console import Console
+
+        messages = Console(stderr=True, soft_wrap=True, highlight=False)
+        return _run(args, messages)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+
+
+def _run(args: Sequence[str] | None, messages: "Console") -> int:
+    import tyro
+
+    from nf_policies.commands.envs import Envs
+    from nf_policies.commands.evolve import Evolve
+    from nf_policies.commands.rollout import Rollout
+    from nf_policies.commands.train import Train
+
+    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "rollout": Rollout, "envs": Envs}
+    try:
+        command: Any = tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="nf-policies",
+            args=args,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+        output: str = command.run(messages)
     except (ValueError, OSError) as error:
         if os.environ.get("NF_POLICIES_DEBUG"):
             raise
-        messages.print(f"nf-policies: {error}", markup=False)
+        messages.print(f"nf-policies: {error}{_place_of(error)}", markup=False)
         return 1
+    return _write(output)
+
+
+def _write(output: str) -> int:
+    """Write to stdout, whatever it can encode."""
+    try:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")
+        sys.stdout.write(output)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
+
+
+def _place_of(error: Exception) -> str:
+    """Where a ValueError was raised, if not in this package: in a task of the user's own, for example."""
+    frames = inspect.getinnerframes(error.__traceback__, context=0) if error.__traceback__ else []
+    if not isinstance(error, ValueError) or not frames or Path(__file__).parent in Path(frames[-1].filename).parents:
+        return ""
+    place = frames[-1]
+    return f" ({place.filename}, line {place.lineno}, in {place.function}; NF_POLICIES_DEBUG=1 shows the traceback)"
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
 """nf-policies envs: the tasks that run by the thousand on one device."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import gymnasium as gym
-import numpy as np
 import tyro
-from gymnasium.spaces import Box, Discrete
 from rich.console import Console
 from rich.table import Table
-
-from nf_policies.tasks.make import register_installed
 
 WIDE = 160
 """Characters in a line of a table that goes into a file."""
@@ -26,19 +22,20 @@ class Envs:
     json: Annotated[bool, tyro.conf.arg(name="json")] = False
     """Print one JSON object."""
 
-    def run(self, messages: Console) -> None:
-        """Find, filter and print."""
+    def run(self, messages: Console) -> str:
+        """Find and filter. Returns the text for stdout."""
         tasks = [task for task in batched_tasks() if _has(task, self.words)]
         if not tasks:
             wanted = " and ".join(map(repr, self.words)) or "a batched task"
             raise ValueError(f"No task with {wanted}: nf-policies envs without words lists all.")
         if self.json:
-            print(json.dumps({"tasks": tasks}))
-            return
+            return json.dumps({"tasks": tasks}) + "\n"
         console = Console(highlight=False)
         if not console.is_terminal:
             console = Console(highlight=False, width=WIDE)
-        console.print(_table(tasks))
+        with console.capture() as table:
+            console.print(_table(tasks))
+        return table.get()
 
 
 def batched_tasks() -> list[dict[str, Any]]:
@@ -46,12 +43,16 @@ def batched_tasks() -> list[dict[str, Any]]:
 
     A task says so by `about`, an entry of its registered keywords, which becomes part of its `metadata`.
     """
+    import gymnasium as gym
+
+    from nf_policies.tasks.make import register_installed
+
     register_installed()
-    return [_described(spec) for spec in list(gym.registry.values()) if "about" in spec.kwargs]
+    specs = [spec for spec in list(gym.registry.values()) if "about" in spec.kwargs]
+    return [_described(spec, gym.make(spec, disable_env_checker=True).unwrapped) for spec in specs]
 
 
-def _described(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
-    env: Any = gym.make(spec, disable_env_checker=True).unwrapped
+def _described(spec: Any, env: Any) -> dict[str, Any]:
     return {
         "env_id": spec.id,
         "observation_space": str(env.observation_space).replace("\n", ""),
@@ -61,7 +62,7 @@ def _described(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
         "asks": env.metadata["asks"],
         "reference": env.metadata["reference"],
         "gymnasium_id": env.metadata["twin"],
-        "shows": _size(env.observation_space),
+        "shows": math.prod(env.observation_space.shape),
         "takes": _choice(env.action_space),
     }
 
@@ -71,15 +72,9 @@ def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
     return all(word.lower() in text for word in words)
 
 
-def _size(space: gym.Space[Any]) -> int:
-    return int(np.prod(space.shape or ()))
-
-
-def _choice(space: gym.Space[Any]) -> str:
-    if isinstance(space, Discrete):
-        return f"1 of {space.n}"
-    assert isinstance(space, Box)
-    return f"{_size(space)} within ±{float(space.high.max()):g}"
+def _choice(space: Any) -> str:
+    discrete = hasattr(space, "n")
+    return f"1 of {space.n}" if discrete else f"{math.prod(space.shape)} within ±{float(space.high.max()):g}"
 
 
 def _table(tasks: list[dict[str, Any]]) -> Table:

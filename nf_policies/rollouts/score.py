@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nf_policies.policies import Policy
-from nf_policies.rollouts.play import Episode, Step, play
+from nf_policies.rollouts.play import Episode, Evaluator, Step, play
 from nf_policies.tasks.side_by_side import make_envs
 
 MAX_LANES = 64
@@ -98,3 +98,17 @@ def rollout(
     if played.problem:
         raise ValueError(f"{env_id}: {played.problem}")
     return Score(env_id, seed, played.returns, policy.n_parameters, int(played.lengths.sum()), seconds)
+
+
+def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int) -> Score:
+    """A policy's score where an evaluator plays; the i-th episode has seed `seed + i`.
+
+    Raises: ValueError if there are no episodes, or an observation or reward is not finite.
+    """
+    check_episodes(episodes, seed)
+    began = time.perf_counter()
+    returns, played = evaluator(policy, None, range(seed, seed + episodes))
+    seconds = time.perf_counter() - began
+    if played.problem:
+        raise ValueError(f"{env_id}: {played.problem}")
+    return Score(env_id, seed, returns[0], policy.n_parameters, int(np.sum(played.lengths)), seconds)

@@ -18,6 +18,7 @@ from nf_policies.tasks.batched import make_batched
 
 COMMAND = [sys.executable, "-m", "nf_policies.cli"]
 EVOLVED = ["best.safetensors", "checkpoint", "config.json", "learning_curve.png", "policy.safetensors", "progress.csv"]
+EVOLVED += ["result.json"]
 KEYS = {"env_id", "episodes", "seed", "return_mean", "return_std", "return_median", "return_min", "returns"} | {
     "n_parameters",
     "steps",
@@ -66,7 +67,7 @@ def test_resuming_is_exact_and_takes_a_new_budget(tmp_path) -> None:
     assert evolve(*words, "--generations", "8", "--out", str(whole)) == 0
     assert evolve(*words, "--generations", "4", "--out", str(parts)) == 0
     assert evolve("--resume", str(parts), "--generations", "8") == 0
-    for name in ("best.safetensors", "policy.safetensors", "checkpoint/evolution.safetensors"):
+    for name in ("best.safetensors", "policy.safetensors", "checkpoint/checkpoint.safetensors"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
     assert rows(whole) == rows(parts)
 
@@ -130,6 +131,11 @@ def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
         (["evolve", "test/FreeForce-v0"], "Unbounded Box actions are not supported"),
         (["evolve", "test/Endless-v0"], "no time limit"),
         (["evolve", "CartPole-v1", "--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (["evolve", "CartPole-v1", "--hidden-size", "0"], "--hidden-size must be at least 1, not 0"),
+        (["evolve", "CartPole-v1", "--objective", "luck"], "mean, worst:K or cvar:SHARE"),
+        (["evolve", "CartPole-v1", "--field-option", "no_such_option=1"], "no_such_option"),
+        (["evolve", "CartPole-v1", "--field", "neural", "--dynamics", "linear"], "dynamics"),
+        (["evolve", "CartPole-v1", "--device", "nowhere"], "There is no device 'nowhere' here"),
         (["evolve", "CartPole-v1", "--generations", "0"], "--generations must be at least 1"),
         (["evolve", "CartPole-v1", "--population", "2"], "population of at least 3"),
         (["evolve", "CartPole-v1", "--sigma", "nan"], "sigma must be positive"),
@@ -159,7 +165,58 @@ def test_a_run_is_neither_overwritten_nor_continued_with_other_options(tmp_path,
     assert f"--resume {out}" in capsys.readouterr().err
     assert evolve("--resume", out, "--sigma", "2") == 1
     assert "--sigma cannot change" in capsys.readouterr().err
+    assert main(["train", "--resume", out]) == 1
+    assert "is not a run of nf-policies train, but of evolve" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in Path(out).rglob("*") if path.is_file()} == before
+
+
+def test_a_policy_is_played_with_the_time_limit_of_its_run(tmp_path, capsys) -> None:
+    words = ["CartPole-v1", "--max-episode-steps", "6", "--generations", "1", "--population", "4", "--episodes", "1"]
+    assert evolve(*words, "--out", str(tmp_path / "run")) == 0
+    capsys.readouterr()
+    for more, longest in (([], 6), (["--max-episode-steps", "4"], 4)):
+        assert main(["rollout", str(tmp_path / "run" / "best.safetensors"), "--episodes", "3", "--json", *more]) == 0
+        assert json.loads(capsys.readouterr().out)["returns"] == [longest] * 3
+
+
+ONE_ROBOT = """
+import gymnasium as gym
+import numpy as np
+
+class Robot(gym.Env):
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2)
+    connected = 0
+    def __init__(self):
+        if Robot.connected:
+            raise RuntimeError("the simulator runs already in this process")
+        Robot.connected += 1
+    def close(self):
+        Robot.connected -= 1
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+gym.register("Robot-v0", Robot, max_episode_steps=9)
+"""
+
+
+def test_a_task_that_exists_once_in_a_process_can_be_evolved_by_a_worker(tmp_path, monkeypatch) -> None:
+    (tmp_path / "one_robot.py").write_text(ONE_ROBOT)
+    monkeypatch.chdir(tmp_path)
+    words = ["evolve", "one_robot:Robot-v0", "--workers", "1", "--generations", "1", "--population", "4"]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_options_of_field_and_search_reach_them(tmp_path) -> None:
+    words = ["test/Constant-v0", "--generations", "1", "--out", str(tmp_path / "run")]
+    words += ["--field-option", "dt=0.5", "--field-option", "tau_min=2", "--tau", "3"]
+    assert evolve(*words, "--scale", "log_tau=3", "--objective", "worst:2", "--normalise", "False") == 0
+    policy = Policy.load(tmp_path / "run" / "policy.safetensors")
+    assert (policy.field.describe()["tau_min"], policy.field.describe()["dt"]) == (2, 0.5)
+    assert policy.normalizer.count == 0
 
 
 def test_an_unwritable_file_of_a_rollout_is_told_and_the_policy_stays(tmp_path, capsys) -> None:

@@ -1,0 +1,45 @@
+"""Where a task is played: in Gymnasium's environments or as the batched task that equals it, and on which device."""
+
+from typing import Literal
+
+import torch
+
+from nf_policies.runs.directory import RunError
+from nf_policies.tasks.batched import batched_twin
+from nf_policies.tasks.make import TaskError
+
+Backend = Literal["auto", "gymnasium", "batched"]
+
+
+def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers: int = 0) -> str | None:
+    """The id of the batched task to play, or None for Gymnasium's environments.
+
+    Args:
+        env_id: Of the task that is asked for.
+        backend: "auto" takes the batched task if there is one and no workers are asked for.
+        device: Gymnasium's environments know the CPU alone.
+        workers: Processes for Gymnasium's environments.
+    Raises: TaskError if there is no batched task although one is needed.
+    """
+    if backend == "batched" and workers:
+        raise TaskError("A batched task has no workers: use --backend gymnasium, or leave out --workers.")
+    batched = None if backend == "gymnasium" or workers else batched_twin(env_id)
+    if batched is None and backend == "batched":
+        raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
+    if batched is None and device != "cpu":
+        raise TaskError(f"{env_id} is played by Gymnasium on the CPU: --device {device} needs a batched task.")
+    return batched
+
+
+def device_of(name: str) -> str:
+    """A device that is there, as torch names it; "auto" is a GPU if there is one.
+
+    Raises: RunError if there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros((), device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise RunError(f"There is no device {name!r} here: use --device cpu.") from error
+    return name

@@ -1,0 +1,160 @@
+"""What evolve and train have in common: options of a run, the task's preset, and how a run continues."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
+
+import tyro
+
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, read_config
+from nf_policies.runs.presets import preset_of
+
+CALL = ("json", "resume", "out")
+"""Options that say how a command is called, not what its run is."""
+
+
+@dataclass
+class RunOptions:
+    """Options of a run; what is None comes from the task's preset."""
+
+    command: ClassVar[str]
+    changeable: ClassVar[tuple[str, ...]] = ("steps", "target", *CALL)
+    """Options that a resumed run may have anew."""
+    positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
+    """Options that are at least 1."""
+
+    env: tyro.conf.Positional[str | None] = None
+    """Task: a Gymnasium id, or package.module:EnvId. Not needed with --resume."""
+    hide_velocity: bool = False
+    """Hide the velocities of CartPole, MountainCar, MountainCarContinuous, Pendulum, Acrobot or LunarLander."""
+    hide: tuple[int, ...] = ()
+    """Indices of observation entries to hide, for any task."""
+    seed: int = 0
+    """Seed of everything random."""
+    steps: int | None = None
+    """Stop after this many environment steps, those before --resume included; by default the preset's."""
+    target: float | None = None
+    """Stop when the best policy returns this much on average, confirmed over 100 fresh episodes."""
+    field: str | None = None
+    """What to search."""
+    hidden_size: int | None = None
+    """Number of neurons."""
+    dynamics: str | None = None
+    """Potential dynamics of a simple field: linear, cubic, capacity_21 or another; a neural field's are cubic."""
+    activation: str | None = None
+    """Nonlinearity of the potentials: tanh, sigmoid or another."""
+    tau: float | None = None
+    """Start value of the time constant, in steps."""
+    field_option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable."""
+    max_episode_steps: int | None = None
+    """Time limit in steps, instead of the registered one."""
+    device: str = "cpu"
+    """Where the field and a batched task are computed, as torch names it; small ones are fastest on the CPU."""
+    out: Path | None = None
+    """Folder of the run; by default the next free runs/<task>-<command>-001."""
+    resume: Path | None = None
+    """Continue the run in this folder."""
+    json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print one JSON object; progress stays on stderr."""
+
+    def resolved(self) -> Self:
+        """The options with nothing left to fill in: those of the run to resume, or with the task's preset.
+
+        Raises: RunError naming the option that does not fit.
+        """
+        options = self._continued() if self.resume else self._with_preset()
+        for name in self.positive:
+            value = getattr(options, name)
+            if value is not None and value < 1:
+                raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+        for name in ("seed", "workers"):
+            if getattr(options, name, 0) < 0:
+                raise RunError(f"--{name} must be 0 or more, not {getattr(options, name)}.")
+        return options
+
+    def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
+        """Values for the options that are not given."""
+        return {name: value for name, value in preset.items() if getattr(self, name) is None}
+
+    def _with_preset(self) -> Self:
+        if self.env is None:
+            raise RunError(f"Which task? Name a Gymnasium id, for example: nf-policies {self.command} CartPole-v1.")
+        preset = preset_of(self.command, self.env, hide_velocity=self.hide_velocity)
+        of_field = preset.pop("field_option")
+        kind = preset["field"] if self.field is None else self.field
+        if kind != preset["field"]:  # whose size suits it alone
+            preset["hidden_size"] = preset_of(self.command, "")["hidden_size"]
+        if kind != "simple":
+            del of_field["dynamics"]
+        given = {"dynamics": self.dynamics, "activation": self.activation, "tau_init": self.tau}
+        of_field |= {name: value for name, value in given.items() if value is not None} | pairs(self.field_option)
+        return dataclasses.replace(self, **self.from_preset(preset), field_option=words(of_field))
+
+    def _continued(self) -> Self:
+        """The options with which the run began, except those that may change and are given anew."""
+        assert self.resume is not None
+        stored = read_config(self.resume)
+        command = stored.pop("command", None)
+        if command != self.command:
+            raise RunError(f"{self.resume} is not a run of nf-policies {self.command}, but of {command}.")
+        stored = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        hints = typing.get_type_hints(type(self))
+        for name, value in stored.items():
+            if name in CALL or name not in hints or not fits(value, hints[name]):
+                raise RunError(f"{self.resume / CONFIG} cannot be continued: {name} is {value!r}.")
+        defaults = type(self)()
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given = {name: value for name, value in given.items() if value != getattr(defaults, name)}
+        changed = [name for name in given if name not in self.changeable and given[name] != stored.get(name)]
+        if changed:
+            names = ", ".join("--" + name.replace("_", "-") for name in changed)
+            raise RunError(f"A run continues with the options it began with: {names} cannot change.")
+        return type(self)(**{**stored, **given})
+
+    def config(self) -> dict[str, Any]:
+        """What a run's folder keeps of the options."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in CALL}
+
+    def run_directory(self) -> Path:
+        """The folder of the run to resume, or a new one."""
+        assert self.env is not None
+        return self.resume or new_run_directory(self.out, self.env, self.command)
+
+
+def pairs(given: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE words as a dictionary; a value is JSON, or else a string."""
+    values: dict[str, Any] = {}
+    for word in given:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise RunError(f"{word!r} is not of the form NAME=VALUE.")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
+def words(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inverse of `pairs`."""
+    return tuple(f"{name}={json.dumps(value)}" for name, value in values.items())
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is of an option's type."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        return isinstance(value, tuple) and all(fits(entry, parts[0]) for entry in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is hint

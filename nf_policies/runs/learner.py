@@ -1,0 +1,69 @@
+"""What a run asks of a learner. `Evolution` and `Training` are learners, and whatever has these members is one."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from nf_policies.policies.policy import Policy
+
+
+class State(NamedTuple):
+    """Everything that a learner needs to continue."""
+
+    numbers: dict[str, Any]
+    """JSON values."""
+    tensors: dict[str, Tensor]
+
+
+class Learner(Protocol):
+    """Improves a policy step by step.
+
+    Attributes:
+        kind: Stored in checkpoints, so that no learner loads another's.
+        columns: Of progress.csv. The first one counts up and orders the rows; "env_steps" is among them.
+        tags: TensorBoard's tag of a column, by default `kind/column`.
+        curves: Label of each column drawn in the learning curve.
+        last_panel: Column drawn below it.
+        iteration: Steps of the learner so far.
+        env_steps: Environment steps that count against the budget.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    tags: Mapping[str, str]
+    curves: Mapping[str, str]
+    last_panel: str
+
+    @property
+    def iteration(self) -> int: ...  # noqa: D102
+
+    @property
+    def env_steps(self) -> int: ...  # noqa: D102
+
+    def step(self) -> Mapping[str, float]:
+        """Play and learn once. Returns a row of the table; what is missing or NaN is left empty."""
+
+    def reached(self, target: float) -> bool:
+        """Whether the best policy returns `target` on average, confirmed on fresh episodes."""
+
+    def count(self, steps: int) -> None:
+        """Add environment steps that the run has played elsewhere, to confirm a target."""
+
+    def best(self) -> Policy:
+        """The best policy so far."""
+
+    def last(self) -> Policy:
+        """The policy as it is now."""
+
+    def state(self) -> State:
+        """What `load` needs to continue exactly."""
+
+    def load(self, state: State) -> None:
+        """Continue from a state. Raises ValueError, in one sentence, if it does not fit."""
+
+    def summary(self) -> dict[str, Any]:
+        """Further entries of result.json, for example how many evaluations there were."""
+
+    def line(self) -> str:
+        """Progress in one line, for people."""
