@@ -20,11 +20,11 @@ import torch
 
 from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
-from nf_policies.evolution import Engine
+from nf_policies.rollouts.engine import Engine
 from nf_policies.evolution.evolution import scale_factors
 from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.rollouts.engine import How
+from nf_policies.rollouts.engine import Mode
 from nf_policies.tasks.batched import make_batched
 
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}
@@ -67,9 +67,9 @@ def main() -> None:
     # With velocities a candidate is worth the steps that it survives; 1,000 tell who is worth the long test.
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
-    how: How = "eager" if options.eager else "compiled"
-    play = Engine(envs, how=how, moments=False)
-    play_long = Engine(long, how=how, moments=False)
+    mode: Mode = "eager" if options.eager else "compiled"
+    play = Engine(envs, mode=mode, moments=False)
+    play_long = Engine(long, mode=mode, moments=False)
 
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     searches, policy = {}, None
@@ -131,7 +131,7 @@ def main() -> None:
         "published_mean_evaluations": PUBLISHED[name],
         "seconds": time.perf_counter() - began,
         "evaluations": evaluations.tolist(),
-        "how": play.how,
+        "mode": play.mode,
     }
     for key, value in result.items():
         if key != "evaluations":

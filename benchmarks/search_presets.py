@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nf_policies.evolution import Engine, Evolution
+from nf_policies.evolution import Evolution
+from nf_policies.rollouts.engine import Engine
 from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.policies import Policy
-from nf_policies.rollouts.engine import how_to_run
+from nf_policies.rollouts.engine import engine_mode
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.visible import visible_entries
 
@@ -50,7 +51,7 @@ def run(
         evolution.step()
         solved = evolution.reached(target)
     seconds = time.perf_counter() - began
-    score = float(engine(evolution.best_policy(), None, range(2_000_000, 2_001_000))[0].mean())
+    score = float(engine(evolution.best(), None, range(2_000_000, 2_001_000))[0].mean())
     return solved, evolution.env_steps, seconds, score
 
 
@@ -67,8 +68,8 @@ def main() -> None:
     base = preset_of(options.env_id, hide_velocity=options.hide_velocity)
     twin = batched_twin(options.env_id)
     assert twin is not None
-    how = how_to_run(options.steps * options.seeds, base.population * base.episodes)
-    engine = Engine(make_batched(twin), how=how)
+    mode = engine_mode(options.steps * options.seeds, base.population * base.episodes)
+    engine = Engine(make_batched(twin), mode=mode)
     rows = []
     for values in itertools.product(*options.grid.values()):
         changes = dict(zip(options.grid, values, strict=True))

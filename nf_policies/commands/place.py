@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from nf_policies.policies import Policy
 from nf_policies.rollouts import Score, rollout
-from nf_policies.rollouts.engine import Engine, how_to_run
+from nf_policies.rollouts.engine import Engine, engine_mode
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.rollouts.score import check_episodes
 from nf_policies.tasks.batched import batched_twin, make_batched
@@ -120,8 +120,8 @@ def place_of(options: Options, *, moments: bool = True) -> Place:
     envs = make_batched(twin, device=options.device, max_episode_steps=limit)
     if options.engine == "auto":
         ahead = options.steps or (options.generations or 1) * lanes * int(envs.max_episode_steps)  # type: ignore[attr-defined]
-        options.engine = how_to_run(ahead, lanes)
-    evaluator = Engine(envs, how=options.engine, moments=moments)
+        options.engine = engine_mode(ahead, lanes)
+    evaluator = Engine(envs, mode=options.engine, moments=moments)
     same = "" if twin == env_id else f", which equals {env_id} step by step"
     how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
     told = f"playing {twin}{same}: {lanes} episodes at once on {options.device}, {how}"

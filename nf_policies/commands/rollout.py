@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from nf_policies.commands.place import batched_score, needed_twin
-from nf_policies.evolution import Engine
+from nf_policies.rollouts.engine import Engine
 from nf_policies.fields.field import Field
 from nf_policies.policies import Policy, PolicyFileError
 from nf_policies.rollouts import Recorder, Score, film, plot_recording, rollout, save_recording
