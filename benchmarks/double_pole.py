@@ -20,11 +20,10 @@ import torch
 
 from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
-from nf_policies.rollouts.engine import Engine
 from nf_policies.evolution.evolution import scale_factors
 from nf_policies.evolution.presets import new_field, preset_of
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.rollouts.engine import Mode
+from nf_policies.rollouts.engine import Engine, Mode
 from nf_policies.tasks.batched import make_batched
 
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}

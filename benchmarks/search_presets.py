@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from nf_policies.evolution import Evolution
-from nf_policies.rollouts.engine import Engine
 from nf_policies.evolution.presets import Preset, new_field, preset_of
 from nf_policies.policies import Policy
-from nf_policies.rollouts.engine import engine_mode
+from nf_policies.rollouts.engine import Engine, engine_mode
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.visible import visible_entries
 

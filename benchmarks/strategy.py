@@ -15,8 +15,8 @@ from statistics import median
 import numpy as np
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField
-from nf_policies.rollouts.engine import Engine
 from nf_policies.evolution.strategy import Strategy
+from nf_policies.rollouts.engine import Engine
 from nf_policies.tasks.batched import make_batched
 
 EPISODES, STEPS = 16, 200
