@@ -4,7 +4,7 @@ python scripts/train.py
 """
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.best import KeepBest
+from nf_policies.ppo.training import Training
 from nf_policies.rollouts import rollout
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
@@ -34,10 +34,12 @@ def main() -> None:
         verbose=1,
         device="cpu",
     )
-    best = KeepBest(make_envs(ENV_ID, 20), ENV_ID, "cartpole.safetensors", every=4_000, seed=2_000_000, target=TARGET)
-    model.learn(STEPS, callback=best)
-    print(f"saved {best.path}")
-    print(rollout(best.policy(), ENV_ID, episodes=100, seed=1_000_000))
+    training = Training(model, make_envs(ENV_ID, 20), STEPS, seed=0, episodes=20)
+    while training.env_steps < STEPS and not training.reached(TARGET):
+        training.step()
+        print(training.line())
+    training.best().save("cartpole.safetensors")
+    print(rollout(training.best(), ENV_ID, episodes=100, seed=1_000_000))
 
 
 if __name__ == "__main__":
