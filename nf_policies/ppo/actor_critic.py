@@ -114,11 +114,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 
         self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self.sde_options)
         if isinstance(self.action_space, spaces.Box):
-            sde = {"latent_sde_dim": self.latent_size} if self.use_sde else {}
-            parts: Any = self.action_dist.proba_distribution_net(
-                latent_dim=self.latent_size, log_std_init=self.log_std_init, **sde
-            )
-            self.log_std = parts[1]
+            sizes = dict.fromkeys(["latent_dim", *["latent_sde_dim"] * self.use_sde], self.latent_size)
+            self.log_std = self.action_dist.proba_distribution_net(**sizes, log_std_init=self.log_std_init)[1]  # type: ignore[index]
         self.action_scaling = action_scaling(self.action_space, self.squash)
         if self.optimizer_class is torch.optim.Adam:  # many tiny tensors: one call, not hundreds
             self.optimizer_kwargs = {"fused": True, **self.optimizer_kwargs}
@@ -130,7 +127,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         Where the features extractor learns, the observations themselves.
         """
         if type(self.features_extractor) is Features:
-            return self.features_extractor(obs)
+            return self.features_extractor.forward(obs)
         return obs if self.extractor_learns else self.extract_features(obs)  # type: ignore[return-value]
 
     def normalize(self, kept: PyTorchObs) -> PyTorchObs:
@@ -177,10 +174,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return self.actor(some(features, self.actor_entries), potentials[..., : self.actor_memory], episode_starts)
 
     def run(self, obs: Sequences) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Run over sequences, with exact gradients through all of their time steps.
+        """Run over sequences of what `normalize` returned, with exact gradients through all of their time steps.
 
-        Args:
-            obs: With what `normalize` returned.
         Returns: Latents of the actor and of the critic (time, batch, ·), and for each field of its own the potentials
             after every step (time, batch, ·).
         """
@@ -210,9 +205,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
         """Values, log-probabilities and entropies of whole sequences, flattened time-major.
 
-        Args:
-            obs: Sequences with their memory.
-            actions: Shape: (time * sequences, ·).
+        Shape of the actions: (time * sequences, ·).
         """
         latent_pi, latent_vf, _ = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,21 +13,29 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
-from stable_baselines3.common.utils import obs_as_tensor
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo import saving
 from nf_policies.ppo.actor_critic import NeuralFieldPolicy
-from nf_policies.ppo.buffer import Outcome, SequenceBuffer, Sequences, as_stored, each, memory_after, where_rows
+from nf_policies.ppo.buffer import Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, advance, check_finite, is_watched, locals_of, side_by_side
+from nf_policies.ppo.saving import load_model, path_of, read, save_model, unpack
+from nf_policies.ppo.vec_env import (
+    Advance,
+    GymnasiumVecEnv,
+    act,
+    check_finite,
+    is_watched,
+    locals_of,
+    side_by_side,
+    tensors_of,
+)
 
 
 class FieldPPO(PPO):
@@ -36,7 +45,7 @@ class FieldPPO(PPO):
         model.export_policy("pendulum.safetensors")
 
     What is not named here is SB3's: the loss, the logger, callbacks, schedules and `learn`. Random numbers are the
-    model's own: nothing global is seeded, and the same seed gives the same bytes.
+    model's own; nothing global is seeded.
 
     Args:
         policy: "NeuralFieldPolicy", or a subclass of it.
@@ -44,19 +53,14 @@ class FieldPPO(PPO):
         learning_rate: Of the optimiser; a number, or a function of the remaining progress (1 to 0).
         n_steps: Steps of each environment per rollout.
         batch_size: Steps in a minibatch, a multiple of `seq_len`.
-        n_epochs: Passes over a rollout.
-        gamma: Discount.
-        gae_lambda: From one-step (0) to Monte Carlo (1) advantages.
         seq_len: Length of the sequences through which gradients flow; divides `n_steps`. By default the longest that
             also divides `batch_size`.
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
-        compile: Whether steps while collecting are compiled with `torch.compile`, once, in some seconds: the policy's
-            and, where a batched task has a pure step on the model's device, both in one. A neural field on the CPU,
-            without functions of your own, steps in compiled code in any case.
-        policy_kwargs: See `NeuralFieldPolicy`.
-        ppo_kwargs: Further arguments of SB3's `PPO`.
+        compile: Whether `torch.compile` compiles steps while collecting, once, in some seconds: the policy's, together
+            with the task's where that has a pure step. A neural field on the CPU is compiled in any case.
+        ppo_kwargs: Further arguments of SB3's `PPO`: `n_epochs`, `gamma`, `policy_kwargs` (see `NeuralFieldPolicy`), …
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
     Reference: Schulman et al. (2017), Proximal policy optimization algorithms.
     """
@@ -75,9 +79,7 @@ class FieldPPO(PPO):
         learning_rate: float | Schedule = 1e-3,
         n_steps: int = 1024,
         batch_size: int = 256,
-        n_epochs: int = 10,
-        gamma: float = 0.99,
-        gae_lambda: float = 0.95,
+        *,
         seq_len: int | None = None,
         recompute_potentials: bool = False,
         normalize_rewards: bool = False,
@@ -98,9 +100,6 @@ class FieldPPO(PPO):
             learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=batch_size,
-            n_epochs=n_epochs,
-            gamma=gamma,
-            gae_lambda=gae_lambda,
             _init_setup_model=_init_setup_model,
             **ppo_kwargs,
         )
@@ -150,21 +149,16 @@ class FieldPPO(PPO):
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """Actions and the next memory; see `NeuralFieldPolicy.predict`."""
-        if deterministic:
-            return self.policy.predict(observation, state, episode_start, True)
-        with self.random.drawn():
-            return self.policy.predict(observation, state, episode_start)
+        with nullcontext() if deterministic else self.random.drawn():
+            return self.policy.predict(observation, state, episode_start, deterministic)
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
-        """Play `n_rollout_steps` of every environment, remembering, and fill the buffer.
-
-        Returns: False if the callback asked to stop.
-        """
+        """Play `n_rollout_steps` of every environment and fill the buffer. Returns: False if the callback stops it."""
         try:
             with torch.no_grad(), self.random.drawn():
                 return self._collect(env, callback)
         except BaseException:
-            self._last_obs = None  # a step that was cut in two has no observation and memory of one moment: begin anew
+            self._last_obs = None  # observation and memory may be of two moments: begin new episodes
             raise
 
     def _collect(self, env: VecEnv, callback: BaseCallback) -> bool:
@@ -175,8 +169,8 @@ class FieldPPO(PPO):
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
 
-        # Values and log-probabilities are computed afterwards, for all steps at once; while collecting, only the actor
-        # is needed. Where environments take unequal numbers of steps, the critic's memory must keep up with them.
+        # Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
+        # critic's memory where environments take unequal numbers of steps.
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
         before = policy.start(env.num_envs) if self._last_potentials is None else self._last_potentials
         memories = policy.memories(before, uneven, self._memory)
@@ -191,7 +185,7 @@ class FieldPPO(PPO):
         while not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 policy.reset_noise(env.num_envs)
-            kept: Any = policy.encode(self._tensors(obs))
+            kept: Any = policy.encode(tensors_of(obs, self.device))
             if first:
                 check_finite("observation", kept, n_steps)
                 unlearned.append(kept.clone())
@@ -201,8 +195,9 @@ class FieldPPO(PPO):
                     potentials = torch.cat([memory.potentials for memory in memories], dim=-1)
                     memories = policy.memories(potentials, uneven, self._memory)
             # Copied now, because the environments may write the next observations into the same memory.
-            buffer.begin(kept, starts, policy.normalize(kept) if first else None, wait=uneven)
-            features = policy.extract_features(kept) if policy.extractor_learns else kept
+            seen: Any = policy.normalize(kept) if first else None
+            buffer.begin(kept, starts, seen, wait=uneven)
+            features: Any = policy.extract_features(kept) if policy.extractor_learns else kept
             outputs = [memory.step(features, starts) for memory in memories]
             try:
                 actions, now = step_envs(outputs[0][:, : policy.latent_size])
@@ -215,19 +210,17 @@ class FieldPPO(PPO):
                 callback.update_locals(locals_of(env, now, actions) | {"self": self, "rollout_buffer": buffer})
             go_on = callback.on_step()
             if go_on:
-                rewards = (
-                    now.rewards if self.reward_scale is None else self.reward_scale(now.rewards, now.over, now.real)
-                )
+                scale = self.reward_scale
+                rewards = now.rewards if scale is None else scale(now.rewards, now.over, now.real)
                 if isinstance(now.infos, list):
                     self._update_info_buffer(now.infos, now.over.cpu().numpy())
-                final = None if now.final_obs is None else policy.encode(self._tensors(now.final_obs))
+                final = None if now.final_obs is None else policy.encode(tensors_of(now.final_obs, self.device))
                 if uneven or buffer.pos == buffer.buffer_size - 1:
-                    followed = policy.encode(self._tensors(now.obs))
+                    followed = policy.encode(tensors_of(now.obs, self.device))
                     final = followed if final is None else each(partial(where_rows, now.over), final, followed)
                 buffer.add(Outcome(actions, rewards, now.terminated, now.truncated, final), now.real)
-            obs = now.obs
             # With next-step autoreset the observation that begins an episode comes one step after its end.
-            starts = now.over if now.real is None else ~now.real
+            obs, starts = now.obs, now.over if now.real is None else ~now.real
             self._last_obs = obs
             self._last_episode_starts = starts  # type: ignore[assignment]  # a tensor, where SB3 has an array
             if not go_on:
@@ -242,15 +235,15 @@ class FieldPPO(PPO):
         for what, values in (("reward", stored["rewards"]), ("observation", stored["features"])):
             check_finite(what, values)
         kept, seen = stored["features"], stored.pop("seen", None)
-        seen = Sequences(seen if first else policy.normalize(kept), before, stored["episode_starts"])
-        evaluated = policy.evaluate_rollout(seen, stored["actions"])
+        seen = seen if first else policy.normalize(kept)
+        evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         buffer.finish(before, evaluated, policy.values_of)
         if unlearned or not first:
             policy.learn_statistics(torch.stack(unlearned) if first else kept)
-        follow = [memory.potentials for memory in memories]
-        self._last_potentials = torch.cat(follow, dim=-1) if uneven else memory_after(evaluated.trajectories, -1)
+        last = torch.cat([memory.potentials for memory in memories], dim=-1) if uneven else None
+        self._last_potentials = memory_after(evaluated.trajectories, -1) if last is None else last
         if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
             self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
         callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
@@ -258,50 +251,24 @@ class FieldPPO(PPO):
         return True
 
     def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
-        """A function that draws actions from latents (num_envs, ·), takes a step and returns both as stored."""
-        if self.compile and has_pure_step(env, self.device):
-            if self._compiled_step is None or self._compiled_step.env is not env:
-                self._compiled_step = CompiledStep(self.policy, env)  # type: ignore[arg-type]
-            return self._compiled_step
-
-        def plain(latents: Tensor) -> tuple[Tensor, Advance]:
-            actions = self.policy.sample(latents)
-            return as_stored(actions), advance(env, self.policy.action_scaling(actions))
-
-        return plain
-
-    def _tensors(self, obs: Any) -> PyTorchObs:
-        """Observations on the model's device; tensors that are there already stay as they are."""
-        if isinstance(obs, Tensor):
-            return obs.to(self.device)
-        if isinstance(obs, dict):
-            return {key: torch.as_tensor(value, device=self.device) for key, value in obs.items()}
-        return obs_as_tensor(np.asarray(obs), self.device)
+        """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""
+        if not (self.compile and has_pure_step(env, self.device)):
+            return partial(act, env, self.policy)
+        if self._compiled_step is None or self._compiled_step.env is not env:
+            self._compiled_step = CompiledStep(self.policy, env)  # type: ignore[arg-type]
+        return self._compiled_step
 
     def policy_of(self) -> Policy:
         """The actor as a `Policy`, deterministic and without SB3, sharing nothing with the model.
 
-        Raises: ValueError if it cannot act as the model does: with a features extractor, Dict observations, a field of
-            your own, or observations that VecNormalize changes.
+        Raises: ValueError if it could not act as the model does, naming what is in the way.
         """
-        outside = self.get_vec_normalize_env()
-        if isinstance(outside, VecNormalize) and outside.norm_obs:
-            raise ValueError(
-                "VecNormalize changes the observations outside the policy, so its file would not play the task: use "
-                "VecNormalize(norm_obs=False), the policy normalises by itself."
-            )
-        spec = self.env.get_attr("spec")[0] if self.env is not None and self.env.has_attr("spec") else None
-        policy = exported(self.policy, None if spec is None else spec.id)
+        policy = exported(self.policy, self.env)
         policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
         return policy
 
     def export_policy(self, path: str | Path) -> None:
-        """Write the actor to a policy file, the same that evolution writes.
-
-        Raises:
-            ValueError: As `policy_of`.
-            OSError: If the file cannot be written.
-        """
+        """Write the actor to a policy file, the same that evolution writes; errors as of `policy_of`."""
         self.policy_of().save(path)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
@@ -311,15 +278,12 @@ class FieldPPO(PPO):
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """Take the parameters of a file, or of `get_parameters()`; as SB3's."""
         if not isinstance(load_path_or_dict, dict):
-            load_path_or_dict = saving.unpack(*saving.read(saving.path_of(load_path_or_dict)))
+            load_path_or_dict = unpack(*read(path_of(load_path_or_dict)))
         super().set_parameters(load_path_or_dict, exact_match, device)
 
     def save(self, path: str | Path) -> None:  # type: ignore[override]
-        """Write the model to one file, from which `load` goes on exactly, but for the episodes that were running.
-
-        Warns: Naming each argument that is a function or class of your own, to be given to `load`.
-        """
-        saving.save(self, path)
+        """Write the model to one file; a warning names what is of your own and must be given to `load` again."""
+        save_model(self, path)
 
     @classmethod
     def load(  # type: ignore[override]
@@ -334,4 +298,4 @@ class FieldPPO(PPO):
             arguments: Of the constructor, in place of the file's.
         Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
         """
-        return saving.load(cls, path, env, device, arguments)
+        return load_model(cls, path, env, device, arguments)

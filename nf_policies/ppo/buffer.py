@@ -1,7 +1,6 @@
 """A rollout on tensors, cut into whole sequences: no padding, no mask, no copy to the host.
 
-A minibatch is a number of sequences with the memory that each began with. SB3's loss sees them flattened, time-major,
-and hands the observations on to the policy as they are.
+A minibatch is some sequences and the memory at their starts. SB3's loss sees them flattened, time-major.
 """
 
 from collections.abc import Callable, Generator
@@ -292,12 +291,7 @@ def pick(rows: Tensor, chosen: Tensor) -> Tensor:
 
 
 def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
-    """Memory (..., memory_size) after some steps, from the trajectories (n_steps, num_envs, ·) of each field.
-
-    Args:
-        trajectories: From `NeuralFieldPolicy.run`.
-        steps: An index of their first dimension, or of the first two.
-    """
+    """Memory (..., memory_size) after some steps, an index of the trajectories (n_steps, num_envs, ·) of each field."""
     return torch.cat([trajectory[steps] for trajectory in trajectories], dim=-1)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import nn
 
 from nf_policies.fields.field import Field
@@ -15,8 +16,8 @@ ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_
 """What a subclass must not change for its policy file to act as it does."""
 
 
-def exported(actor: NeuralFieldPolicy, env_id: str | None = None) -> Policy:
-    """The actor as a `Policy`, deterministic, sharing nothing with the model.
+def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
+    """The actor as a `Policy`, deterministic, sharing nothing with the model that was trained in `env`.
 
     Raises: ValueError if a policy file cannot describe it.
     """
@@ -28,6 +29,14 @@ def exported(actor: NeuralFieldPolicy, env_id: str | None = None) -> Policy:
         )
     if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(NeuralFieldPolicy, name)]:
         raise ValueError(f"A policy file holds nothing of your own, and {type(actor).__name__} changes {changed[0]}.")
+    outside = None if env is None else unwrap_vec_normalize(env)
+    if outside is not None and outside.norm_obs:
+        raise ValueError(
+            "VecNormalize changes the observations outside the policy, so its file would not play the task: use "
+            "VecNormalize(norm_obs=False), the policy normalises by itself."
+        )
+    spec = env.get_attr("spec")[0] if env is not None and env.has_attr("spec") else None
+    env_id = None if spec is None else spec.id
     field = copy.deepcopy(actor.actor)
     field.output_embedding = copy.deepcopy(readout(actor))
     field.output_size = make_head(actor.action_space).output_size
@@ -46,9 +55,9 @@ def readout(actor: NeuralFieldPolicy) -> nn.Linear:
 
     A copy where the critic reads out by the same layer.
     """
-    own = actor.actor.output_embedding
-    if len(actor.action_net) and isinstance(actor.action_net[0], nn.Linear):
-        return actor.action_net[0]
+    own, layers = actor.actor.output_embedding, list(actor.action_net.children())
+    if layers and isinstance(layers[0], nn.Linear):
+        return layers[0]
     if actor.columns is None:
         return own
     n = actor.columns[0]

@@ -42,7 +42,7 @@ def path_of(path: Any) -> Path:
     return Path(path) if Path(path).suffix else Path(path).with_suffix(".safetensors")
 
 
-def save(model: Any, path: Any) -> None:
+def save_model(model: Any, path: Any) -> None:
     """Write a model of FieldPPO. See `FieldPPO.save`."""
     path = path_of(path)
     cls = type(model)
@@ -60,7 +60,7 @@ def save(model: Any, path: Any) -> None:
     write(path, {"arguments": arguments, "missing": missing, "n_envs": model.n_envs, **space, **numbers}, tensors)
 
 
-def load(cls: Any, path: Any, env: Any, device: Any, given: dict[str, Any]) -> Any:
+def load_model(cls: Any, path: Any, env: Any, device: Any, given: dict[str, Any]) -> Any:
     """Read a model of a class. See `FieldPPO.load`."""
     path = path_of(path)
     header, tensors = read(path)
@@ -139,14 +139,14 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def pack(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `get_parameters` returned as JSON values and tensors."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for part, state in parameters.items():
         if part != OPTIMIZER:
-            tensors |= {f"{part}/{name}": value for name, value in state.items()}
+            tensors |= {f"{part}/{name}": value.clone() for name, value in state.items()}
             continue
         for index, entries in state["state"].items():
             for name, value in entries.items():
-                tensors[f"{part}/{index}.{name}"] = torch.as_tensor(value)
+                tensors[f"{part}/{index}.{name}"] = torch.as_tensor(value).clone()
     return {"parts": list(parameters), "param_groups": parameters[OPTIMIZER]["param_groups"]}, tensors
 
 
@@ -160,7 +160,7 @@ def unpack(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parameters[OPTIMIZER].items():
         index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = value
+        state.setdefault(int(index), {})[entry] = value.clone()  # which the optimiser keeps and writes to
     parameters[OPTIMIZER] = {"state": state, "param_groups": numbers["param_groups"]}
     return parameters
 

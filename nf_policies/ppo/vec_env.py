@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
 from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.ppo.buffer import each
+from nf_policies.ppo.buffer import as_stored, each
 
 
 class Features(BaseFeaturesExtractor):
@@ -235,6 +235,12 @@ def advance(env: VecEnv, actions: Tensor) -> Advance:
     )
 
 
+def act(env: VecEnv, policy: Any, latents: Tensor) -> tuple[Tensor, Advance]:
+    """A policy's random actions for latents (num_envs, ·), as a buffer has them, and what they brought."""
+    actions = policy.sample(latents)
+    return as_stored(actions), advance(env, policy.action_scaling(actions))
+
+
 def side_by_side(env: Any, monitor: bool) -> VecEnv:
     """An environment as SB3 has many; unlike SB3's own, images are shown as they are."""
     if not isinstance(env, VecEnv):
@@ -256,6 +262,13 @@ def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
     infos = env.infos_of(step) if isinstance(env, GymnasiumVecEnv) else step.infos
     seen = {"actions": actions, "rewards": step.rewards, "dones": step.over}
     return {"env": env, "new_obs": step.obs, "infos": infos, **{name: array(value) for name, value in seen.items()}}
+
+
+def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:
+    """Observations on a device; tensors that are there already stay as they are."""
+    if isinstance(obs, dict):
+        return {key: torch.as_tensor(value, device=device) for key, value in obs.items()}
+    return torch.as_tensor(obs if isinstance(obs, Tensor) else np.asarray(obs), device=device)
 
 
 def array(values: Any) -> np.ndarray:

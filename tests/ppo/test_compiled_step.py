@@ -1,5 +1,6 @@
 """Policy and batched task in one compiled function: the same steps as one after the other."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.compiled_step import CompiledStep, has_pure_step
-from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, advance
+from nf_policies.ppo.vec_env import GymnasiumVecEnv, act
 
 COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
 CPU = torch.device("cpu")
@@ -23,16 +24,6 @@ def batched(task: str, num_envs: int = 16, **options: Any) -> gym.vector.VectorE
 def model_of(task: str, compile: bool, **options: Any) -> FieldPPO:
     options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu"} | options
     return FieldPPO("NeuralFieldPolicy", batched(task, max_episode_steps=5), compile=compile, **options)
-
-
-def plain_step(model: FieldPPO) -> Any:
-    """The policy draws its actions, and then the task answers."""
-
-    def take(latents: torch.Tensor) -> tuple[torch.Tensor, Advance]:
-        actions = model.policy.sample(latents)
-        return actions.reshape(len(actions), -1).float(), advance(model.env, model.policy.action_scaling(actions))
-
-    return take
 
 
 def steps(model: FieldPPO, take: Any, n: int) -> list[Any]:
@@ -48,7 +39,7 @@ def test_the_compiled_step_is_the_plain_one_and_counts_episodes() -> None:
     model = model_of("CartPole-v1", compile=True)
     env = model.env
     assert isinstance(env, GymnasiumVecEnv)
-    plain = steps(model, plain_step(model), 12)
+    plain = steps(model, partial(act, model.env, model.policy), 12)
     expected = env.finished_episodes(100)
     compiled = CompiledStep(model.policy, env)
     for seen, wanted in zip(steps(model, compiled, 12), plain, strict=True):
@@ -65,7 +56,7 @@ def test_states_that_begin_as_one_tensor_go_their_own_ways() -> None:
     model = model_of("DoublePole-v0", compile=True, policy_kwargs={"log_std_init": -30.0})
     push = [0.3 * torch.ones(16, 1)] * 4
     brought = []
-    for take in (plain_step(model), CompiledStep(model.policy, model.env)):
+    for take in (partial(act, model.env, model.policy), CompiledStep(model.policy, model.env)):
         model.env.seed(3)
         model.env.reset()
         brought.append([take(latents)[1].obs for latents in push])
@@ -94,7 +85,7 @@ def test_constants_that_change_are_seen() -> None:
     env = model.env
     env.reset()
     compiled, push, seen = CompiledStep(model.policy, env), torch.full((16, 1), 1e3), []
-    for take, gravity in ((compiled, 9.8), (compiled, 1.0), (plain_step(model), 1.0)):
+    for take, gravity in ((compiled, 9.8), (compiled, 1.0), (partial(act, model.env, model.policy), 1.0)):
         env.venv.reset(seed=3, options={"constants": {"gravity": gravity}})
         seen.append([take(push)[1].obs for _ in range(3)][-1])
     torch.testing.assert_close(seen[1], seen[2], rtol=1e-4, atol=1e-4)
