@@ -1,6 +1,8 @@
-"""What a candidate's returns over its episodes are worth: on average, or where physics and luck are against it.
+"""The objective: what is maximised of a policy's returns; and the incumbent, the best policy so far.
 
-Each function takes returns (pop_size, episodes) and gives worths (pop_size,); a NaN return makes its candidate NaN.
+An objective takes returns (policies, episodes) and gives values (policies,); a NaN return makes its policy NaN. The
+search, the incumbent, duels and the target all compare the same objective over equally many episodes: the worst of 8
+episodes is better than the worst of 120.
 
 Reference for the conditional value at risk: Rockafellar and Uryasev (2000), Journal of Risk 2(3).
 """
@@ -8,20 +10,21 @@ Reference for the conditional value at risk: Rockafellar and Uryasev (2000), Jou
 import copy
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from nf_policies.policies import Policy
+from nf_policies.policies.policy import Policy
 
-Worth = Callable[[np.ndarray], np.ndarray]
+Objective = Callable[[np.ndarray], np.ndarray]
 
 
 def mean(returns: np.ndarray) -> np.ndarray:
     """The mean over all episodes."""
-    worth: np.ndarray = returns.mean(axis=1)
-    return worth
+    value: np.ndarray = returns.mean(axis=1)
+    return value
 
 
 def worst(returns: np.ndarray, k: int) -> np.ndarray:
@@ -40,8 +43,8 @@ def cvar(returns: np.ndarray, share: float) -> np.ndarray:
     return worst(returns, math.ceil(share * returns.shape[1] - 1e-9))
 
 
-def worth_of(name: str) -> Worth:
-    """The function that a user names: "mean", "worst:K" or "cvar:SHARE".
+def objective_of(name: str) -> Objective:
+    """The objective that a user names: "mean", "worst:K" or "cvar:SHARE".
 
     Raises: ValueError if it is none of these.
     """
@@ -50,15 +53,34 @@ def worth_of(name: str) -> Worth:
         if kind == "mean" and not number:
             return mean
         if kind == "worst":
-            chosen: Worth = functools.partial(worst, k=int(number))
+            chosen: Objective = functools.partial(worst, k=int(number))
         elif kind == "cvar":
             chosen = functools.partial(cvar, share=float(number))
         else:
             raise ValueError
     except ValueError as error:
-        raise ValueError(f"What returns are worth is mean, worst:K or cvar:SHARE, not {name!r}.") from error
+        raise ValueError(f"The objective is mean, worst:K or cvar:SHARE, not {name!r}.") from error
     chosen(np.zeros((1, 1)))  # refuses an impossible number now
     return chosen
+
+
+def noise_dominates(returns: np.ndarray, objective: Objective = mean) -> bool:
+    """Whether half of the episodes say next to nothing about how candidates rank in the other half.
+
+    Args:
+        returns: Shape: (pop_size, episodes), at least 4 episodes for a statement.
+        objective: By which candidates are ranked.
+    Returns: Whether the rank correlation of the candidates between halves is below 0.2; never where all are equal.
+    """
+    returns = returns[np.isfinite(returns).all(axis=1)]
+    if len(returns) < 4 or returns.shape[1] < 4 or np.ptp(objective(returns)) == 0:
+        return False
+    halves = np.stack((objective(returns[:, ::2]), objective(returns[:, 1::2])))
+    if (np.ptp(halves, axis=1) == 0).any():
+        return True
+    ranks = halves.argsort(axis=1).argsort(axis=1)
+    correlation: Any = np.corrcoef(ranks)
+    return bool(correlation[0, 1] < 0.2)
 
 
 @dataclass(frozen=True)
@@ -68,32 +90,37 @@ class Incumbent:
     Attributes:
         policy: A copy; nothing that learns goes on changing it.
         returns: Shape: (episodes,).
+        objective: What its score measures.
+        episodes: Over how many episodes at a time; those of a candidate in the search.
     """
 
     policy: Policy
     returns: np.ndarray
+    objective: Objective = mean
+    episodes: int = 1
 
     @property
     def score(self) -> float:
-        """Mean return over all fresh episodes so far."""
-        return float(self.returns.mean())
+        """The objective over `episodes` episodes, on average over all blocks of so many."""
+        return float(self.objective(self._blocks()).mean())
 
     @property
     def worst_score(self) -> float:
         """Two standard errors below the score: who plays better than that may be the better one."""
-        return self.score - 2 * float(self.returns.std() / np.sqrt(self.returns.size))
+        return self.score - 2 * float(self.returns.std() / np.sqrt(len(self._blocks())))
+
+    def _blocks(self) -> np.ndarray:
+        """The returns in blocks of at least `episodes`. Shape: (blocks, episodes)."""
+        n_blocks = max(1, len(self.returns) // (1 if self.objective is mean else self.episodes))
+        size = len(self.returns) // n_blocks
+        return self.returns[: n_blocks * size].reshape(n_blocks, size)
 
     def with_returns(self, returns: np.ndarray) -> "Incumbent":
         """The incumbent after further episodes."""
-        return Incumbent(self.policy, np.concatenate((self.returns, returns)))
+        return replace(self, returns=np.concatenate((self.returns, returns)))
 
 
-def duel(
-    incumbent: Incumbent | None,
-    challenger: Policy,
-    seeds: Sequence[int],
-    play: Callable[[Policy, Sequence[int]], np.ndarray],
-) -> Incumbent | None:
+def duel(incumbent: Incumbent | None, challenger: Incumbent, play: Callable[[Policy], np.ndarray]) -> Incumbent | None:
     """Who is the incumbent after the challenger has played fresh episodes?
 
     The incumbent plays the same episodes wherever its score may be luck, so that a lucky one is found out. The
@@ -101,18 +128,17 @@ def duel(
 
     Args:
         incumbent: The best so far, or None.
-        challenger: Copied if it wins.
-        seeds: Of the fresh episodes.
-        play: Returns (episodes,) of a policy on seeds.
+        challenger: A policy and its returns on the fresh episodes; the policy is copied if it wins.
+        play: Returns (episodes,) of a policy on the same episodes.
     """
-    returns = play(challenger, seeds)
-    if not np.isfinite(returns).all():
+    if not np.isfinite(challenger.returns).all():
         return incumbent
     if incumbent is not None:
-        if returns.mean() <= incumbent.worst_score:
+        incumbent = replace(incumbent, episodes=challenger.episodes)
+        if challenger.score <= incumbent.worst_score:
             return incumbent
-        same = play(incumbent.policy, seeds)
+        same = play(incumbent.policy)
         incumbent = incumbent.with_returns(same)
-        if returns.mean() <= max(incumbent.score, same.mean()):
+        if challenger.score <= max(incumbent.score, replace(challenger, returns=same).score):
             return incumbent
-    return Incumbent(copy.deepcopy(challenger), returns)
+    return replace(challenger, policy=copy.deepcopy(challenger.policy))

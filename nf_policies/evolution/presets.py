@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from gymnasium import Space
 
-from nf_policies.evolution.evolution import quiet
+from nf_policies.evolution.start import quiet
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.field import Field
 from nf_policies.policies import field_sizes

@@ -1,17 +1,23 @@
-"""CMA-ES behind ask and tell, maximising returns. The only file that knows pycma.
+"""CMA-ES behind ask and tell, maximising returns. The only file that imports pycma.
 
-pycma minimises, seeds NumPy's global generator and stops on tolerances unless told otherwise; here the sign is turned
-once, randomness comes from an own generator, and only a budget ends the search, or restarts it where asked to.
+By default pycma minimises, draws from NumPy's global generator and stops on tolerances. Here the sign is turned once,
+the generator is the strategy's own, and only the caller's budget ends the search (or a tolerance restarts it).
 
 References: Hansen (2016), The CMA Evolution Strategy: A Tutorial; Auger and Hansen (2005), A restart CMA evolution
 strategy with increasing population size; Hansen (2009), Benchmarking a BI-population CMA-ES.
 """
 
+import copy
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import cma
 import numpy as np
+import torch
+from torch import Tensor
+
+from nf_policies.evolution.pycma_state import capture, restore
 
 Restarts = Literal["none", "ipop", "bipop"]
 
@@ -28,6 +34,17 @@ NEVER: dict[str, Any] = {
     "maxiter": np.inf,
 }
 """Options with which pycma never stops by itself: a flat or a noisy return is no reason to give up."""
+
+COUNTS = ("generation", "evaluations", "not_finite", "stop_reasons", "_spent", "_regime", "_doublings")
+"""Attributes of a `Strategy` that its state holds as they are."""
+
+
+class State(NamedTuple):
+    """What a search or an evolution needs to continue exactly."""
+
+    numbers: dict[str, Any]
+    """JSON values."""
+    tensors: dict[str, Tensor]
 
 
 class Strategy:
@@ -95,8 +112,8 @@ class Strategy:
         """Candidates told so far, over all restarts."""
         self.not_finite = 0
         """Candidates whose return was NaN or infinite."""
-        self.stop_reasons: list[str] = []
-        """Why each finished run was restarted, in pycma's words."""
+        self.stop_reasons: Counter[str] = Counter()
+        """Why finished runs were restarted, in pycma's words, and how often."""
 
     def _begin(self, start: np.ndarray, sigma: float, options: Mapping[str, Any]) -> Any:
         own = {
@@ -107,12 +124,17 @@ class Strategy:
             "signals_filename": "",
         }
         tolerances = NEVER if self._restarts == "none" else {"tolflatfitness": 20}
-        return cma.CMAEvolutionStrategy(start.copy(), sigma, {**tolerances, **self._options, **own, **options})
+        self._begun = sigma, dict(options)
+        search = cma.CMAEvolutionStrategy(start.copy(), sigma, {**tolerances, **self._options, **own, **options})
+        # From 300 parameters on, pycma would draw from NumPy's global generator to check itself.
+        search.adapt_sigma.check_consistency = lambda search: None
+        return search
 
     @property
     def mean(self) -> np.ndarray:
         """The favourite: the mean of the search distribution. Shape: (n_parameters,)."""
-        return np.array(self._search.mean)
+        # pycma may have changed its coordinates: where the covariance is nearly singular it does.
+        return np.array(self._search.gp.pheno(self._search.mean))
 
     @property
     def sigma(self) -> float:
@@ -145,14 +167,17 @@ class Strategy:
         self._search.tell(self._asked, -returns)  # pycma minimises
         self.generation += 1
         self.evaluations += len(returns)
-        self._asked = []
         self._search.sigma = max(self._search.sigma, self._sigma_min)
+        if self._restarts == "none":  # these histories grow, and only tolerances read them
+            self._search.fit.histbest.clear()
+            self._search.fit.histmedian.clear()
         if self._restarts != "none" and (reasons := self._search.stop()):
-            self.stop_reasons.append(", ".join(reasons))
+            self.stop_reasons[", ".join(reasons)] += 1
             self._restart()
         elif self._restart_after and self._search.countiter >= self._restart_after:
-            self.stop_reasons.append("restart_after")
+            self.stop_reasons["restart_after"] += 1
             self._search = self._begin(self._another_start(), self._sigma, {"popsize": self._first_pop_size})
+        self._asked = []
 
     def _restart(self) -> None:
         used = int(self._search.countevals)
@@ -174,3 +199,55 @@ class Strategy:
 
     def _another_start(self) -> np.ndarray:
         return self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))
+
+    def state(self) -> State:
+        """All that the next generations depend on; its size does not grow with their number.
+
+        Raises: ValueError between `ask` and `tell`, where a generation is under way.
+        """
+        if len(self._asked):
+            raise ValueError("A generation is under way: a search has a state after tell, before the next ask.")
+        tree, arrays = capture(self._search)
+        numbers = {
+            "made_with": self._made_with(),
+            "begun": self._begun,
+            "search": tree,
+            "generator": self._rng.bit_generator.state,
+        } | {name: copy.copy(getattr(self, name)) for name in COUNTS}
+        return State(numbers, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+    def load(self, state: tuple[dict[str, Any], Mapping[str, Tensor]]) -> None:
+        """Go to where another search with the same arguments was, from its `state`.
+
+        Raises: ValueError if it had other arguments or another version of cma, or the state is damaged.
+        """
+        numbers, tensors = state
+        try:
+            for name, here in self._made_with().items():
+                if (there := numbers["made_with"][name]) != here:
+                    values = "" if isinstance(here, list) else f", {there} and not {here}"
+                    raise ValueError(f"This search cannot be continued exactly: it began with another {name}{values}.")
+            sigma, options = numbers["begun"]
+            search = self._begin(self._start, sigma, options)
+            search.ask()  # pycma makes some of its objects late
+            restore(search, numbers["search"], {name: tensor.numpy() for name, tensor in tensors.items()})
+            self._rng.bit_generator.state = numbers["generator"]
+            for name in COUNTS:
+                value = getattr(self, name)
+                setattr(self, name, type(value)(numbers[name]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"The state of the search is not whole: {error}.") from error
+        self._search, self._asked = search, []
+
+    def _made_with(self) -> dict[str, Any]:
+        """What must be the same where a search is continued."""
+        return {
+            "cma": cma.__version__,
+            "start": self._start.tolist(),
+            "scale": self._scale.tolist(),
+            "sigma": self._sigma,
+            "pop_size": int(self._first_pop_size),
+            "restarts": self._restarts,
+            "sigma_min": self._sigma_min,
+            "restart_after": self._restart_after,
+        }

@@ -1,17 +1,23 @@
 """Nonlinearities of a field: one for all neurons or one per neuron, by name or as a function."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.dynamics import Activation
+Activation = Callable[[Tensor], Tensor]
+
+
+def identity(potentials: Tensor) -> Tensor:
+    """No nonlinearity; a function by name, so that fields with it can be pickled."""
+    return potentials
+
 
 ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "identity": lambda potentials: potentials,
+    "identity": identity,
 }
 
 SIGMOID_INITIAL_POTENTIAL = -7.0
@@ -50,12 +56,29 @@ def resolve(activation: str | Activation | Sequence[str | Activation], hidden_si
     return PerNeuron([resolve(a, hidden_size) for a in activation])
 
 
-def default_initial_potentials(activation: Activation, hidden_size: int) -> Tensor:
-    """Where a field starts: -7 for sigmoid neurons, 0 for all others. Shape: (hidden_size,)."""
-    functions = activation.functions if isinstance(activation, PerNeuron) else (activation,) * hidden_size
-    return torch.tensor([SIGMOID_INITIAL_POTENTIAL if is_sigmoid(f) else 0.0 for f in functions])
+def initial_potentials(given: Sequence[float] | Tensor | None, activation: Activation, hidden_size: int) -> Tensor:
+    """Where a field starts: as given, or at -7 for sigmoid neurons and 0 for all others. Shape: (hidden_size,)."""
+    if given is None:
+        functions = activation.functions if isinstance(activation, PerNeuron) else (activation,) * hidden_size
+        given = [SIGMOID_INITIAL_POTENTIAL if is_sigmoid(f) else 0.0 for f in functions]
+    if len(given) != hidden_size:
+        raise ValueError(f"initial_potentials must have {hidden_size} entries, not {len(given)}.")
+    return torch.tensor(given, dtype=torch.get_default_dtype())
 
 
 def is_sigmoid(activation: Activation) -> bool:
     """Whether an activation is the logistic function, as a function or as a module."""
     return activation is torch.sigmoid or isinstance(activation, nn.Sigmoid)
+
+
+def names_of(activation: Activation) -> str | list[str]:
+    """The name of an activation from the table, or one name per neuron.
+
+    Raises: ValueError if it is not in the table.
+    """
+    if isinstance(activation, PerNeuron):
+        return [str(names_of(function)) for function in activation.functions]
+    for name, known in ACTIVATIONS.items():
+        if known is activation:
+            return name
+    raise ValueError("An activation of your own cannot be described: save the state_dict instead.")

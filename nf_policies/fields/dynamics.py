@@ -10,19 +10,16 @@ Each function returns tau * du/dt for potentials `u`, stimuli `s` and resting le
 References: Amari (1977), Biological Cybernetics 27; Luksch, Gienger, Muehlig and Yoshiike (2012), IROS.
 """
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.lateral import pool_channels
+from nf_policies.fields.activations import Activation
+from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX, has_hooks
 
 Dynamics = Callable[..., Tensor]
-Integrator = Callable[[Tensor, float], Tensor]
-
-OPTIONAL_PARAMETERS = ("kappa", "capacity")
 
 
 def linear(u: Tensor, s: Tensor, h: Tensor) -> Tensor:
@@ -67,6 +64,41 @@ DYNAMICS: dict[str, Dynamics] = {
 }
 
 
+class Polynomial(NamedTuple):
+    """The six as one formula, so that one kernel serves them all: s + d (c0 + c1 |d|^k + c2 |d|^2k), d = h - u.
+
+    Attributes:
+        power: k, 1 or 2.
+        leak: c0, 1 or -1.
+        terms: c1 and c2, as many as there are. Shapes: as kappa or the capacity.
+    """
+
+    power: int
+    leak: float
+    terms: tuple[Tensor, ...]
+
+
+POLYNOMIALS: dict[Dynamics, Callable[..., Polynomial]] = {
+    linear: lambda: Polynomial(2, 1.0, ()),
+    cubic: lambda kappa: Polynomial(2, 1.0, (kappa,)),
+    capacity_21: lambda capacity: Polynomial(2, -1.0, (capacity**-2,)),
+    capacity_21_abs: lambda capacity: Polynomial(1, -1.0, (1 / capacity,)),
+    capacity_32: lambda capacity: Polynomial(2, 1.0, (-5 * capacity**-2, 4 * capacity**-4)),
+    capacity_32_abs: lambda capacity: Polynomial(1, 1.0, (-3 / capacity, 2 * capacity**-2)),
+}
+
+
+def polynomial(function: Dynamics, parameters: Mapping[str, Tensor]) -> Polynomial | None:
+    """The polynomial of a potential dynamics function, or None for one that is not among the six.
+
+    Args:
+        function: Potential dynamics; need not be hashable.
+        parameters: kappa or capacity, as the function names them.
+    """
+    form = next((form for known, form in POLYNOMIALS.items() if known is function), None)
+    return None if form is None else form(**parameters)
+
+
 def euler(tau: Tensor, dt: float) -> Tensor:
     """The share of tau * du/dt that one explicit Euler step takes: dt / tau. Stable for tau > dt / 2."""
     return dt / tau
@@ -77,29 +109,7 @@ def exponential_euler(tau: Tensor, dt: float) -> Tensor:
     return -torch.expm1(-dt / tau)
 
 
-INTEGRATORS: dict[str, Integrator] = {f.__name__: f for f in (euler, exponential_euler)}
-
-
-def optional_parameters(dynamics: Dynamics) -> tuple[str, ...]:
-    """Which of kappa and capacity a potential dynamics function names in its signature.
-
-    Raises:
-        ValueError: If the signature is not (u, s, h) followed by none, one or both of them.
-    """
-    names = tuple(inspect.signature(dynamics).parameters)
-    extra = names[3:]
-    if len(names) < 3 or not set(extra) <= set(OPTIONAL_PARAMETERS):
-        name = getattr(dynamics, "__name__", repr(dynamics))
-        raise ValueError(
-            f"The potential dynamics {name}({', '.join(names)}) must take (u, s, h) and then kappa and/or capacity."
-        )
-    return extra
-
-
-POTENTIALS_MAX = 100.0
-"""Potentials are clamped to ± this, for numerical stability (as neuralfields 0.5.2 does)."""
-
-Activation = Callable[[Tensor], Tensor]
+INTEGRATORS: dict[str, Callable[[Tensor, float], Tensor]] = {f.__name__: f for f in (euler, exponential_euler)}
 
 
 class Coefficients(NamedTuple):
@@ -113,14 +123,24 @@ class Coefficients(NamedTuple):
     """The share of tau * du/dt taken per step, from tau and dt. (..., hidden_size or 1)"""
     scale: Tensor
     """Of the potentials before the nonlinearity. (..., hidden_size)"""
-    bias: Tensor
-    """Of the potentials before the nonlinearity. (..., hidden_size)"""
+    bias: Tensor | None
+    """Of the potentials before the nonlinearity, or None. (..., hidden_size)"""
     initial_potentials: Tensor
     """(..., hidden_size)"""
     dynamics: dict[str, Tensor]
     """kappa and capacity, those that the dynamics name. (..., hidden_size or 1)"""
     modules: dict[str, dict[str, Tensor]]
     """Parameters of input_embedding, output_embedding and activation; none where the modules' own are used."""
+
+
+class Trace(NamedTuple):
+    """What happens inside a field in one step. Shapes: (..., batch, hidden_size or output_size)."""
+
+    stimuli_external: Tensor
+    stimuli_internal: Tensor
+    potentials: Tensor
+    activations: Tensor
+    outputs: Tensor
 
 
 def apply(c: Coefficients, name: str, function: Activation, x: Tensor) -> Tensor:
@@ -143,9 +163,27 @@ def apply(c: Coefficients, name: str, function: Activation, x: Tensor) -> Tensor
     return torch.func.vmap(lambda p, x: torch.func.functional_call(one, p, (x,)))(parameters, x)
 
 
+def weights(c: Coefficients, name: str, layer: Any) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a linear embedding, a population's where there is one."""
+    own = c.modules.get(name) or {"weight": layer.weight, "bias": layer.bias}
+    return own["weight"], own.get("bias")
+
+
+def is_linear(module: nn.Module, fan_in: int, fan_out: int) -> bool:
+    """Whether a module is `nn.Linear` itself, of these sizes, not too wide for kernels and without hooks."""
+    if type(module) is not nn.Linear or has_hooks(module) or max(fan_in, fan_out) > WIDTH_MAX:
+        return False
+    return module.weight.shape == (fan_out, fan_in)
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of one submodule, by their names inside it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
 def activate(c: Coefficients, activation: Activation, potentials: Tensor) -> Tensor:
     """Activations of the scaled potentials. Shapes: (..., batch, hidden_size)."""
-    return apply(c, "activation", activation, c.scale * (potentials + c.bias))
+    return apply(c, "activation", activation, c.scale * (potentials if c.bias is None else potentials + c.bias))
 
 
 def internal_stimuli(c: Coefficients, activations: Tensor, pooling_norm: int) -> Tensor:
@@ -153,6 +191,22 @@ def internal_stimuli(c: Coefficients, activations: Tensor, pooling_norm: int) ->
     if pooling_norm == 1:
         return activations @ c.lateral.mT
     return pool_channels(activations.unsqueeze(-3) @ c.lateral.mT, pooling_norm)
+
+
+def pool_channels(stimuli: Tensor, norm: int) -> Tensor:
+    """LP pooling over channels: the p-th root of the sum of p-th powers, keeping the sign for odd p.
+
+    At zero the root's slope is infinite; its gradient is taken as zero there.
+
+    Args:
+        stimuli: One internal stimulus per channel. Shape: (..., channels, batch, hidden_size).
+        norm: p >= 1.
+    Returns: Shape: (..., batch, hidden_size).
+    """
+    total = (stimuli**norm).sum(-3)
+    zero = total == 0
+    magnitude = torch.where(zero, torch.ones_like(total), total.abs()) ** (1 / norm)
+    return torch.where(zero, torch.zeros_like(total), magnitude * total.sign())
 
 
 def integrate(c: Coefficients, dynamics: Dynamics, potentials: Tensor, stimuli: Tensor) -> Tensor:
@@ -176,7 +230,9 @@ def take(c: Coefficients, rows: Tensor) -> Coefficients:
     """Coefficients of some candidates of a population, in the order and number of `rows` (integer indices)."""
 
     def pick(value: Any) -> Any:
-        return {name: pick(v) for name, v in value.items()} if isinstance(value, dict) else value.index_select(0, rows)
+        if isinstance(value, dict):
+            return {name: pick(v) for name, v in value.items()}
+        return None if value is None else value.index_select(0, rows)
 
     return Coefficients(*map(pick, c))
 
@@ -212,3 +268,9 @@ def unroll(
     if not trajectory:
         return stimuli_external.new_empty(0, *potentials.shape)
     return torch.stack(trajectory)
+
+
+def check(fits: bool, tensor: Any, message: str, *parts: Any) -> None:
+    """Refuse a tensor whose shape does not fit, with a message that is put together only then."""
+    if not fits:
+        raise ValueError(f"{message.format(*parts)}, not {tuple(tensor.shape)}.")

@@ -4,35 +4,18 @@ A field remembers nothing: potentials go in and come out. `NeuralField` and `Sim
 neighbours interact and in the potential dynamics they offer.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from nf_policies.fields import dynamics as core
-from nf_policies.fields import fused
-from nf_policies.fields.activations import default_initial_potentials, resolve
-from nf_policies.fields.dynamics import INTEGRATORS, Activation, Coefficients, Dynamics, optional_parameters, unroll
-from nf_policies.fields.start_values import linear, spread
-
-TAU_MIN = 1e-5
-"""Time constants stay above this (as in neuralfields 0.5.2); a field can ask for more with `tau_min`."""
-
-
-MODULES = ("input_embedding", "output_embedding", "activation")
-"""Parts of a field that may have parameters of their own."""
-
-
-class Trace(NamedTuple):
-    """What happens inside a field in one step, for recordings. Shapes: (..., batch, hidden_size or output_size)."""
-
-    stimuli_external: Tensor
-    stimuli_internal: Tensor
-    potentials: Tensor
-    activations: Tensor
-    outputs: Tensor
+from nf_policies.fields.activations import initial_potentials, names_of, resolve
+from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, is_linear, under, weights
+from nf_policies.fields.options import FieldOptions, optional_parameters
+from nf_policies.fields.parameters import embedding
+from nf_policies.kernels.operator import Problem, nonlinearity, pays, solve
 
 
 class Field(nn.Module):
@@ -40,11 +23,13 @@ class Field(nn.Module):
 
     Every `nn.Parameter` of a field is learnable and used; what is fixed is a buffer. Positive parameters are
     learned as logarithms: tau = tau_min + exp(log_tau), kappa = exp(log_kappa), capacity = exp(log_capacity).
+    A subclass that changes the formula overrides `trace`; whatever runs the field then goes through it.
     """
 
-    dynamics: Dynamics
+    kinds: ClassVar[dict[str, type["Field"]]] = {}
+    """Every kind of field by the name of its class; the first of a name counts."""
+    biased = True
     pooling_norm = 1
-    integrator: str
     log_tau: Tensor
     log_kappa: Tensor
     resting_level: Tensor
@@ -52,80 +37,42 @@ class Field(nn.Module):
     activation_bias: Tensor
     initial_potentials: Tensor
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Field.kinds.setdefault(cls.__name__, cls)
+
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         output_size: int,
+        options: FieldOptions,
         dynamics: Dynamics,
         input_embedding: nn.Module | None,
         output_embedding: nn.Module | None,
-        activation: str | Activation | Sequence[str | Activation],
-        activation_bias: bool,
-        tau_init: float | Sequence[float] | Tensor,
-        tau_learnable: bool,
-        tau_min: float,
-        kappa_init: float | Sequence[float] | Tensor,
-        kappa_learnable: bool,
-        initial_potentials: Tensor | None,
-        initial_potentials_learnable: bool,
-        dt: float,
-        integrator: str,
-        batch_first: bool,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}.")
-        if not (math.isfinite(dt) and dt > 0):
-            raise ValueError(f"The step dt must be positive and finite, not {dt}.")
-        if integrator not in INTEGRATORS:
-            raise ValueError(f"Unknown integrator {integrator!r}: choose {' or '.join(INTEGRATORS)}.")
-        if tau_min <= 0:
-            raise ValueError(f"tau_min must be positive, not {tau_min}.")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
-        self.dynamics, self.dt, self.integrator, self.batch_first = dynamics, dt, integrator, batch_first
-        self.tau_min = tau_min
+        self.options, self.dynamics, self.uses = options, dynamics, optional_parameters(dynamics)
 
-        self.input_embedding = (
-            linear(input_size, hidden_size, generator) if input_embedding is None else input_embedding
-        )
-        self.output_embedding = (
-            linear(hidden_size, output_size, generator) if output_embedding is None else output_embedding
-        )
-        self.activation = resolve(activation, hidden_size)
+        self.input_embedding = embedding(input_embedding, input_size, hidden_size, generator)
+        self.output_embedding = embedding(output_embedding, hidden_size, output_size, generator)
+        self.activation = resolve(options.activation, hidden_size)
         self.activation_scale = nn.Parameter(torch.ones(hidden_size))
-        if activation_bias:
+        if self.biased:
             self.activation_bias = nn.Parameter(torch.zeros(hidden_size))
-        else:
-            self.register_buffer("activation_bias", torch.zeros(hidden_size), persistent=False)
         self.resting_level = nn.Parameter(torch.randn(hidden_size, generator=generator))
 
-        tau = spread("tau_init", tau_init, hidden_size)
-        if not (tau > tau_min).all():
-            raise ValueError(f"tau_init must be greater than tau_min = {tau_min}, not {tau_init}.")
-        self._register("log_tau", (tau - tau_min).log(), tau_learnable)
-
-        self.uses = optional_parameters(dynamics)
-        if "kappa" in self.uses:
-            kappa = spread("kappa_init", kappa_init, hidden_size)
-            if (kappa < 0).any() or ((kappa == 0).any() and not (kappa == 0).all()):
-                raise ValueError(f"kappa_init must be positive, or 0 for no cubic decay at all, not {kappa_init}.")
-            if (kappa > 0).all():
-                self._register("log_kappa", kappa.log(), kappa_learnable)
+        self._register("log_tau", (options.tau(hidden_size) - options.tau_min).log(), options.tau_learnable)
+        if "kappa" in self.uses and (kappa := options.kappa(hidden_size)).all():
+            self._register("log_kappa", kappa.log(), options.kappa_learnable)
         self.kappa_is_off = "log_kappa" not in self._parameters | self._buffers
-
-        if initial_potentials is None:
-            initial_potentials = default_initial_potentials(self.activation, hidden_size)
-        if initial_potentials.numel() != hidden_size:
-            raise ValueError(
-                f"initial_potentials must have {hidden_size} entries, not shape {tuple(initial_potentials.shape)}."
-            )
-        initial_potentials = initial_potentials.detach().to(torch.get_default_dtype(), copy=True).reshape(hidden_size)
-        if not initial_potentials.isfinite().all():
-            raise ValueError(f"initial_potentials must be finite, not {initial_potentials.tolist()}.")
-        self._register("initial_potentials", initial_potentials, initial_potentials_learnable)
+        start = initial_potentials(options.initial_potentials, self.activation, hidden_size)
+        self._register("initial_potentials", start, options.initial_potentials_learnable)
 
     def _register(self, name: str, value: Tensor, learnable: bool) -> None:
         if learnable:
@@ -134,14 +81,39 @@ class Field(nn.Module):
             self.register_buffer(name, value)
 
     @property
+    def dt(self) -> float:
+        """Step of the integration, in units of time."""
+        return self.options.dt
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether sequences are (batch, time, features) rather than (time, batch, features)."""
+        return self.options.batch_first
+
+    @property
     def tau(self) -> Tensor:
         """Time constants in units of dt's time, above `tau_min`. Shape: (1,) shared or (hidden_size,)."""
-        return self.tau_min + self.log_tau.exp()
+        return self.options.tau_min + self.log_tau.exp()
 
     @property
     def kappa(self) -> Tensor:
         """Cubic decay, exactly 0 where it is off. Shape: (1,) shared or (hidden_size,)."""
         return torch.zeros_like(self.resting_level[:1]) if self.kappa_is_off else self.log_kappa.exp()
+
+    def describe(self) -> dict[str, Any]:
+        """Options as JSON values; `Field.kinds[type(field).__name__](**options)` is a field of the same shape.
+
+        Raises: ValueError if the field holds a module or function of your own, which a file cannot describe.
+        """
+        if Field.kinds.get(type(self).__name__) is not type(self):
+            raise ValueError(f"There are two kinds of field named {type(self).__name__}: give yours another name.")
+        for name in ("input_embedding", "output_embedding"):
+            module = getattr(self, name)
+            if type(module) is not nn.Linear or module.bias is not None:
+                raise ValueError(f"An {name} of your own cannot be described: save the state_dict instead.")
+        sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        # Initial potentials are among the tensors.
+        return sizes | self.options.describe() | {"activation": names_of(self.activation), "initial_potentials": None}
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The interaction matrix (..., hidden_size, hidden_size) of (a population of) this field's parameters."""
@@ -161,48 +133,40 @@ class Field(nn.Module):
             size = len(next(iter(population.values())))
             p = dict(self.named_parameters()) | dict(self.named_buffers())
             p = {name: t.expand(size, *t.shape) for name, t in p.items()} | dict(population)
-        tau = self.tau_min + p["log_tau"].exp()
-        rate = INTEGRATORS[self.integrator](tau, self.dt)
+        rate = INTEGRATORS[self.options.integrator](self.options.tau_min + p["log_tau"].exp(), self.options.dt)
         optional = {name: p[f"log_{name}"].exp() for name in self.uses if f"log_{name}" in p}
         if "kappa" in self.uses and self.kappa_is_off:
             optional["kappa"] = torch.zeros_like(rate)  # exactly off
-        rows = {
-            "resting_level": p["resting_level"],
-            "rate": rate,
-            "scale": p["activation_scale"],
-            "bias": p["activation_bias"],
-            "initial_potentials": p["initial_potentials"],
-        }
-        if population:
-            rows, optional = ({name: t.unsqueeze(-2) for name, t in some.items()} for some in (rows, optional))
-        modules = {m: under(p, m) if population else {} for m in MODULES}
-        return Coefficients(lateral=self.lateral(p), **rows, dynamics=optional, modules=modules)
+        rows: Any = (p["resting_level"], rate, p["activation_scale"], p.get("activation_bias"), p["initial_potentials"])
+        if not population:
+            return Coefficients._make((self.lateral(p), *rows, optional, {}))
+        rows = [None if t is None else t.unsqueeze(-2) for t in rows]
+        optional = {name: t.unsqueeze(-2) for name, t in optional.items()}
+        modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
+        return Coefficients._make((self.lateral(p), *rows, optional, modules))
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
-        if inputs.shape[-1] != self.input_size:
-            raise ValueError(f"inputs must end with input_size = {self.input_size} features, not {shape(inputs)}.")
-        external = core.apply(c, "input_embedding", self.input_embedding, inputs)
-        if external.shape != (*inputs.shape[:-1], self.hidden_size):  # broadcasting would hide it
-            raise ValueError(f"input_embedding must map to hidden_size = {self.hidden_size}, not {shape(external)}.")
-        return external
+        check(
+            inputs.shape[-1] == self.input_size,
+            inputs,
+            "inputs must end with input_size = {} features",
+            self.input_size,
+        )
+        return self._layer(c, "input_embedding", inputs, "hidden_size")
+
+    def _layer(self, c: Coefficients, name: str, x: Tensor, size: str) -> Tensor:
+        y, n = core.apply(c, name, getattr(self, name), x), getattr(self, size)
+        check(y.shape == (*x.shape[:-1], n), y, "{} must map to {} = {}", name, size, n)  # broadcasting would hide it
+        return y
 
     def read_out(self, c: Coefficients, potentials: Tensor) -> Tensor:
         """Outputs of potentials. Shapes: (..., hidden_size) -> (..., output_size)."""
-        return self._outputs(c, core.activate(c, self.activation, potentials))
-
-    def _outputs(self, c: Coefficients, activations: Tensor) -> Tensor:
-        outputs = core.apply(c, "output_embedding", self.output_embedding, activations)
-        if outputs.shape != (*activations.shape[:-1], self.output_size):
-            raise ValueError(f"output_embedding must map to output_size = {self.output_size}, not {shape(outputs)}.")
-        return outputs
+        return self._layer(c, "output_embedding", core.activate(c, self.activation, potentials), "output_size")
 
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
-        """One step, with everything that happens in it.
+        """One step, with everything that happens in it. Arguments as for `step`.
 
-        Args:
-            inputs: Shape: (..., batch, input_size).
-            potentials: Before the step, not modified. Shape: (..., batch, hidden_size).
-            coefficients: Of a population, whose leading dimensions are then the inputs' too; by default the own.
+        Reference: Amari (1977), Biological Cybernetics 27; Luksch et al. (2012).
         """
         c = self.coefficients() if coefficients is None else coefficients
         external = self._embed(c, inputs)
@@ -210,7 +174,7 @@ class Field(nn.Module):
         internal = core.internal_stimuli(c, before, self.pooling_norm)
         potentials = core.integrate(c, self.dynamics, potentials, external + internal)
         activations = core.activate(c, self.activation, potentials)
-        outputs = self._outputs(c, activations)
+        outputs = self._layer(c, "output_embedding", activations, "output_size")
         return Trace(external, internal, potentials, activations, outputs)
 
     def step(
@@ -223,7 +187,6 @@ class Field(nn.Module):
             potentials: Field memory, not modified. Shape: (..., batch, hidden_size).
             coefficients: Of a population, whose leading dimensions are then the inputs' too; by default the own.
         Returns: outputs (..., batch, output_size) and the next potentials (..., batch, hidden_size).
-        Reference: Amari (1977), Biological Cybernetics 27; Luksch et al. (2012).
         """
         trace = self.trace(inputs, potentials, coefficients)
         return trace.outputs, trace.potentials
@@ -247,20 +210,17 @@ class Field(nn.Module):
             hidden_size), in the layout of the inputs.
         Raises: ValueError if a shape does not fit.
         """
-        if inputs.dim() not in (2, 3):
-            raise ValueError(f"inputs must be (time, batch, input_size) or (time, input_size), not {shape(inputs)}.")
-        batched = inputs.dim() == 3
-        expected = inputs.shape[:-1]
-        if episode_starts is not None and episode_starts.shape != expected:
-            raise ValueError(f"episode_starts must be {tuple(expected)} as the inputs, not {shape(episode_starts)}.")
-        if episode_starts is not None and episode_starts.dtype != torch.bool:
-            raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
-        batch_axis = (0 if self.batch_first else 1) if batched else None
-        memory = (inputs.shape[batch_axis], self.hidden_size) if batch_axis is not None else (self.hidden_size,)
-        if potentials is not None and potentials.shape != memory:
-            raise ValueError(f"potentials must be {memory}, not {shape(potentials)}.")
+        check(inputs.dim() in (2, 3), inputs, "inputs must be (time, batch, input_size) or (time, input_size)")
+        batched, batch_first = inputs.dim() == 3, self.options.batch_first
+        if episode_starts is not None:
+            rows = inputs.shape[:-1]
+            check(episode_starts.shape == rows, episode_starts, "episode_starts must be {} as the inputs", tuple(rows))
+            if episode_starts.dtype != torch.bool:
+                raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
+        memory = (inputs.shape[0 if batch_first else 1], self.hidden_size) if batched else (self.hidden_size,)
+        check(potentials is None or potentials.shape == memory, potentials, "potentials must be {}", memory)
 
-        if batched and self.batch_first:
+        if batched and batch_first:
             inputs = inputs.transpose(0, 1)
             episode_starts = None if episode_starts is None else episode_starts.transpose(0, 1)
         elif not batched:
@@ -269,28 +229,78 @@ class Field(nn.Module):
             potentials = None if potentials is None else potentials.unsqueeze(0)
         if potentials is None:
             potentials = self.initial_potentials.expand(inputs.shape[1], -1)
-
-        outputs, trajectory = self._solve(inputs, potentials, episode_starts)
-
-        if batched and self.batch_first:
+        outputs, trajectory = self._run(inputs, potentials, episode_starts)
+        if batched and batch_first:
             return outputs.transpose(0, 1), trajectory.transpose(0, 1)
-        if not batched:
-            return outputs.squeeze(1), trajectory.squeeze(1)
-        return outputs, trajectory
+        return (outputs, trajectory) if batched else (outputs.squeeze(1), trajectory.squeeze(1))
 
-    def _solve(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Outputs and potentials of all time steps, time-major: fused where that can be, else step by step."""
+    def _run(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Outputs and potentials of all time steps, time-major: by a kernel if one fits, else step by step."""
         c = self.coefficients()
-        p = fused.problem(self, c, inputs, potentials, episode_starts) if fused.pays(inputs) else None
-        solved = None if p is None else fused.solve(p)
+        if not self.is_plain():
+            return self._step_by_step(c, inputs, potentials, episode_starts)
+        p = self.problem(c, inputs, potentials, episode_starts) if pays(inputs) else None
+        solved = None if p is None else solve(p)
         if p is not None and solved is not None:
             outputs, trajectory = solved
             if p.weights_out is not None:
                 return outputs, trajectory
         else:
             external, kind = self._embed(c, inputs), (self.activation, self.dynamics, self.pooling_norm)
-            trajectory = unroll(c, *kind, external, potentials, episode_starts)
+            trajectory = core.unroll(c, *kind, external, potentials, episode_starts)
         return self.read_out(c, trajectory), trajectory
+
+    def _step_by_step(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> Any:
+        """As `_run`, by the step of a subclass."""
+        if not len(inputs):
+            return inputs.new_empty(0, len(u), self.output_size), inputs.new_empty(0, *u.shape)
+        steps: list[tuple[Tensor, Tensor]] = []
+        for t, x in enumerate(inputs):
+            steps.append(self.step(x, u if starts is None else core.reset(c, u, starts[t]), c))
+            u = steps[-1][1]
+        return tuple(map(torch.stack, zip(*steps, strict=True)))
+
+    def is_plain(self) -> bool:
+        """Whether a step is what is written here, not a `step` or `trace` of a subclass or of this very field."""
+        cls, own = type(self), self.__dict__
+        return cls.step is Field.step and cls.trace is Field.trace and "step" not in own and "trace" not in own
+
+    def problem(self, c: Coefficients, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> Problem | None:
+        """A sequence, arguments as for `forward` but time-major, as kernels take it.
+
+        None where only the Python step will do: where tensors differ in dtype or device, where the step, activation,
+        dynamics or input embedding is your own (a subclass or a hook makes it so), or where channels are not pooled by
+        a sum. An output embedding of your own is left to the caller (no `weights_out`). Of a population, whose
+        candidates have each its own part of the batch, this is for `Stepper` alone.
+        """
+        name = nonlinearity(self.activation)
+        if (
+            name is None
+            or self.pooling_norm != 1
+            or not self.is_plain()
+            or not is_linear(self.input_embedding, self.input_size, self.hidden_size)
+            or inputs.shape[-1] != self.input_size
+            or (form := core.polynomial(self.dynamics, c.dynamics)) is None
+        ):
+            return None
+        bias = torch.zeros_like(c.scale) if c.bias is None else c.bias
+        rows = (c.resting_level, c.rate, c.scale, bias, c.initial_potentials, *form.terms)
+        reads = is_linear(self.output_embedding, self.hidden_size, self.output_size)
+        w_in, b_in = weights(c, "input_embedding", self.input_embedding)
+        w_out, b_out = weights(c, "output_embedding", self.output_embedding) if reads else (None, None)
+        like = inputs.dtype, inputs.device
+        if any(
+            t is not None and (t.dtype, t.device) != like
+            for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out)
+        ):
+            return None  # their bytes would be read as what they are not
+        if starts is not None and starts.device != inputs.device:
+            return None
+        whole = c.resting_level.shape
+        neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
+        neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
+        layers, kind = (w_in, b_in, w_out, b_out), (name, form.power, form.leak)
+        return Problem(inputs, potentials, starts, c.lateral, neurons, *layers, *kind)
 
     @property
     def n_parameters(self) -> int:
@@ -302,15 +312,6 @@ class Field(nn.Module):
         dynamics = getattr(self.dynamics, "__name__", repr(self.dynamics))
         return (
             f"input_size={self.input_size}, hidden_size={self.hidden_size}, output_size={self.output_size}, "
-            f"dynamics={dynamics}, integrator={self.integrator}, dt={self.dt:g}, n_parameters={self.n_parameters}"
+            f"dynamics={dynamics}, integrator={self.options.integrator}, dt={self.dt:g}, "
+            f"n_parameters={self.n_parameters}"
         )
-
-
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors of one submodule, by their names inside it."""
-    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
-
-
-def shape(tensor: Tensor) -> tuple[int, ...]:
-    """A tensor's shape for a message."""
-    return tuple(tensor.shape)

@@ -1,13 +1,19 @@
-"""NeuralField: Amari's field, a convolution over neurons, usually below 1,000 parameters."""
+"""NeuralField: Amari's field, a convolution over neurons, usually below 1,000 parameters.
 
-from collections.abc import Mapping, Sequence
+A convolution over H neurons is a product with an H x H matrix. The kernel is laid out as that matrix once per call, so
+each step is left with a single product, and autograd sums the matrix's gradient back to the kernel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.dynamics import Activation, cubic
-from nf_policies.fields.field import TAU_MIN, Field
-from nf_policies.fields.lateral import PADDINGS, Padding, bell, free_size, lateral_matrix, layout
+from nf_policies.fields.dynamics import cubic
+from nf_policies.fields.field import Field
+from nf_policies.fields.options import NeuralOptions, Padding
 
 
 class NeuralField(Field):
@@ -21,31 +27,13 @@ class NeuralField(Field):
         output_size: Number of outputs; by default one per neuron.
         input_embedding: Module from (..., input_size) to (..., hidden_size); by default linear without bias.
         output_embedding: Module from (..., hidden_size) to (..., output_size); by default linear without bias.
-        activation: Nonlinearity of the scaled potentials: a name ("sigmoid", "tanh", "relu", "identity"), a
-            function, or a sequence with one per neuron.
-        kernel_size: Width of the lateral kernel in neurons, odd or even, up to `hidden_size` (the default).
-        mirrored: Whether the kernel is symmetric, which halves its weights.
-        padding: What lies beyond the field's ends: "circular" (its other end), "reflect" or "zeros".
-        channels: Number of kernels, pooled into one internal stimulus.
-        pooling_norm: p of that pooling: the p-th root of the sum of p-th powers. 1 is the plain sum.
-        bell_init: Start with bell-shaped kernels of random height: excite near, inhibit far neighbours.
-        tau_init: Time constant in units of time: a number (shared), a pair (one per neuron, log-spaced between
-            the two) or one value per neuron.
-        tau_learnable: Whether tau is learned.
-        tau_min: tau stays above this. Explicit Euler steps overshoot where tau < dt.
-        kappa_init: Cubic decay, in the same three forms; 0 is exactly off.
-        kappa_learnable: Whether kappa is learned (if it is not off).
-        initial_potentials: Potentials at an episode's start, (hidden_size,); by default -7 for sigmoid neurons
-            and 0 for others.
-        initial_potentials_learnable: Whether they are learned.
-        dt: Step of the integration, in units of time.
-        integrator: "euler" (explicit) or "exponential_euler" (exact for the leak, stable for any tau).
-        batch_first: Whether sequences are (batch, time, features) rather than (time, batch, features).
         generator: Source of the random start values; by default torch's.
+        options: As in `nf_policies.fields.options.NeuralOptions`, among them activation, kernel_size, tau_init, dt.
     Raises: ValueError naming the argument that does not fit.
     Reference: Amari (1977), Dynamics of pattern formation in lateral-inhibition type neural fields.
     """
 
+    options: NeuralOptions
     kernel: nn.Parameter
     _layout: Tensor
 
@@ -57,70 +45,75 @@ class NeuralField(Field):
         *,
         input_embedding: nn.Module | None = None,
         output_embedding: nn.Module | None = None,
-        activation: str | Activation | Sequence[str | Activation] = "sigmoid",
-        kernel_size: int | None = None,
-        mirrored: bool = True,
-        padding: Padding = "circular",
-        channels: int = 1,
-        pooling_norm: int = 1,
-        bell_init: bool = False,
-        tau_init: float | Sequence[float] | Tensor = 10.0,
-        tau_learnable: bool = True,
-        tau_min: float = TAU_MIN,
-        kappa_init: float | Sequence[float] | Tensor = 1e-5,
-        kappa_learnable: bool = True,
-        initial_potentials: Tensor | None = None,
-        initial_potentials_learnable: bool = False,
-        dt: float = 1.0,
-        integrator: str = "euler",
-        batch_first: bool = False,
         generator: torch.Generator | None = None,
+        **options: Any,
     ) -> None:
-        kernel_size = hidden_size if kernel_size is None else kernel_size
+        o = NeuralOptions.of(options)
+        kernel_size = hidden_size if o.kernel_size is None else o.kernel_size
         if hidden_size < 2:
             raise ValueError(f"A NeuralField needs hidden_size >= 2 for lateral interaction, not {hidden_size}.")
         if not 1 <= kernel_size <= hidden_size:
             raise ValueError(f"kernel_size must be between 1 and hidden_size = {hidden_size}, not {kernel_size}.")
-        if padding not in PADDINGS:
-            raise ValueError(f"Unknown padding {padding!r}: choose {', '.join(PADDINGS)}.")
-        if channels < 1 or pooling_norm < 1 or pooling_norm != int(pooling_norm):
-            raise ValueError(f"channels and pooling_norm are integers >= 1, not {channels} and {pooling_norm}.")
-        super().__init__(
-            input_size=input_size,
-            hidden_size=hidden_size,
-            output_size=hidden_size if output_size is None else output_size,
-            dynamics=cubic,
-            input_embedding=input_embedding,
-            output_embedding=output_embedding,
-            activation=activation,
-            activation_bias=True,
-            tau_init=tau_init,
-            tau_learnable=tau_learnable,
-            tau_min=tau_min,
-            kappa_init=kappa_init,
-            kappa_learnable=kappa_learnable,
-            initial_potentials=initial_potentials,
-            initial_potentials_learnable=initial_potentials_learnable,
-            dt=dt,
-            integrator=integrator,
-            batch_first=batch_first,
-            generator=generator,
-        )
-        self.kernel_size, self.mirrored, self.padding = kernel_size, mirrored, padding
+        o = replace(o, kernel_size=kernel_size)
+        output_size = hidden_size if output_size is None else output_size
+        super().__init__(input_size, hidden_size, output_size, o, cubic, input_embedding, output_embedding, generator)
         # With a single channel there is nothing to pool, whatever the norm.
-        self.channels, self.pooling_norm = channels, pooling_norm if channels > 1 else 1
-        self.register_buffer("_layout", layout(kernel_size, mirrored, hidden_size, padding), persistent=False)
-        free = free_size(kernel_size, mirrored)
-        if bell_init:
-            height = torch.rand(channels, 1, generator=generator)
-            self.kernel = nn.Parameter(height * bell(kernel_size, mirrored))
+        self.pooling_norm = o.pooling_norm if o.channels > 1 else 1
+        self.register_buffer("_layout", layout(kernel_size, o.mirrored, hidden_size, o.padding), persistent=False)
+        free = free_size(kernel_size, o.mirrored)
+        if o.bell_init:
+            height = torch.rand(o.channels, 1, generator=generator)
+            self.kernel = nn.Parameter(height * bell(kernel_size)[:free])
         else:
             bound = free**-0.5
-            self.kernel = nn.Parameter((2 * torch.rand(channels, free, generator=generator) - 1) * bound)
+            self.kernel = nn.Parameter((2 * torch.rand(o.channels, free, generator=generator) - 1) * bound)
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The kernel (..., channels, free_size) as matrices, summed over channels where the pooling is a sum."""
         kernel = parameters["kernel"]
         if self.pooling_norm == 1:
             kernel = kernel.sum(-2)
-        return lateral_matrix(kernel, self._layout)
+        with_zero = nn.functional.pad(kernel, (0, 1))
+        layers = with_zero.index_select(-1, self._layout.flatten()).unflatten(-1, self._layout.shape)
+        return layers.squeeze(-3) if len(self._layout) == 1 else layers.sum(-3)
+
+
+def free_size(kernel_size: int, mirrored: bool) -> int:
+    """How many weights of a kernel are free: all, or the first half and the middle one when it is mirrored."""
+    return (kernel_size + 1) // 2 if mirrored else kernel_size
+
+
+def bell(kernel_size: int) -> Tensor:
+    """A bell over the kernel: 1 at its centre, through 0 near a fifth of its size, negative to the sides."""
+    offset = torch.arange(kernel_size) - (kernel_size - 1) / 2
+    return 2 * torch.exp(-((offset / max(kernel_size / 4, 0.75)) ** 2)) - 1  # two neurons still excite each other
+
+
+def layout(kernel_size: int, mirrored: bool, hidden_size: int, padding: Padding) -> Tensor:
+    """Which free weight of a kernel stands where in the interaction matrix of its convolution with "same" size.
+
+    An even kernel reaches one neuron further to the right, as `torch.nn.Conv1d(padding="same")` has it.
+
+    Args:
+        kernel_size: Number of weights, at most hidden_size.
+        mirrored: Whether the kernel's second half is the mirror image of the free first half.
+        hidden_size: Number of neurons H.
+        padding: What lies beyond the field: its other end, its mirror image, or nothing.
+    Returns: Indices of free weights, free_size(kernel_size, mirrored) standing for a zero. Where several weights meet
+        in one entry of the matrix they lie in different layers. Shape: (layers, hidden_size, hidden_size).
+    """
+    neuron, source = torch.arange(hidden_size)[:, None], torch.arange(hidden_size)
+    k = source - neuron + (kernel_size - 1) // 2
+    if padding == "circular":
+        layers = (k % hidden_size)[None]
+    elif padding == "reflect":
+        layers = torch.stack((k - 2 * source, k, k + 2 * (hidden_size - 1 - source)))
+        layers[0, :, 0] = layers[2, :, -1] = kernel_size  # an end is not its own mirror image
+    else:
+        layers = k[None]
+    layers = torch.where((layers >= 0) & (layers < kernel_size), layers, kernel_size).sort(0).values
+    layers = layers[(layers < kernel_size).any(-1).any(-1)]
+    free = free_size(kernel_size, mirrored)
+    weight = torch.arange(kernel_size)
+    weight = torch.where(weight < free, weight, kernel_size - 1 - weight)
+    return torch.cat((weight, torch.tensor([free])))[layers]

@@ -1,5 +1,6 @@
 """The parameter vector: what is learnable and used, as one flat vector with names, start values and scales."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -88,3 +89,12 @@ def natural_scale(name: str, parameter: Tensor) -> float:
     if name.rpartition(".")[2].startswith("log_"):
         return 1 / 3
     return parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 1.0
+
+
+def embedding(given: nn.Module | None, fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Module:
+    """The given module, or a linear layer without bias, which starts as `torch.nn.Linear` does."""
+    if given is not None:
+        return given
+    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=False)
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    return layer

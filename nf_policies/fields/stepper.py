@@ -3,19 +3,19 @@
     stepper = Stepper(field)
     outputs = stepper(inputs)      # NumPy in, NumPy out, a few microseconds
 
-This is the same compiled recurrence as that of sequences, called on memory that stays where it is.
+This is the compiled recurrence of sequences, called on memory that stays where it is.
 """
 
 import copy
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nf_policies.fields import fused
+from nf_policies.fields.dynamics import Coefficients, weights
 from nf_policies.fields.field import Field
 from nf_policies.kernels import cpu
 
@@ -32,8 +32,8 @@ class Memory(NamedTuple):
 class Stepper:
     """Runs a field, or a population of its parameters, step by step on the CPU, without gradients.
 
-    The parameters are those at the time of construction. Without a compiler, or for a field with functions of your
-    own, it is the step of a copy of the field behind the same call.
+    The parameters are those at the time of construction, also in copies and pickles, which compile anew. Without a
+    compiler, or for a field with functions of your own, the same call takes the step of a copy of the field.
 
     Args:
         field: On the CPU, in float32 or float64.
@@ -51,31 +51,53 @@ class Stepper:
         compiled: Whether compiled code takes the steps, all but an output embedding of your own.
     """
 
+    compiled: bool
+    _reads: bool
+    _field: Field
+    _coefficients: Coefficients
+
     @torch.inference_mode(False)  # so that its memory can be used in and outside
     @torch.no_grad()
     def __init__(self, field: Field, batch_size: int = 1, population: Mapping[str, Tensor] | None = None) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-        self._coefficients = field.coefficients(population)
         lead = (len(next(iter(population.values()))),) if population else ()
         like = field.resting_level
         inputs, potentials, outputs = (
             like.new_zeros(*lead, batch_size, size) for size in (field.input_size, field.hidden_size, field.output_size)
         )
         starts = torch.zeros(*lead, batch_size, dtype=torch.bool)
-        self._start = self._coefficients.initial_potentials.expand(potentials.shape).clone()
-        self.inputs: np.ndarray = inputs.numpy()
-        self.episode_starts: np.ndarray = starts.numpy()
-        self.potentials: np.ndarray = potentials.numpy()
-        self.outputs: np.ndarray = outputs.numpy()
-        self.tensors = Memory(inputs, starts, potentials, outputs)
-        run, whole = self._compile(field)
-        self.compiled = run is not None
-        if not whole:  # what is not read now must not change later
+        self._bind(field, field.coefficients(population), Memory(inputs, starts, potentials, outputs))
+        if self.compiled and self._reads:
+            self._coefficients = frozen(field, self._coefficients)
+        else:  # what has not been read yet must not change later
             self._field = copy.deepcopy(field)
             self._coefficients = self._field.coefficients(population)
-        self._call = self._step if run is None else run if whole else functools.partial(self._read_out, run)
         self.reset()
+
+    def _bind(self, field: Field, c: Coefficients, memory: Memory) -> None:
+        """Compile the steps for some memory."""
+        self._field, self._coefficients, self.tensors = field, c, memory
+        self._start = c.initial_potentials.expand(memory.potentials.shape).clone()
+        self.inputs: np.ndarray = memory.inputs.numpy()
+        self.episode_starts: np.ndarray = memory.episode_starts.numpy()
+        self.potentials: np.ndarray = memory.potentials.numpy()
+        self.outputs: np.ndarray = memory.outputs.numpy()
+        inputs, outputs = (t.reshape(1, -1, t.shape[-1]) for t in (memory.inputs, memory.outputs))
+        before = memory.potentials.flatten(0, -2), memory.episode_starts.reshape(1, -1)
+        p = field.problem(c, inputs, *before)
+        run = None if p is None else cpu.in_place(p, outputs)
+        self.compiled, self._reads = run is not None, p is not None and p.weights_out is not None
+        self._call = self._step if run is None else run if self._reads else functools.partial(self._read_out, run)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What `_bind` takes; the compiled step points into this process's memory."""
+        return self._field, self._coefficients, Memory(*(t.clone() for t in self.tensors))
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._bind(*state)
 
     def __call__(self, inputs: np.ndarray | None = None) -> np.ndarray:
         """Advance by one step.
@@ -98,19 +120,6 @@ class Stepper:
         where = True if episode_starts is None else episode_starts[..., None]
         np.copyto(self.potentials, self._start.numpy(), where=where)
 
-    def _compile(self, field: Field) -> tuple[cpu.Run | None, bool]:
-        """Compiled steps, if they can be had, and whether they read out too."""
-        if type(field).step is not Field.step or type(field).trace is not Field.trace:
-            return None, False  # a subclass may compute something else
-        inputs, starts, potentials, outputs = self.tensors
-        rows = (t.reshape(1, -1, t.shape[-1]) for t in (inputs, outputs))
-        before = potentials.flatten(0, -2), starts.reshape(1, -1)
-        p = fused.problem(field, self._coefficients, next(rows), *before)
-        solver = None if p is None else cpu.find(p)
-        if p is None or solver is None:
-            return None, False
-        return cpu.in_place(solver, p, next(rows)), p.weights_out is not None
-
     @torch.no_grad()
     def _read_out(self, run: cpu.Run) -> None:
         """Take a step and let an output embedding of the user's own follow."""
@@ -124,3 +133,19 @@ class Stepper:
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)
+
+
+def frozen(field: Field, c: Coefficients) -> Coefficients:
+    """A copy of coefficients that holds the weights of linear embeddings too."""
+    layers = {}
+    for name in ("input_embedding", "output_embedding"):
+        weight, bias = weights(c, name, getattr(field, name))
+        layers[name] = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    return copy_of(c._replace(modules=c.modules | layers))
+
+
+def copy_of(value: Any) -> Any:
+    """Tensors, and dictionaries and named tuples of them, cloned."""
+    if isinstance(value, dict):
+        return {name: copy_of(v) for name, v in value.items()}
+    return type(value)(*map(copy_of, value)) if isinstance(value, tuple) else None if value is None else value.clone()

@@ -35,7 +35,7 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
     values: dict[str, Tensor] = {"initial_potentials": own["initial_potentials"]}
     for name, value in state_dict.items():
         if name == "_tau_opt":
-            values["log_tau"] = (value.exp() + (1e-5 - field.tau_min)).log()
+            values["log_tau"] = (value.exp() + (1e-5 - field.options.tau_min)).log()
         elif name == "_kappa_opt":
             upstream_off = bool((value == -torch.inf).all())
             if "kappa" in field.uses and upstream_off != field.kappa_is_off:
@@ -67,7 +67,9 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
         if value.shape != target.shape:
             raise ValueError(f"{name} is {tuple(value.shape)} upstream and {tuple(target.shape)} in this field.")
         if not value.isfinite().all():
-            raise ValueError(f"{name} of the upstream model cannot be held by this field (tau_min = {field.tau_min}).")
+            raise ValueError(
+                f"{name} of the upstream model cannot be held by this field (tau_min = {field.options.tau_min})."
+            )
         values[name] = value
     for name in sorted(values.keys() - own.keys() - {"log_kappa", "log_capacity"}):
         raise ValueError(f"The upstream model has {name}, and this field has not.")

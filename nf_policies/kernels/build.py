@@ -1,8 +1,8 @@
 """Compile the recurrence for one shape with the machine's own C++ compiler, once per user.
 
-A finished library is named after what it was made from and after its own contents, and it appears in the cache by a
-single rename. So an interrupted compile leaves nothing behind that could be loaded, two processes may compile at
-once, and a library that was damaged, made by another compiler or made for another processor is never opened.
+A finished library is named after its sources, its compiler and its own contents, and appears in the cache by a single
+rename. So an interrupted compile leaves nothing that could be loaded, two processes may compile at once, and a library
+that is damaged, or was made by another compiler or for another processor, is never opened.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import NamedTuple
 logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("recurrence.cpp")
+HEADERS = tuple(SOURCE.with_name(f"{name}.h") for name in ("vectors", "memory", "forward", "backward"))
 FLAGS = (
     *("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
     *("-fPIC", "-shared"),
@@ -53,9 +55,9 @@ class Toolchain(NamedTuple):
     predefined: str
 
 
-def wanted() -> bool:
-    """Whether the user has left compiled recurrences on: `NF_POLICIES_FUSED=0` turns them off (see `fused.pays`)."""
-    return os.environ.get("NF_POLICIES_FUSED", "1") != "0"
+def only_ours(status: os.stat_result) -> bool:
+    """Whether nobody but the user (or root) can write a file or folder: what lies there is executed."""
+    return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o022
 
 
 def cache_folder() -> Path:
@@ -69,8 +71,7 @@ def cache_folder() -> Path:
     except RuntimeError as error:  # a container's user without a home
         raise OSError(f"{error} Name a folder in NF_POLICIES_CACHE.") from error
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.stat()
-    if status.st_uid not in (0, os.getuid()) or status.st_mode & 0o022:  # what lies there is executed
+    if not only_ours(folder.stat()):
         raise OSError(
             f"Others can write into {folder}: make it yours alone (chmod 700), or name another one in "
             "NF_POLICIES_CACHE."
@@ -103,7 +104,8 @@ def library(shape: Shape) -> ctypes.CDLL | None:
     tools = toolchain()
     if tools is None:
         return None
-    made_from = (SOURCE.read_text(encoding="utf-8"), *tools, *shape.definitions())
+    texts = (path.read_text(encoding="utf-8") for path in (SOURCE, *HEADERS))
+    made_from = (*texts, *tools, *shape.definitions())
     key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
     found = from_cache(key)
     if found is not None:
@@ -112,20 +114,24 @@ def library(shape: Shape) -> ctypes.CDLL | None:
         with tempfile.TemporaryDirectory(prefix="nf-policies-") as folder:
             made = compile_library(tools, shape, Path(folder) / "recurrence.so")
             keep(made, key)
-            return ctypes.CDLL(str(made))  # stays open when its file is gone
+            kept = from_cache(key)  # a temporary folder may forbid execution
+            return ctypes.CDLL(str(made)) if kept is None else kept  # stays open when its file is gone
     except (OSError, RuntimeError) as error:
         logger.warning("The compiled recurrence is not used, plain PyTorch runs instead, slower: %s", error)
         return None
 
 
 def from_cache(key: str) -> ctypes.CDLL | None:
-    """The library that was made from what `key` stands for, if it is in the cache, undamaged."""
+    """The library made from what `key` stands for, if the cache has one that is undamaged and only the user's."""
     try:
         paths = sorted(cache_folder().glob(f"{key}-*.so"))
-    except OSError:  # told when the library is to be kept
+    except OSError:  # reported when the library is to be kept
         return None
     for path in paths:
         try:
+            status = path.lstat()
+            if not (stat.S_ISREG(status.st_mode) and only_ours(status)):
+                continue
             if path.name == finished_name(key, path):
                 return ctypes.CDLL(str(path))
             path.unlink()

@@ -1,4 +1,4 @@
-"""Call the compiled recurrence: raw pointers go in, tensors allocated here come out."""
+"""The solver on a CPU, compiled C++: raw pointers go in, tensors allocated here come out."""
 
 import ctypes
 import functools
@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nf_policies.kernels.build import Shape, library, wanted
-from nf_policies.kernels.problem import Gradients, Problem
+from nf_policies.kernels import build
+from nf_policies.kernels.operator import Gradients, Problem, constant, solver_of
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 HIDDEN_MAX = 256
 ALIGNMENT = 64
-WORTH_A_THREAD = 100_000
+THREADS_PAY_FROM = 100_000
 """Products in a step from which waking a second thread pays."""
 
 IMPORTED_BY = os.getpid()
@@ -44,7 +44,7 @@ class Call(ctypes.Structure):
     )
 
 
-class Recurrence:
+class Library:
     """The functions of one compiled library.
 
     Attributes:
@@ -62,35 +62,41 @@ class Recurrence:
 
 
 @functools.cache
-def recurrence(shape: Shape) -> Recurrence | None:
-    """The compiled recurrence for a shape, or None where it cannot be had."""
-    functions = library(shape)
-    return None if functions is None else Recurrence(functions)
+def library(*shape: Any) -> Library | None:
+    """The compiled library for a shape, or None where it cannot be had."""
+    functions = build.library(build.Shape(*shape))
+    return None if functions is None else Library(functions)
 
 
-def shape_of(p: Problem) -> Shape:
-    """What a library for this problem is compiled for."""
-    hidden, outputs = p.lateral.shape[-1], 0 if p.weights_out is None else p.weights_out.shape[-2]
-    return Shape(
-        real=REALS[p.neurons.dtype],
-        hidden=hidden,
-        inputs=0 if p.weights_in is None else p.weights_in.shape[-1],
-        outputs=outputs,
-        power=p.power,
-        terms=p.neurons.shape[-2] - 5,
-        tanh=int(p.activation == "tanh"),
-    )
+@constant
+def available(*shape: Any) -> bool:
+    """Whether there is a library for a shape; a constant for `torch.compile`, which cannot look into a compiler."""
+    return library(*shape) is not None
 
 
-def find(p: Problem) -> Recurrence | None:
-    """The compiled recurrence that solves a problem, or None where there is none or the user has turned it off."""
-    fits = p.neurons.device.type == "cpu" and p.neurons.dtype in REALS and p.lateral.shape[-1] <= HIDDEN_MAX
-    return recurrence(shape_of(p)) if fits and wanted() else None
+def shape_of(p: Problem) -> tuple[Any, ...]:
+    """What a library for this problem is compiled for: the fields of `build.Shape`."""
+    _, _, hidden, outputs = p.sizes
+    inputs = 0 if p.weights_in is None else p.weights_in.shape[-1]
+    terms = p.neurons.shape[-2] - 5
+    return REALS[p.neurons.dtype], hidden, inputs, outputs, p.power, terms, int(p.activation == "tanh")
 
 
-def forward(solver: Recurrence, p: Problem) -> tuple[Tensor, Tensor]:
+def fits(p: Problem) -> bool:
+    """Whether a library solves a problem: float32 or float64, not too many neurons, and a compiler that works."""
+    return p.neurons.dtype in REALS and p.lateral.shape[-1] <= HIDDEN_MAX and available(*shape_of(p))
+
+
+def library_for(p: Problem) -> Library:
+    """The library of a problem that fits."""
+    found = library(*shape_of(p))
+    assert found is not None
+    return found
+
+
+def forward(p: Problem) -> tuple[Tensor, Tensor]:
     """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size) of all time steps."""
-    p = rows_contiguous(p)
+    solver, p = library_for(p), rows_contiguous(p)
     time, batch, hidden, n_outputs = p.sizes
     outputs = p.inputs.new_empty(time, batch, n_outputs)
     trajectory = p.inputs.new_empty(time, batch, hidden)
@@ -103,24 +109,10 @@ def forward(solver: Recurrence, p: Problem) -> tuple[Tensor, Tensor]:
 
 
 def backward(
-    solver: Recurrence,
-    p: Problem,
-    trajectory: Tensor,
-    d_outputs: Tensor | None,
-    d_trajectory: Tensor | None,
-    inputs_need_it: bool,
+    p: Problem, trajectory: Tensor, d_outputs: Tensor | None, d_trajectory: Tensor | None, inputs_need_it: bool
 ) -> Gradients:
-    """Gradients of all of a problem's tensors; those of the inputs only if they are needed.
-
-    Args:
-        solver: The compiled recurrence.
-        p: The problem that was solved.
-        trajectory: The potentials that `forward` returned.
-        d_outputs: Gradient of the outputs, or None for zero.
-        d_trajectory: Gradient of the potentials, or None for zero.
-        inputs_need_it: Whether the gradient of the inputs is wanted.
-    """
-    p = rows_contiguous(p)
+    """Gradients of all of a problem's tensors. See `operator.Solver`."""
+    solver, p = library_for(p), rows_contiguous(p)
     d_outputs = None if d_outputs is None else d_outputs.contiguous()
     d_trajectory = None if d_trajectory is None else d_trajectory.contiguous()
     d_stimuli = torch.empty_like(trajectory) if inputs_need_it else trajectory.new_empty(0)
@@ -142,22 +134,24 @@ def backward(
     return gradients
 
 
-def in_place(solver: Recurrence, p: Problem, outputs: Tensor) -> Run:
+def in_place(p: Problem, outputs: Tensor) -> Run | None:
     """A function that takes one step from `p.inputs` and `p.potentials`, which it overwrites, to `outputs`.
 
     Args:
-        solver: The compiled recurrence.
-        p: One time step; its parameters may have a leading population dimension, whose candidates have equal parts of
-            the batch. They are read now, inputs and potentials with each call.
+        p: One time step on a CPU; its parameters may have a leading population dimension, whose candidates have equal
+            parts of the batch. They are read now, inputs and potentials with each call.
         outputs: Contiguous. Shape: (1, batch, output_size).
+    Returns: None where no solver fits.
     """
-    p = rows_contiguous(p)
+    if p.neurons.device.type != "cpu" or solver_of(p) is None:
+        return None
+    solver, p = library_for(p), rows_contiguous(p)
     population = len(p.lateral) if p.lateral.dim() == 3 else 1
     packed = torch.empty(solver.packed_size * population + ALIGNMENT, dtype=torch.uint8)
     call = describe(p, packed, p.potentials)
     call.population, call.batch = population, p.inputs.shape[1] // population
     call.outputs = outputs.data_ptr()
-    call.threads = threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > WORTH_A_THREAD else 1
+    call.threads = threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > THREADS_PAY_FROM else 1
     solver.prepare(ctypes.addressof(call))
     run = functools.partial(solver.forward, ctypes.addressof(call))
     run.alive = (call, packed, p, outputs)  # type: ignore[attr-defined]  # the call holds only their addresses

@@ -1,4 +1,4 @@
-"""Put a problem to the Triton kernels: they do what is sequential; products over the whole sequence are torch's.
+"""The solver on an NVIDIA GPU: Triton kernels do what is sequential, torch the products over the whole sequence.
 
 The latter keep to `torch.set_float32_matmul_precision`, float32 by default.
 """
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from nf_policies.kernels.build import wanted
-from nf_policies.kernels.problem import Gradients, Problem
+from nf_policies.kernels.operator import Gradients, Problem, constant
 
 SHARED_MEMORY = {64: 40 * 1024, 128: 144 * 1024}
 """Bytes of shared memory that a program takes with up to so many neurons: its matrix, in two parts of TF32, and more.
@@ -57,17 +56,16 @@ def tiling(hidden: int) -> Tiling:
 
 
 def fits(p: Problem) -> bool:
-    """Whether the kernels solve a problem: float32 on a GPU with Triton, neurons that fit, not turned off."""
+    """Whether the kernels solve a problem: float32, neither empty nor too large, on a GPU with Triton."""
     time, batch, hidden, _ = p.sizes
-    return (
-        p.neurons.device.type == "cuda"
-        and p.neurons.dtype == torch.float32
-        and time > 0
-        and 0 < batch * hidden < NUMBERS_MAX
-        and wanted()
-        and available()
-        and hidden <= hidden_max(p.neurons.device)
-    )
+    whole = time > 0 and 0 < batch * hidden < NUMBERS_MAX
+    return whole and p.neurons.dtype == torch.float32 and hidden <= hidden_max(p.neurons.device)
+
+
+@constant
+def hidden_max(device: torch.device) -> int:
+    """The most neurons that the kernels can do on a device: 128, 64, or 0 where it lacks what they use."""
+    return neurons_max(device) if available() else 0
 
 
 @functools.cache
@@ -77,8 +75,8 @@ def available() -> bool:
 
 
 @functools.cache
-def hidden_max(device: torch.device) -> int:
-    """The most neurons that the kernels can do on a device: 128, 64, or 0 where it lacks what they use."""
+def neurons_max(device: torch.device) -> int:
+    """The same where Triton is installed."""
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < CAPABILITY_MIN:
         return 0
     properties = torch.cuda.get_device_properties(device)
@@ -93,6 +91,7 @@ def single_precision() -> Iterator[None]:
         yield
 
 
+@single_precision()
 def forward(p: Problem) -> tuple[Tensor, Tensor]:
     """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size) of all time steps."""
     from nf_policies.kernels import triton_kernels as kernels
@@ -107,18 +106,11 @@ def forward(p: Problem) -> tuple[Tensor, Tensor]:
     return linear(activations, p.weights_out, p.bias_out), trajectory
 
 
+@single_precision()
 def backward(
     p: Problem, trajectory: Tensor, d_outputs: Tensor | None, d_trajectory: Tensor | None, inputs_need_it: bool
 ) -> Gradients:
-    """Gradients of all of a problem's tensors; those of the inputs only if they are needed.
-
-    Args:
-        p: The problem that was solved.
-        trajectory: The potentials that `forward` returned.
-        d_outputs: Gradient of the outputs, or None for zero.
-        d_trajectory: Gradient of the potentials, or None for zero.
-        inputs_need_it: Whether the gradient of the inputs is wanted.
-    """
+    """Gradients of all of a problem's tensors. See `operator.Solver`."""
     from nf_policies.kernels import triton_kernels as kernels
 
     time, batch, hidden, n_outputs = p.sizes

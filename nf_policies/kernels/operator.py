@@ -1,122 +1,210 @@
-"""The fused recurrence as one operator of torch, `nf_policies::recurrence`, with its gradient.
+"""A field over a sequence as one operator of torch, `nf_policies::recurrence`, with its gradient.
 
-Autograd, `torch.compile`, `torch.export`, `functional_call` and `vmap` see one node, whatever solves it: compiled C++
-where there is a compiler, Triton where there is a GPU, else the reference. Gradients of gradients are refused; the
-reference has them.
+Autograd, `torch.compile`, `torch.export`, `functional_call` and `vmap` see one node, whichever solver runs it. Each
+device type has one solver: compiled C++ on a CPU, Triton on an NVIDIA GPU. Gradients of gradients are refused.
 """
 
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nf_policies.kernels import cpu, gpu, reference
-from nf_policies.kernels.problem import Gradients, Problem
+T = TypeVar("T")
+
+POTENTIALS_MAX = 100.0
+"""Potentials are clamped to ± this, for numerical stability (as neuralfields 0.5.2 does)."""
+FUNCTIONS = {torch.sigmoid: "sigmoid", torch.tanh: "tanh"}
+CLASSES: dict[type, str] = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
+PAYS_FROM = 128
+"""Rows (time steps x batch) of a sequence from which the second that compiling takes, once per user, pays."""
+WIDTH_MAX = 4096
+"""Inputs or outputs up to which a solver takes an embedding; a tile of them lies on a thread's stack."""
+
+
+class Problem(NamedTuple):
+    """A field over a sequence. All tensors have one dtype, float32 or float64, and one device.
+
+    Attributes:
+        inputs: (time, batch, input_size), or external stimuli (time, batch, hidden_size) without `weights_in`.
+        potentials: Before the first step. (batch, hidden_size)
+        episode_starts: Bool, (time, batch), or None for nowhere.
+        lateral: (hidden_size, hidden_size)
+        neurons: One row each: resting level, rate, scale, bias, initial potentials, then the polynomial's
+            coefficients c1, c2, as many as it has. (5 + terms, hidden_size)
+        weights_in: (hidden_size, input_size), or None.
+        bias_in: (hidden_size,), or None.
+        weights_out: (output_size, hidden_size), or None for no outputs.
+        bias_out: (output_size,), or None.
+        activation: "sigmoid" or "tanh".
+        power: k of the polynomial, 1 or 2.
+        leak: c0 of the polynomial.
+    """
+
+    inputs: Tensor
+    potentials: Tensor
+    episode_starts: Tensor | None
+    lateral: Tensor
+    neurons: Tensor
+    weights_in: Tensor | None
+    bias_in: Tensor | None
+    weights_out: Tensor | None
+    bias_out: Tensor | None
+    activation: str
+    power: int
+    leak: float
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """time, batch, hidden_size and output_size (0 for no outputs)."""
+        time, batch = self.inputs.shape[:2]
+        return time, batch, self.lateral.shape[-1], 0 if self.weights_out is None else self.weights_out.shape[-2]
+
+
+class Gradients(NamedTuple):
+    """Gradients of a problem's tensors, in their order; empty where the tensor is None or none is needed."""
+
+    inputs: Tensor
+    potentials: Tensor
+    lateral: Tensor
+    neurons: Tensor
+    weights_in: Tensor
+    bias_in: Tensor
+    weights_out: Tensor
+    bias_out: Tensor
+
 
 N_TENSORS = len(Gradients._fields) + 1
 """Tensors of a problem: those with gradients, and the episode starts."""
 
 
-def _solve(*problem: Any) -> tuple[Tensor, Tensor]:
+class Solver(Protocol):
+    """Compiled steps for one type of device."""
+
+    def fits(self, p: Problem) -> bool:
+        """Whether this solver can be had here for such a problem. `torch.compile` traces through it."""
+
+    def forward(self, p: Problem) -> tuple[Tensor, Tensor]:
+        """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size) of all time steps."""
+
+    def backward(
+        self,
+        p: Problem,
+        trajectory: Tensor,
+        d_outputs: Tensor | None,
+        d_trajectory: Tensor | None,
+        inputs_need_it: bool,
+    ) -> Gradients:
+        """Gradients of all of a problem's tensors; those of the inputs only if they are needed.
+
+        Args:
+            p: The problem that was solved.
+            trajectory: The potentials that `forward` returned.
+            d_outputs: Gradient of the outputs, or None for zero.
+            d_trajectory: Gradient of the potentials, or None for zero.
+            inputs_need_it: Whether the gradient of the inputs is wanted.
+        """
+
+
+def constant(function: Callable[..., T]) -> Callable[..., T]:
+    """Let `torch.compile` call a function of constants while it traces, and keep the result.
+
+    As `torch.compiler.assume_constant_result`, whose call imports the whole compiler.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+SOLVERS: dict[str, Solver] = {}
+"""By device type; `nf_policies.kernels` fills it."""
+
+
+def solver_of(p: Problem) -> Solver | None:
+    """The solver for a problem; None where none fits or the user has turned them off with `NF_POLICIES_FUSED=0`."""
+    solver = SOLVERS.get(p.neurons.device.type)
+    return solver if solver is not None and os.environ.get("NF_POLICIES_FUSED") != "0" and solver.fits(p) else None
+
+
+def solve(p: Problem) -> tuple[Tensor, Tensor] | None:
+    """Outputs and potentials of all time steps; None where no solver fits.
+
+    None also inside the transforms of `torch.func`, which do not support operators with a gradient of their own.
+    """
+    solver = None if torch._C._are_functorch_transforms_active() else solver_of(p)
+    if solver is None:
+        return None
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():  # tracers must see the operator
+        return recurrence(*p)
+    return EagerRecurrence.apply(solver, *p)
+
+
+def pays(inputs: Tensor) -> bool:
+    """Whether a sequence is long enough to be solved; by its shape alone, so that the same call gives the same bits.
+
+    `NF_POLICIES_FUSED=1` says that every sequence of more than one step is.
+    """
+    time, batch = inputs.shape[:2]
+    long = time * batch >= PAYS_FROM or os.environ.get("NF_POLICIES_FUSED") == "1"
+    return time > 1 and batch > 0 and long
+
+
+def nonlinearity(activation: Any) -> str | None:
+    """The name of torch's own logistic function or hyperbolic tangent, as function or module; None for all else."""
+    if isinstance(activation, nn.Module):  # a subclass may compute something else
+        return None if has_hooks(activation) else CLASSES.get(type(activation))
+    return next((name for function, name in FUNCTIONS.items() if function is activation), None)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something of the user's runs when the module does: a hook, or a `forward` set on the instance."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in module.__dict__
+
+
+def demand(p: Problem) -> Solver:
+    """The solver for a problem that must have one."""
+    solver = solver_of(p)
+    if solver is None:
+        raise ValueError(
+            "No solver for the recurrence works here (no C++ compiler, no Triton, or NF_POLICIES_FUSED=0): set "
+            "NF_POLICIES_FUSED=0 when the field is compiled or exported, and its graph is of plain PyTorch."
+        )
+    return solver
+
+
+PROBLEM = (
+    "Tensor inputs, Tensor potentials, Tensor? episode_starts, Tensor lateral, Tensor neurons, Tensor? weights_in, "
+    "Tensor? bias_in, Tensor? weights_out, Tensor? bias_out, str activation, SymInt power, float leak"
+)
+
+
+@torch.library.custom_op("nf_policies::recurrence", mutates_args=(), schema=f"({PROBLEM}) -> (Tensor, Tensor)")
+def recurrence(*problem: Any) -> tuple[Tensor, Tensor]:
+    """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size); arguments as in `Problem`."""
     p = Problem(*problem)
-    if gpu.fits(p):
-        with gpu.single_precision():
-            return gpu.forward(p)
-    solver = cpu.find(p)
-    return reference.solve(p) if solver is None else cpu.forward(solver, p)
+    return demand(p).forward(p)
 
 
-def _solve_backward(
+@torch.library.custom_op(
+    "nf_policies::recurrence_backward",
+    mutates_args=(),
+    schema=f"(Tensor? d_outputs, Tensor? d_trajectory, Tensor trajectory, bool inputs_need_it, {PROBLEM}) -> "
+    f"({', '.join(['Tensor'] * len(Gradients._fields))})",
+)
+def recurrence_backward(
     d_outputs: Tensor | None, d_trajectory: Tensor | None, trajectory: Tensor, inputs_need_it: bool, *problem: Any
 ) -> Gradients:
+    """Gradients in the order of `Gradients`, empty where there is no tensor; arguments as in `Solver.backward`."""
     p = Problem(*problem)
-    if gpu.fits(p):
-        with gpu.single_precision():
-            return gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
-    solver = cpu.find(p)
-    if solver is None:
-        return reference.backward(p, d_outputs, d_trajectory)
-    return cpu.backward(solver, p, trajectory, d_outputs, d_trajectory, inputs_need_it)
-
-
-@torch.library.custom_op("nf_policies::recurrence", mutates_args=())
-def recurrence(
-    inputs: Tensor,
-    potentials: Tensor,
-    episode_starts: Tensor | None,
-    lateral: Tensor,
-    neurons: Tensor,
-    weights_in: Tensor | None,
-    bias_in: Tensor | None,
-    weights_out: Tensor | None,
-    bias_out: Tensor | None,
-    activation: str,
-    power: int,
-    leak: float,
-) -> tuple[Tensor, Tensor]:
-    """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size); arguments as in `Problem`."""
-    return _solve(
-        inputs,
-        potentials,
-        episode_starts,
-        lateral,
-        neurons,
-        weights_in,
-        bias_in,
-        weights_out,
-        bias_out,
-        activation,
-        power,
-        leak,
-    )
-
-
-@torch.library.custom_op("nf_policies::recurrence_backward", mutates_args=())
-def recurrence_backward(
-    d_outputs: Tensor | None,
-    d_trajectory: Tensor | None,
-    trajectory: Tensor,
-    inputs_need_it: bool,
-    inputs: Tensor,
-    potentials: Tensor,
-    episode_starts: Tensor | None,
-    lateral: Tensor,
-    neurons: Tensor,
-    weights_in: Tensor | None,
-    bias_in: Tensor | None,
-    weights_out: Tensor | None,
-    bias_out: Tensor | None,
-    activation: str,
-    power: int,
-    leak: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients in the order of `Gradients`, empty where there is no tensor; arguments as in `cpu.backward`."""
-    return _solve_backward(
-        d_outputs,
-        d_trajectory,
-        trajectory,
-        inputs_need_it,
-        inputs,
-        potentials,
-        episode_starts,
-        lateral,
-        neurons,
-        weights_in,
-        bias_in,
-        weights_out,
-        bias_out,
-        activation,
-        power,
-        leak,
-    )
+    return demand(p).backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
 
 
 @recurrence.register_fake
-def _(inputs: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
-    p = Problem(inputs, *others)
+def _(*problem: Any) -> tuple[Tensor, Tensor]:
+    p = Problem(*problem)
     time, batch, hidden, n_outputs = p.sizes
-    return inputs.new_empty(time, batch, n_outputs), inputs.new_empty(time, batch, hidden)
+    return p.inputs.new_empty(time, batch, n_outputs), p.inputs.new_empty(time, batch, hidden)
 
 
 @recurrence_backward.register_fake
@@ -124,9 +212,7 @@ def _(d_outputs: Tensor, d_trajectory: Tensor, trajectory: Tensor, inputs_need_i
     p = Problem(*problem)
     tensors = [getattr(p, name) for name in Gradients._fields]
     gradients = [p.neurons.new_empty(0 if t is None else t.shape) for t in tensors]
-    if not inputs_need_it:
-        gradients[0] = p.neurons.new_empty(0)
-    return tuple(gradients)
+    return (gradients[0] if inputs_need_it else p.neurons.new_empty(0), *gradients[1:])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -135,26 +221,27 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.set_materialize_grads(False)
 
 
-def _differentiate(
-    ctx: Any,
-    d_outputs: Tensor | None,
-    d_trajectory: Tensor | None,
-    backward: Callable[..., tuple[Tensor, ...]] = recurrence_backward,
-) -> tuple[Any, ...]:
+def _gradients(problem: tuple[Any, ...], found: tuple[Tensor, ...], needed: tuple[bool, ...]) -> tuple[Any, ...]:
+    """One gradient for each of a problem's arguments, None where it is not a tensor or needs none."""
+    named = dict(zip(Gradients._fields, found, strict=True))
+    arguments = zip(Problem._fields, problem, needed, strict=True)
+    return tuple(named[name] if wanted and value is not None else None for name, value, wanted in arguments)
+
+
+def _differentiate(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> tuple[Any, ...]:
     *tensors, trajectory = ctx.saved_tensors
     problem = (*tensors, *ctx.options)
-    found = backward(d_outputs, d_trajectory, trajectory, ctx.needs_input_grad[0], *problem)
-    gradients = Gradients(*found)._asdict()
-    needed = zip(Problem._fields, problem, ctx.needs_input_grad, strict=True)
-    return tuple(gradients[name] if wanted and tensor is not None else None for name, tensor, wanted in needed)
+    found = recurrence_backward(d_outputs, d_trajectory, trajectory, ctx.needs_input_grad[0], *problem)
+    return _gradients(problem, found, ctx.needs_input_grad)
 
 
-class Recurrence(torch.autograd.Function):
+class EagerRecurrence(torch.autograd.Function):
     """The operator without torch's dispatcher, which costs a short sequence as much as solving it."""
 
     @staticmethod
-    def forward(ctx: Any, *problem: Any) -> tuple[Tensor, Tensor]:  # noqa: D102
-        output = _solve(*problem)
+    def forward(ctx: Any, solver: Solver, *problem: Any) -> tuple[Tensor, Tensor]:  # noqa: D102
+        output = solver.forward(Problem(*problem))
+        ctx.solver = solver
         _keep(ctx, problem, output)
         return output
 
@@ -162,7 +249,11 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Any:  # noqa: D102
         if torch.is_grad_enabled():
             return _refuse(ctx)
-        return _differentiate(ctx, d_outputs, d_trajectory, _solve_backward)
+        *tensors, trajectory = ctx.saved_tensors
+        problem = (*tensors, *ctx.options)
+        needed = ctx.needs_input_grad[1:]
+        found = ctx.solver.backward(Problem(*problem), trajectory, d_outputs, d_trajectory, needed[0])
+        return None, *_gradients(problem, found, needed)
 
 
 def _refuse(ctx: Any, *gradients: Any) -> Any:

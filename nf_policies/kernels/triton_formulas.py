@@ -1,6 +1,6 @@
 """A field's formulas in Triton, on a tile of (hidden_tile, batch_tile) numbers that lies across a program's threads.
 
-Padding neurons have parameters of zero. Only `gpu_kernels` imports this module.
+Padding neurons have parameters of zero. Only `triton_kernels` imports this module.
 """
 
 import triton

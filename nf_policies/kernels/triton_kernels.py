@@ -10,7 +10,7 @@ Programs never wait for each other and keep their sums apart, so results repeat 
 import triton
 import triton.language as tl
 
-from nf_policies.fields.dynamics import POTENTIALS_MAX
+from nf_policies.kernels.operator import POTENTIALS_MAX
 from nf_policies.kernels.triton_formulas import internal, leak, phi, product, row, slope, square
 
 LIMIT = tl.constexpr(POTENTIALS_MAX)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nf_policies.fields.field import Trace
+from nf_policies.fields.dynamics import Trace
 
 
 class CellCoefficients(NamedTuple):
@@ -25,11 +25,7 @@ class CellCoefficients(NamedTuple):
 class Cell(nn.Module):
     """The part that all three have in common; not for direct use.
 
-    Args:
-        input_size: Number of inputs.
-        hidden_size: Number of hidden units.
-        memory_size: Number of potentials.
-        output_size: Number of outputs, read linearly from the hidden units; None for the hidden units themselves.
+    The outputs are read linearly from the hidden units; without an output_size they are the hidden units themselves.
     """
 
     kinds: ClassVar[dict[str, type["Cell"]]] = {}
@@ -61,22 +57,17 @@ class Cell(nn.Module):
         return {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
 
     def start(self, batch_size: int) -> Tensor:
-        """Initial potentials for a batch. Shape: (batch_size, memory_size)."""
+        """Initial potentials (batch_size, memory_size)."""
         return self.initial_potentials.expand(batch_size, -1)
 
     def coefficients(self, population: Mapping[str, Tensor] | None = None) -> CellCoefficients:
-        """What `step` and `trace` take.
-
-        Args:
-            population: For each parameter's name, one value; a cell plays with its own parameters, which these are.
-        Raises: ValueError for more than one candidate.
-        """
+        """What `step` and `trace` take; a cell has no population but its own parameters."""
         if population and any(len(value) != 1 for value in population.values()):
             raise ValueError(f"A population of {type(self).__name__} cells cannot be played: evolve a neural field.")
         return CellCoefficients(self.initial_potentials[None, None] if population else self.initial_potentials)
 
     def stimuli(self, inputs: Tensor) -> Tensor:
-        """What the inputs contribute, for any number of leading dimensions."""
+        """What the inputs (..., input_size) contribute."""
         raise NotImplementedError
 
     def internal(self, potentials: Tensor) -> Tensor:
@@ -88,13 +79,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: CellCoefficients | None = None) -> Trace:
-        """One step, with everything that happens in it; the activations are the hidden units.
-
-        Args:
-            inputs: Shape: (..., batch, input_size).
-            potentials: Not modified. Shape: (..., batch, memory_size).
-            coefficients: Not used; there because a field's trace takes them.
-        """
+        """One step of inputs (..., batch, input_size); the activations are the hidden units."""
         external, internal = self.stimuli(inputs), self.internal(potentials)
         hidden, after = self.advance(external, internal, potentials)
         return Trace(external, internal, after, hidden, self.output_embedding(hidden))
@@ -102,21 +87,14 @@ class Cell(nn.Module):
     def step(
         self, inputs: Tensor, potentials: Tensor, coefficients: CellCoefficients | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Advance by one step: outputs (..., batch, output_size) and the next potentials. Arguments as `trace`."""
+        """Outputs (..., batch, output_size) and potentials one step later."""
         trace = self.trace(inputs, potentials, coefficients)
         return trace.outputs, trace.potentials
 
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Run over a sequence; gradients are exact through all of its time steps.
-
-        Args:
-            inputs: Shape: (time, batch, input_size).
-            potentials: Before the first step, by default the initial ones. Shape: (batch, memory_size).
-            episode_starts: True where a new episode begins before that step. Shape: (time, batch).
-        Returns: outputs (time, batch, output_size) and potentials (time, batch, memory_size).
-        """
+        """Outputs and potentials over a sequence of inputs (time, batch, input_size); arguments as `Field.forward`."""
         start = self.start(inputs.shape[1])
         potentials = start if potentials is None else potentials
         hidden_units, trajectory = [], []
@@ -189,14 +167,7 @@ class LSTM(Cell):
 
 
 class Memoryless(Cell):
-    """Layers of tanh units that see the present only; with no layers, a linear policy.
-
-    Args:
-        input_size: Number of inputs.
-        hidden_size: Units per layer.
-        output_size: Number of outputs; None for the last layer's units.
-        layers: Number of layers.
-    """
+    """Layers of tanh units, hidden_size each, that see the present only; with no layers, a linear policy."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None, *, layers: int = 2) -> None:
         sizes: Sequence[int] = [input_size] + [hidden_size] * layers
@@ -226,5 +197,5 @@ class Memoryless(Cell):
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Run over a sequence, all time steps at once. Shapes as `Cell.forward`."""
+        """As `Cell.forward`, all time steps at once."""
         return self.output_embedding(self.layers(inputs)), inputs.new_empty(*inputs.shape[:2], 0)

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import nf_policies.fields.describe_stub  # noqa: F401  # until the branch fields is merged
+import nf_policies.fields.neural_field
+import nf_policies.fields.simple  # noqa: F401  (both, so that their kinds are known)
 from nf_policies.atomic import atomic_path
 from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell
@@ -26,6 +27,7 @@ from nf_policies.policies.spaces import UnsupportedSpaceError
 FORMAT_VERSION = 2
 """Version 1 called the visible entries "observed"."""
 HEADER = "nf_policies"
+SPACES = ("observation_space", "action_space")
 NUMBERS_MAX = 2**24
 """Numbers in a matrix of hidden_size x hidden_size that a file may ask for without having as many itself."""
 
@@ -35,21 +37,28 @@ class PolicyFileError(ValueError):
 
 
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a policy's header, JSON values, and tensors, atomically.
+    """Write a policy's header and tensors, atomically.
 
+    Args:
+        path: Where to.
+        header: JSON values, and the policy's field and spaces.
+        tensors: By name.
     Raises:
-        ValueError: If `read` would refuse its sizes.
+        ValueError: If the field cannot be described, or `read` would refuse its sizes.
         OSError: If the file cannot be written; what was there is kept.
     """
-    check_sizes(header["field"]["options"], tensors)
-    text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False)
+    options = header["field"].describe()
+    check_sizes(options, tensors)
+    described = {name: space_to_json(header[name]) for name in SPACES}
+    described |= {"field": {"kind": type(header["field"]).__name__, "options": options}, "dt": options.get("dt")}
+    text = json.dumps({"format_version": FORMAT_VERSION, **header, **described}, allow_nan=False)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER: text})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header of a policy file, in the words of the present format version, and its tensors.
+    """The header of a policy file, as `write` takes it, and its tensors.
 
     Raises:
         PolicyFileError: If the file is missing, truncated, foreign, newer than this package or not finite, or if the
@@ -77,6 +86,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if not isinstance(header["env_id"], str | None):
             raise ValueError(f"env_id is {header['env_id']!r}")
         check_sizes(header["field"]["options"], tensors)
+        header["field"] = build_field(**header["field"])
+        header |= {name: space_from_json(header[name]) for name in SPACES}
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
             raise PolicyFileError(f"{path} holds a {name} that is not finite.")

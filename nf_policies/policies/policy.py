@@ -9,32 +9,20 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
-from nf_policies.fields.dynamics import Coefficients, reset
+from nf_policies.fields.dynamics import reset
 from nf_policies.fields.field import Field, Trace
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.fields.stepper import Stepper
 from nf_policies.policies.cells import Cell
-from nf_policies.policies.files import build_field, complete, read, space_from_json, space_to_json, write
+from nf_policies.policies.files import complete, read, write
 from nf_policies.policies.spaces import ObservationEncoder, alike, finite_problem, make_head
 
-CLIP = 10.0
-"""Normalised features are clipped to ± this many standard deviations."""
-EPSILON = 1e-8
-
-
-def standardize(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Features in standard deviations from the mean, clipped to ± CLIP. Shapes: (..., size)."""
-    return ((features - mean) / std).clamp(-CLIP, CLIP)
+CLIP, EPSILON = 10.0, 1e-8
+"""Normalised features are clipped to ± CLIP standard deviations."""
 
 
 class Normalizer(nn.Module):
-    """Subtract the mean and divide by the standard deviation of all features seen by `update`.
-
-    The identity until the first update. A forward pass never changes the statistics.
-
-    Args:
-        size: Number of features.
-    """
+    """Standardise `size` features by the statistics of all features seen by `update`; at first the identity."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -51,8 +39,8 @@ class Normalizer(nn.Module):
         return (self.var + EPSILON).sqrt()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalised features. Shapes: (..., size)."""
-        return torch.where(self.count > 0, standardize(features, self.mean, self.std), features)
+        """Normalised features; the statistics stay as they are. Shapes: (..., size)."""
+        return torch.where(self.count > 0, ((features - self.mean) / self.std).clamp(-CLIP, CLIP), features)
 
     def select(self, entries: Tensor) -> "Normalizer":
         """A normaliser of some of the features, with copies of their statistics. Shape of entries: (n,), integer."""
@@ -72,8 +60,7 @@ class Normalizer(nn.Module):
     def update(self, count: float, mean: Tensor, var: Tensor) -> None:
         """Merge the statistics of a batch: its size, mean and (biased) variance, both of shape (size,).
 
-        Reference: Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample
-            variances.
+        Reference: Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for sample variances.
         """
         if count <= 0:
             return
@@ -96,16 +83,13 @@ def step(
         features: Encoded observations. Shape: (..., batch, input_size).
         potentials: Before the step, not modified. Shape: (..., batch, memory_size).
         episode_starts: True where an episode begins. Shape: (..., batch).
-        coefficients: From `field.coefficients`; a population's leading dimension is then that of all arguments.
-    Returns: What happened in the field, `outputs` and next `potentials` included.
+        coefficients: From `field.coefficients`; those of a population have its leading dimension, as all arguments.
     """
     return field.trace(normalizer(features), reset(coefficients, potentials, episode_starts), coefficients)
 
 
 class Memory:
-    """A field in a control loop, with its potentials from call to call.
-
-    The parameters and statistics are those at the time of construction; a `Field` on the CPU takes compiled steps.
+    """A field in a control loop; a `Field` on the CPU takes compiled steps, with its parameters as they are now.
 
     Args:
         field: A `Field` or a `Cell`.
@@ -132,12 +116,7 @@ class Memory:
 
     @torch.no_grad()
     def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
-        """Outputs (batch, output_size), which the next step may overwrite.
-
-        Args:
-            features: Encoded observations, with all features. Shape: (batch, n_features).
-            episode_starts: True where an episode begins. Shape: (batch,).
-        """
+        """Outputs (batch, output_size), which the next step may overwrite; arguments (batch, n_features), (batch,)."""
         if self.entries is not None:
             features = features.index_select(-1, self.entries)
         if self.stepper is None:
@@ -159,20 +138,16 @@ class Policy(nn.Module):
         action = policy.act(obs, episode_start=True)
 
     Args:
-        field: A `NeuralField` or `SimpleNeuralField`, or a cell of `nf_policies.policies.cells`, of the sizes that
-            `field_sizes` returns.
+        field: A field, or a cell of `nf_policies.policies.cells`, of the sizes that `field_sizes` returns.
         observation_space: Of a single environment.
         action_space: Of a single environment.
         visible: Indices of the observation's entries that the policy sees; None for all.
         env_id: The task it is for, kept in the file.
         squash: How Box actions stay within bounds, "tanh" or "clip".
-    Raises:
-        UnsupportedSpaceError: If a space cannot be used, naming it.
-        ValueError: If the field's sizes do not fit the spaces, or the field is `batch_first`.
+    Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for other sizes or a `batch_first` field.
     """
 
-    field: Any
-    """A `Field`, or a `Cell`, which has the same interface as far as a policy uses it."""
+    field: Any  # a Field, or a Cell, which has the same interface as far as a policy uses it
 
     def __init__(
         self,
@@ -186,6 +161,7 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         self.encode = ObservationEncoder(observation_space, visible)
+        self.visible = self.encode.visible
         self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
         self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
@@ -204,13 +180,8 @@ class Policy(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Number of learnable parameters; the normaliser's statistics are not among them."""
+        """Number of learnable parameters."""
         return self.field.n_parameters
-
-    @property
-    def visible(self) -> tuple[int, ...] | None:
-        """Indices of the observation's entries that the policy sees; None for all."""
-        return self.encode.visible
 
     def check_task(self, observation_space: Space[Any], action_space: Space[Any]) -> None:
         """Refuse, with a ValueError, a task whose spaces are not the policy's; dtypes may differ."""
@@ -222,14 +193,7 @@ class Policy(nn.Module):
     def forward(
         self, features: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Run over a sequence of encoded observations, with exact gradients.
-
-        Args:
-            features: Encoded observations. Shape: (time, batch, input_size).
-            potentials: Before the first step. Shape: (batch, memory_size), by default the initial ones.
-            episode_starts: True where a new episode begins before a step. Shape: (time, batch).
-        Returns: The head's inputs (time, batch, output_size) and potentials (time, batch, memory_size).
-        """
+        """The field's outputs and potentials over features (time, batch, input_size); arguments as `Field.forward`."""
         return self.field(self.normalizer(features), potentials, episode_starts)
 
     def coefficients(self, parameters: Tensor | None = None) -> Any:
@@ -243,44 +207,39 @@ class Policy(nn.Module):
         return self.field.coefficients(ParameterVector.of(self.field).split(parameters))
 
     def step(
-        self, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Coefficients
+        self, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Any
     ) -> tuple[Tensor, Trace]:
-        """One step of many episodes side by side; the memory is the caller's.
-
-        Episodes are computed independently: each gives the same bits in any company (with sigmoid neurons, whose
-        vectorised form rounds differently at an array's end, up to the last bit).
+        """One step of many episodes, each with the same bits in any company (but for the last bit of a sigmoid).
 
         Args:
             features: Encoded observations. Shape: (batch, input_size).
             potentials: Before the step. Shape: (batch, memory_size).
             episode_starts: True where an episode begins. Shape: (batch,).
-            coefficients: From `coefficients`, with a leading dimension of `batch` or 1.
+            coefficients: From `coefficients`, of `batch` candidates or 1.
         Returns: Actions (batch, *action_space.shape) and what happened in the field (batch, ...).
         """
-        rows = (t.unsqueeze(1) for t in (features, potentials, episode_starts))
-        trace = Trace(*(part.squeeze(1) for part in step(self.field, self.normalizer, *rows, coefficients)))
+        features, potentials, starts = (t.unsqueeze(1) for t in (features, potentials, episode_starts))
+        trace = step(self.field, self.normalizer, features, potentials, starts, coefficients)
+        trace = Trace(*(part.squeeze(1) for part in trace))
         return self.head(trace.outputs), trace
 
     @torch.no_grad()
     def act(self, obs: Any, episode_start: Any = None) -> Any:
         """The action for an observation, with the memory kept here from call to call.
 
-        Parameters and statistics are read when an episode begins.
-
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
-            episode_start: Whether this is the first observation of an episode: a bool, or one per environment. The
-                first call always starts one.
+            episode_start: Whether an episode begins here, a bool or one per environment; at the first call one always
+                does. The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
-        Raises: ValueError if the shape does not fit, the batch has changed size, or an entry is not finite.
+        Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry that is not finite.
         """
         batched = self.encode.batched(obs)
         features = self.encode(obs if batched else np.asarray(obs)[None])
         if problem := finite_problem(features, self.visible):
             raise ValueError(problem)
         n = len(features)
-        starts = np.zeros(n, dtype=bool)
-        starts[:] = False if episode_start is None else episode_start
+        starts = np.full(n, False if episode_start is None else episode_start, dtype=bool)
         if self._potentials is None or (len(self._potentials) != n and starts.all()):
             self._potentials, self._memory = self.field.start(n), None
         elif len(self._potentials) != n:
@@ -289,23 +248,17 @@ class Policy(nn.Module):
                 "episode_start=True to begin anew."
             )
         like = self.normalizer.mean
-        actions = self._advance(
-            torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device), starts.any()
-        )
+        now = torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device)
+        if type(self).step is not Policy.step:  # a subclass's own
+            actions, trace = self.step(now[0], self._potentials, now[1], self.coefficients())
+            self._potentials = trace.potentials
+        else:
+            if self._memory is None or starts.any():
+                self._memory = Memory(self.field, self.normalizer, self._potentials)
+            actions = self.head(self._memory.step(*now))
+            self._potentials = self._memory.potentials
         array = actions.cpu().numpy().astype(self.action_space.dtype)
         return array if batched else array[0]
-
-    def _advance(self, features: Tensor, starts: Tensor, anew: Any) -> Tensor:
-        """Actions of one step from the memory kept here; `anew` where an episode begins."""
-        if type(self).step is not Policy.step:  # a subclass's own
-            actions, trace = self.step(features, self._potentials, starts, self.coefficients())  # type: ignore[arg-type]
-            self._potentials = trace.potentials
-            return actions
-        if self._memory is None or anew:
-            self._memory = Memory(self.field, self.normalizer, self._potentials)  # type: ignore[arg-type]
-        outputs = self._memory.step(features, starts)
-        self._potentials = self._memory.potentials
-        return self.head(outputs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Let the memory follow to another device or dtype."""
@@ -315,46 +268,27 @@ class Policy(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: all but what is bound to this process, which `act` makes again."""
         return self.__dict__ | {"_memory": None}
 
     def save(self, path: str | Path) -> None:
         """Write the policy to one safetensors file, atomically.
 
-        Raises:
-            ValueError: If it holds modules or functions of your own, which a file cannot describe.
-            OSError: If the file cannot be written; what was there is kept.
+        Raises: ValueError if it holds modules or functions of your own, OSError if the file cannot be written.
         """
-        header = {
-            "field": {"kind": type(self.field).__name__, "options": self.field.describe()},
-            "observation_space": space_to_json(self.observation_space),
-            "action_space": space_to_json(self.action_space),
-            "visible": self.visible,
-            "squash": getattr(self.head, "squash", None),
-            "env_id": self.env_id,
-            "dt": getattr(self.field, "dt", None),
-            "n_parameters": self.n_parameters,
-            "made_by": self.made_by,
-        }
+        parts = ("field", "observation_space", "action_space", "visible", "env_id", "n_parameters", "made_by")
+        header = {part: getattr(self, part) for part in parts} | {"squash": getattr(self.head, "squash", None)}
         write(Path(path), header, self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a policy from its file; nothing in it is executed.
 
-        Raises:
-            PolicyFileError: If the file is missing, truncated, foreign or newer than this package.
+        Raises: PolicyFileError if the file is missing, truncated, foreign or newer than this package.
         """
         header, tensors = read(Path(path))
         with complete(Path(path)):
-            policy = cls(
-                build_field(**header["field"]),
-                space_from_json(header["observation_space"]),
-                space_from_json(header["action_space"]),
-                visible=header["visible"],
-                env_id=header["env_id"],
-                squash=header.get("squash") or "tanh",
-            )
+            parts = ("field", "observation_space", "action_space", "visible", "env_id")
+            policy = cls(**{part: header[part] for part in parts}, squash=header.get("squash") or "tanh")
             policy.made_by = dict(header["made_by"])
             policy.to(tensors["field.output_embedding.weight"].dtype)
             policy.load_state_dict(tensors)

@@ -3,6 +3,8 @@
 Observations may be Box, Discrete, MultiDiscrete or MultiBinary; integers become one-hot features.
 """
 
+import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,18 +21,14 @@ class UnsupportedSpaceError(ValueError):
 
 
 def alike(a: Space[Any], b: Space[Any]) -> bool:
-    """Whether two spaces are of one kind with the same shape, values and bounds (to float32); dtypes may differ."""
-    if isinstance(a, spaces.Discrete) and isinstance(b, spaces.Discrete):
-        return (int(a.n), int(a.start)) == (int(b.n), int(b.start))
-    if isinstance(a, spaces.MultiDiscrete) and isinstance(b, spaces.MultiDiscrete):
-        return np.array_equal(a.nvec, b.nvec) and np.array_equal(a.start, b.start)
-    if isinstance(a, spaces.MultiBinary) and isinstance(b, spaces.MultiBinary):
-        return a.shape == b.shape
-    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
-        with np.errstate(over="ignore"):
-            bounds = [x.astype(np.float32) for x in (a.low, b.low, a.high, b.high)]
-        return np.array_equal(*bounds[:2]) and np.array_equal(*bounds[2:])
-    return False
+    """Whether two spaces are of one kind with the same shape, values and bounds, to float32; dtypes may differ."""
+    kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    if a.shape != b.shape or not any(isinstance(a, kind) and isinstance(b, kind) for kind in kinds):
+        return False
+    values = ["n"] if isinstance(a, spaces.Discrete) else ["low", "high", "nvec"]
+    with np.errstate(over="ignore"):
+        pairs = [(np.float32(getattr(a, v)), np.float32(getattr(b, v))) for v in [*values, "start"] if hasattr(a, v)]
+    return all(np.array_equal(first, second) for first, second in pairs)
 
 
 class ObservationEncoder:
@@ -40,45 +38,38 @@ class ObservationEncoder:
         space: The task's observation space, of a single environment.
         visible: Indices of the flat features that the policy sees, in order; None for all. Velocities are hidden by
             leaving them out here, so a saved policy plays the unmodified task and provably never reads them.
-    Raises:
-        UnsupportedSpaceError: If the space is not one of Box, Discrete, MultiDiscrete, MultiBinary.
-        ValueError: If an index is out of range or given twice.
+    Raises: UnsupportedSpaceError for other kinds of space, ValueError if an index is out of range or given twice.
     """
 
     def __init__(self, space: Space[Any], visible: Sequence[int] | None = None) -> None:
         # Gymnasium's flatten would take nested spaces too, but slowly and one observation at a time.
-        counts: Any = None  # of each digit's values, where features are one-hot
-        if isinstance(space, spaces.Discrete):
-            counts = np.array([space.n], dtype=np.uint64)
-        elif isinstance(space, spaces.MultiDiscrete):
-            counts = space.nvec.reshape(-1).astype(np.uint64)
-        elif not isinstance(space, spaces.Box | spaces.MultiBinary):
+        self.counts: np.ndarray | None = None
+        """Number of each digit's values, where features are one-hot."""
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            counts = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec).reshape(-1)
+            self.counts, self.start = counts.astype(np.uint64), np.atleast_1d(space.start).reshape(-1).astype(np.int64)
+            self.first = (counts.cumsum() - counts).astype(np.int64)
+            """Index of each digit's first feature."""
+            self.total = int(counts.sum())
+        elif isinstance(space, spaces.Box | spaces.MultiBinary):
+            self.total = math.prod(space.shape)
+        else:
             raise UnsupportedSpaceError(
                 f"{type(space).__name__} observations are not supported ({space}): a policy sees {SUPPORTED}; "
                 f"{flattening_advice(space)}."
             )
-        self.counts, self.total = counts, int(np.prod(space.shape) if counts is None else counts.sum())
         if visible is not None:
             wrong = [i for i in visible if not 0 <= i < self.total]
             if wrong or len(set(visible)) != len(visible) or not visible:
                 raise ValueError(
                     f"visible must list different indices of the {self.total} observation entries, not {[*visible]}."
                 )
-        self.space = space
-        self.visible = None if visible is None else tuple(visible)
-        self.size = self.total if visible is None else len(self.visible or ())
-        if counts is not None:
-            self.start = np.asarray(space.start, dtype=np.int64).reshape(-1)  # type: ignore[attr-defined]
-            self.first = (counts.cumsum() - counts).astype(np.int64)
-            """Index of each digit's first feature."""
+        self.space, self.visible = space, None if visible is None else tuple(visible)
+        self.size = self.total if self.visible is None else len(self.visible)
         self._constants: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def batched(self, obs: Any) -> bool:
-        """Whether observations carry a leading batch axis.
-
-        Raises:
-            ValueError: If the shape is neither the space's nor a batch of it.
-        """
+        """Whether observations carry a leading batch axis; a ValueError for any other shape."""
         shape, single = np.shape(obs), self.space.shape or ()
         if shape == single:
             return False
@@ -134,13 +125,10 @@ class ObservationEncoder:
 
 def flattening_advice(space: Space[Any]) -> str:
     """What would help with an observation space that is not supported."""
-    try:
-        flat = isinstance(spaces.flatten_space(space), spaces.Box)
-    except NotImplementedError:
-        flat = False
-    if flat:
-        return f"gymnasium.wrappers.FlattenObservation turns this {type(space).__name__} into a Box"
-    return "a gymnasium.ObservationWrapper of your own can turn this one into a Box"
+    with contextlib.suppress(NotImplementedError):
+        if isinstance(spaces.flatten_space(space), spaces.Box):
+            return "gymnasium.wrappers.FlattenObservation turns it into a Box"
+    return "a gymnasium.ObservationWrapper of your own can turn it into a Box"
 
 
 def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str | None:
@@ -172,17 +160,14 @@ def first_logit_zero(outputs: Tensor, choices: Sequence[int], dim: int = -1) -> 
 
 
 class Head(nn.Module):
-    """The common part of all heads: from a field's outputs to actions.
-
-    Attributes:
-        output_size: How many outputs it reads.
-    """
+    """The common part of all heads: from a field's outputs to actions."""
 
     output_size: int
+    """Number of outputs that are read."""
 
     def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
         """The same as `forward` for outputs in one tensor (n,) each. Shape: (n, *space.shape)."""
-        return self(torch.stack(tuple(outputs), dim=-1))
+        return self(outputs[0].unsqueeze(-1) if len(outputs) == 1 else torch.stack(tuple(outputs), dim=-1))
 
 
 class DiscreteHead(Head):
@@ -200,9 +185,9 @@ class DiscreteHead(Head):
         return first_logit_zero(outputs, [self.n]).argmax(dim=-1) + self.start
 
     def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
-        """As `forward`, in steps that compile into one loop."""
+        """As that of `Head`, in steps that compile into one loop."""
         if self.n == 2:
-            return (outputs[0] > 0).to(torch.int64) + self.start
+            return self(outputs[0].unsqueeze(-1))
         greatest, choice = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0], dtype=torch.int64)
         for i, logit in enumerate(outputs[: self.n - 1], start=1):
             better = logit > greatest
@@ -242,10 +227,7 @@ class MultiBinaryHead(Head):
 
 
 class BoxHead(Head):
-    """Continuous actions: each output is squashed to [-1, 1], by tanh or by clipping, then scaled to the bounds.
-
-    Raises: UnsupportedSpaceError if the bounds are beyond or between the numbers of the default dtype.
-    """
+    """Continuous actions: each output is squashed to [-1, 1], by tanh or by clipping, then scaled to the bounds."""
 
     def __init__(self, space: spaces.Box, squash: str = "tanh") -> None:
         super().__init__()
@@ -278,10 +260,6 @@ class BoxHead(Head):
         actions = (high + low) + (high - low) * (outputs.tanh() if self.squash == "tanh" else outputs.clamp(-1, 1))
         return actions.clamp(self.lowest, self.highest).reshape(*outputs.shape[:-1], *self.shape)
 
-    def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
-        """As `forward`."""
-        return self(outputs[0].unsqueeze(-1) if len(outputs) == 1 else torch.stack(tuple(outputs), dim=-1))
-
 
 def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     """The head for an action space.
@@ -289,8 +267,7 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
     Args:
         space: Of a single environment.
         squash: How Box actions stay within bounds, "tanh" or "clip".
-    Raises:
-        UnsupportedSpaceError: For Dict, Tuple, Text, unbounded or integer Box, naming the space.
+    Raises: UnsupportedSpaceError for Dict, Tuple, Text, unbounded or integer Box, naming the space.
     """
     if isinstance(space, spaces.Discrete):
         return DiscreteHead(space)
@@ -318,9 +295,5 @@ def make_head(space: Space[Any], squash: str = "tanh") -> Head:
 def field_sizes(
     observation_space: Space[Any], action_space: Space[Any], visible: Sequence[int] | None = None
 ) -> tuple[int, int]:
-    """The input_size and output_size that a field needs for these spaces.
-
-    Raises:
-        UnsupportedSpaceError: If a space cannot be used, naming it.
-    """
+    """The input_size and output_size that a field needs; an UnsupportedSpaceError for a space that cannot be used."""
     return ObservationEncoder(observation_space, visible).size, make_head(action_space).output_size

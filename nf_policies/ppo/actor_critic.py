@@ -1,6 +1,7 @@
 """NeuralFieldPolicy: SB3's actor-critic policy with a field between the features and the heads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -8,50 +9,26 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from nf_policies.policies.policy import Normalizer
+from nf_policies.policies.policy import Memory, Normalizer
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.buffer import Judged, Sequences
+from nf_policies.ppo.buffer import Evaluated, Sequences, each, shape_of
 from nf_policies.ppo.distributions import action_scaling, make_distribution
-from nf_policies.ppo.networks import CRITICS, Prepared, RecurrentExtractor, make_networks
+from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
+from nf_policies.ppo.vec_env import Features
 
-
-def visible_features(
-    space: spaces.Space[Any], n_features: int, visible: Sequence[int] | Sequence[str] | None, extractor_learns: bool
-) -> Tensor:
-    """Indices of the features that the actor sees.
-
-    Args:
-        space: The observation space.
-        n_features: Number of features of an observation.
-        visible: Indices of features or keys of a Dict space; None for everything.
-        extractor_learns: Whether the features are learned, and so do not belong to entries of the observation.
-    Returns: Shape: (n,), integer.
-    Raises: ValueError if there is no such feature or key.
-    """
-    if visible is None:
-        return torch.arange(n_features)
-    if extractor_learns:
-        raise ValueError("visible selects entries of the observation, and a features extractor that learns mixes them.")
-    if isinstance(space, spaces.Dict) and any(isinstance(entry, str) for entry in visible):
-        ranges, begin = {}, 0
-        for key, subspace in space.spaces.items():
-            end = begin + get_flattened_obs_dim(subspace)
-            ranges[key], begin = range(begin, end), end
-        unknown = [key for key in visible if key not in ranges]
-        if unknown or not visible:
-            raise ValueError(f"visible must name keys of {list(ranges)}, not {list(visible)}.")
-        return torch.tensor([i for key in ranges if key in visible for i in ranges[key]])
-    wrong = [i for i in visible if not (isinstance(i, int) and 0 <= i < n_features)]
-    if wrong or len(set(visible)) != len(visible) or not visible:
-        raise ValueError(
-            f"visible must list different indices of the {n_features} observation entries, not {list(visible)}."
-        )
-    return torch.tensor(sorted(visible))
+SDE_OPTIONS = {"full_std": True, "use_expln": False}
+SB3_OPTIONS = {
+    "use_sde",
+    "log_std_init",
+    "features_extractor_kwargs",
+    "optimizer_class",
+    "optimizer_kwargs",
+    *SDE_OPTIONS,
+}
 
 
 class NeuralFieldPolicy(ActorCriticPolicy):
@@ -61,40 +38,26 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         observation_space: Of a single environment.
         action_space: Box, Discrete, MultiDiscrete or MultiBinary.
         lr_schedule: Learning rate as a function of the remaining progress.
-        field: "neural", "simple", "gru", "lstm", "memoryless", or a class with a field's interface.
-        hidden_size: Neurons of the actor's field.
-        field_kwargs: Further arguments of the field. Neural fields start here with tanh neurons, exponential Euler
-            steps and one time constant per neuron, log-spaced from 1.15 to 3.5 steps.
-        critic: "separate" (a field of its own), "shared" (reads the actor's field; the fastest) or "memoryless" (two
-            layers of tanh units).
-        critic_hidden_size: Neurons of the critic's field or units per layer; by default as the actor's, 64 if
-            memoryless.
-        privileged_critic: Whether the critic sees all entries and not only those `visible`.
-        visible: What the actor sees: indices of the features, or keys of a Dict space; None for everything.
         squash: How Box actions stay within bounds: "tanh" or "clip".
         normalize_observations: Whether the policy keeps running statistics of the features. They are learned while
             collecting and frozen everywhere else.
-        log_std_init: First log standard deviation of Box actions, in units of half their range.
-        use_sde: Whether the noise of Box actions depends on the activations (gSDE).
-        full_std: For gSDE, one standard deviation per activation and action.
-        use_expln: For gSDE, a standard deviation that grows slower than the exponential.
-        features_extractor_class: SB3's; what it learns comes before the field, and nothing is then normalised.
-        features_extractor_kwargs: Its arguments.
-        normalize_images: Whether images are divided by 255.
-        optimizer_class: Adam unless told otherwise.
-        optimizer_kwargs: Its arguments.
+        features_extractor_class: SB3's. If it learns, its outputs are not normalised. No policy file can hold it.
+        normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
+            a `features_extractor_class`.
+        options: The networks', see `NetworkOptions`, and SB3's: `log_std_init` (of Box actions, in units of half their
+            range), `use_sde`, `full_std` and `use_expln` of gSDE, `features_extractor_kwargs`, `optimizer_class` (Adam
+            by default) and `optimizer_kwargs`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
     """
 
-    mlp_extractor: RecurrentExtractor  # type: ignore[assignment]
+    actor: Any
+    critic: Any
+    """A field or cell of its own; None where it reads the actor's outputs."""
     features_extractor: BaseFeaturesExtractor
-    action_net: nn.Sequential
     value_net: nn.Module  # type: ignore[assignment]
-    action_scaling: nn.Module
-    extractor_learns: bool
-    sees_features: bool
-    """Whether observations are features as they are: vectors, and no extractor of the user's own."""
-    squash: str
+    actor_entries: Tensor | None
+    critic_entries: Tensor | None
+    """Which features each of them sees; None for all."""
     entropy_matters = True
     """Whether the loss has a share of the entropy, whose gradient is otherwise not needed."""
 
@@ -103,186 +66,103 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
         lr_schedule: Schedule,
-        field: str | type[nn.Module] = "neural",
-        hidden_size: int = 16,
-        field_kwargs: dict[str, Any] | None = None,
-        critic: str = "separate",
-        critic_hidden_size: int | None = None,
-        privileged_critic: bool = False,
-        visible: Sequence[int] | Sequence[str] | None = None,
+        *,
         squash: str = "tanh",
         normalize_observations: bool = True,
-        log_std_init: float = 0.0,
-        use_sde: bool = False,
-        full_std: bool = True,
-        use_expln: bool = False,
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
-        features_extractor_kwargs: dict[str, Any] | None = None,
-        normalize_images: bool = True,
-        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
-        optimizer_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool | None = None,
+        **options: Any,
     ) -> None:
-        if critic not in CRITICS:
-            raise ValueError(f"Unknown critic {critic!r}: choose {', '.join(CRITICS)}.")
-        if critic == "shared" and privileged_critic:
-            raise ValueError("A shared critic reads the actor's field, so it cannot be privileged.")
         make_head(action_space, squash)  # refuses what cannot be acted in
-        self._field, self._hidden_size, self._field_kwargs = field, hidden_size, dict(field_kwargs or {})
-        self._critic, self._critic_hidden_size = critic, critic_hidden_size
-        self._privileged_critic, self._visible, self.squash = privileged_critic, visible, squash
-        self._normalize_observations = normalize_observations
-        self._sde_options = {"full_std": full_std, "use_expln": use_expln}
+        self.squash, self.normalize_observations = squash, normalize_observations
+        own = {field.name: options.pop(field.name) for field in fields(NetworkOptions) if field.name in options}
+        self.networks = NetworkOptions(**own)
+        if unknown := options.keys() - SB3_OPTIONS:
+            raise ValueError(f"NeuralFieldPolicy has no option {', '.join(sorted(unknown))}.")
+        self.sde_options = {name: options.get(name, default) for name, default in SDE_OPTIONS.items()}
+        if normalize_images is None:
+            normalize_images = features_extractor_class not in (None, Features)
         if features_extractor_class is None:
-            is_dict = isinstance(observation_space, spaces.Dict)
-            features_extractor_class = CombinedExtractor if is_dict else FlattenExtractor
+            sb3s = CombinedExtractor if isinstance(observation_space, spaces.Dict) else FlattenExtractor
+            features_extractor_class = sb3s if normalize_images else Features
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
             net_arch=[],
             ortho_init=False,
-            use_sde=use_sde,
-            log_std_init=log_std_init,
-            full_std=full_std,
-            use_expln=use_expln,
             features_extractor_class=features_extractor_class,
-            features_extractor_kwargs=features_extractor_kwargs,
             normalize_images=normalize_images,
-            optimizer_class=optimizer_class,
-            optimizer_kwargs=optimizer_kwargs,
+            **options,
         )
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Make the fields, the heads and the optimiser, in place of SB3's layers."""
         # An extractor that learns changes its features' scale by itself, and its inputs must be kept for its gradient.
         self.extractor_learns = bool(list(self.features_extractor.parameters()))
-        self.sees_features = (
-            isinstance(self.observation_space, spaces.Box)
-            and len(self.observation_space.shape) == 1
-            and type(self.features_extractor) is FlattenExtractor
-            and type(self).extract_features is ActorCriticPolicy.extract_features
-        )
-        seen = visible_features(self.observation_space, self.features_dim, self._visible, self.extractor_learns)
-        everything = torch.arange(self.features_dim)
-        critic_sees = everything if self._privileged_critic else seen
+        self.normalizes = self.normalize_observations and not self.extractor_learns
         self.normalizer = Normalizer(self.features_dim)
-
-        networks = make_networks(
-            self._field,
-            self._field_kwargs,
-            self._hidden_size,
-            self._critic,
-            self._critic_hidden_size,
-            seen,
-            critic_sees,
-            self.action_space,
-            activations_wanted=self.use_sde,
+        seen = visible_features(self.observation_space, self.features_dim, self.networks.visible, self.extractor_learns)
+        of_critic = torch.arange(self.features_dim) if self.networks.privileged_critic else seen
+        for name, entries in (("actor_entries", seen), ("critic_entries", of_critic)):
+            self.register_buffer(name, None if len(entries) == self.features_dim else entries, persistent=False)
+        self.actor, self.critic, self.action_net, self.value_net, self.columns = make_networks(
+            self.networks, (len(seen), len(of_critic)), self.action_space, activations_wanted=self.use_sde
         )
-        self.mlp_extractor, self.action_net, self.value_net = networks
-        actor = self.mlp_extractor.actor
+        self.actor_memory = self.actor.start(1).shape[-1]
+        self.latent_size = self.actor.output_size if self.columns is None else self.columns[0]
 
-        self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self._sde_options)
+        self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self.sde_options)
         if isinstance(self.action_space, spaces.Box):
-            latent = int(actor.output_size)
-            sde = {"latent_sde_dim": latent} if self.use_sde else {}
+            sde = {"latent_sde_dim": self.latent_size} if self.use_sde else {}
             parts: Any = self.action_dist.proba_distribution_net(
-                latent_dim=latent, log_std_init=self.log_std_init, **sde
+                latent_dim=self.latent_size, log_std_init=self.log_std_init, **sde
             )
             self.log_std = parts[1]
         self.action_scaling = action_scaling(self.action_space, self.squash)
-        if self.optimizer_class is torch.optim.Adam:
-            # Many tiny tensors: one call, not hundreds.
+        if self.optimizer_class is torch.optim.Adam:  # many tiny tensors: one call, not hundreds
             self.optimizer_kwargs = {"fused": True, **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
-    @property
-    def readout(self) -> nn.Linear:
-        """From the actor's activations to the parameters of the action distribution; a policy file has it.
-
-        A copy where the critic reads out by the same layer.
-        """
-        own: Any = self.mlp_extractor.actor.output_embedding
-        if len(self.action_net) and isinstance(self.action_net[0], nn.Linear):
-            return self.action_net[0]
-        if self.mlp_extractor.columns is None:
-            return own
-        n = self.mlp_extractor.columns[0]
-        part = nn.Linear(own.in_features, n, bias=False, device="meta")  # draws no start weights
-        part.weight = nn.Parameter(own.weight[:n].detach().clone())
-        return part
-
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
-        """What of an observation is kept in a rollout: its features, as they are.
+        """What a rollout keeps of observations (batch, ·): features (batch, n_features), not normalised.
 
-        Where the features extractor learns, its inputs are kept.
-
-        Args:
-            obs: Batch of observations, tensors.
-        Returns: Shape: (batch, n_features).
+        Where the features extractor learns, the observations themselves.
         """
-        if self.extractor_learns:
-            return obs
-        if self.sees_features:
-            return obs.float()  # type: ignore[union-attr]  # which is what the rest would come to
-        features = self.extract_features(obs)
-        assert isinstance(features, Tensor)
-        return features
+        if type(self.features_extractor) is Features:
+            return self.features_extractor(obs)
+        return obs if self.extractor_learns else self.extract_features(obs)  # type: ignore[return-value]
 
-    def normalize(self, encoded: PyTorchObs) -> PyTorchObs:
+    def normalize(self, kept: PyTorchObs) -> PyTorchObs:
         """What the fields see of what `encode` returned, for any number of leading dimensions."""
-        return self.normalizer(encoded) if self.normalizes else encoded
+        return self.normalizer(kept) if self.normalizes else kept
 
-    @property
-    def normalizes(self) -> bool:
-        """Whether the features are normalised here."""
-        return self._normalize_observations and not self.extractor_learns
-
-    def learn_statistics(self, encoded: PyTorchObs) -> None:
-        """Let the normaliser's statistics follow a rollout of what `encode` returned."""
-        if self.normalizes and isinstance(encoded, Tensor):
-            rows = encoded.flatten(0, -2)
+    def learn_statistics(self, kept: PyTorchObs) -> None:
+        """Let the normaliser's statistics follow what `encode` returned, for any number of leading dimensions."""
+        if self.normalizes and isinstance(kept, Tensor):
+            rows = kept.flatten(0, -2)
             var, mean = torch.var_mean(rows, dim=0, correction=0)
             self.normalizer.update(len(rows), mean, var)
 
-    def observe(self, obs: PyTorchObs) -> PyTorchObs:
-        """What the fields see of a batch of observations, tensors."""
-        return self.normalize(self.encode(obs))
-
-    def features_of(self, features: PyTorchObs) -> Tensor:
-        """Features of what `observe` returned, for any number of leading dimensions."""
+    def features_of(self, seen: PyTorchObs) -> Any:
+        """Features (time, batch, n_features) of what `normalize` returned, (time, batch, ·)."""
         if not self.extractor_learns:
-            assert isinstance(features, Tensor)
-            return features
-        if isinstance(features, dict):
-            some_key = next(iter(features))
-            lead = features[some_key].shape[: -len(self.observation_space[some_key].shape) or None]  # type: ignore[index]
-            flat: PyTorchObs = {key: o.flatten(0, len(lead) - 1) for key, o in features.items()}
-        else:
-            lead = features.shape[: features.dim() - len(self.observation_space.shape or ())]
-            flat = features.flatten(0, len(lead) - 1)
-        features = self.extract_features(flat)
-        assert isinstance(features, Tensor)
-        return features.unflatten(0, lead)
+            return seen
+        features = self.extract_features(each(lambda o: o.flatten(0, 1), seen))
+        return features.unflatten(0, shape_of(seen)[:2])  # type: ignore[union-attr]
 
-    def remember(
-        self, encoded: PyTorchObs, potentials: Tensor, episode_starts: Tensor, prepared: Prepared, start: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """One step of a rollout: the actor's latents, and the memory after it.
+    def start(self, batch_size: int) -> Tensor:
+        """Initial memory of actor and critic side by side. Shape: (batch_size, memory_size)."""
+        actor = self.actor.start(batch_size)
+        return actor if self.critic is None else torch.cat((actor, self.critic.start(batch_size)), dim=-1)
 
-        Args:
-            encoded: From `encode`. Shape: (num_envs, ·).
-            potentials: Before the step, of the actor or of both actor and critic. Shape: (num_envs, ·).
-            episode_starts: Shape: (num_envs,).
-            prepared: From `mlp_extractor.prepare`.
-            start: Initial potentials. Shape: as the potentials.
-        Returns: Latents (num_envs, ·) and the next potentials, of the actor or of both as given.
-        """
-        before = torch.where(episode_starts.unsqueeze(-1), start, potentials)
-        features = self.features_of(self.normalize(encoded))
-        if before.shape[-1] == self.mlp_extractor.actor_memory:
-            return self.mlp_extractor.step_actor(features, before, prepared)
-        latent, _, after = self.mlp_extractor.step(features, before, prepared)
-        return latent, after
+    def memories(self, potentials: Tensor, critic_too: bool, kind: Callable[..., Memory] = Memory) -> list[Memory]:
+        """The actor's memory while collecting, from potentials (num_envs, memory_size) on, and the critic's."""
+        of_actor, of_critic = potentials.tensor_split([self.actor_memory], dim=-1)
+        memories = [kind(self.actor, self.normalizer, of_actor, self.actor_entries)]
+        if critic_too and self.critic is not None:
+            memories.append(kind(self.critic, self.normalizer, of_critic, self.critic_entries))
+        return memories
 
     def sample(self, latent: Tensor) -> Tensor:
         """Random actions (num_envs, ·) from the actor's latents."""
@@ -291,27 +171,41 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             return torch.addcmul(mean, torch.randn_like(mean), self.log_std.exp())
         return self._get_action_dist_from_latent(latent).get_actions()
 
-    def judge(self, obs: Sequences, actions: Tensor) -> Judged:
-        """A whole rollout as the parameters see it: values, log-probabilities and potentials.
+    def run_actor(self, obs: Sequences) -> tuple[Tensor, Tensor]:
+        """Outputs (time, batch, ·) and potentials (time, batch, ·) of the actor's field over sequences of features."""
+        features, potentials, episode_starts = obs
+        return self.actor(some(features, self.actor_entries), potentials[..., : self.actor_memory], episode_starts)
+
+    def run(self, obs: Sequences) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Run over sequences, with exact gradients through all of their time steps.
 
         Args:
-            obs: What `normalize` returned, over all steps.
+            obs: With what `normalize` returned.
+        Returns: Latents of the actor and of the critic (time, batch, ·), and for each field of its own the potentials
+            after every step (time, batch, ·).
+        """
+        features, potentials, episode_starts = obs = obs._replace(features=self.features_of(obs.features))
+        latent_pi, trajectory = self.run_actor(obs)
+        if self.critic is None:
+            latent_pi, latent_vf = (latent_pi, latent_pi) if self.columns is None else latent_pi.split(self.columns, -1)
+            return latent_pi, latent_vf, (trajectory,)
+        of_critic = potentials[..., self.actor_memory :]
+        latent_vf, followed = self.critic(some(features, self.critic_entries), of_critic, episode_starts)
+        return latent_pi, latent_vf, (trajectory, followed)
+
+    def evaluate_rollout(self, obs: Sequences, actions: Tensor) -> Evaluated:
+        """Values, log-probabilities and potentials of a whole rollout, under the parameters that collected it.
+
+        Args:
+            obs: With what `normalize` returned, over all steps.
             actions: Shape: (n_steps, num_envs, ·).
         """
-        latent_pi, latent_vf, trajectories = self.mlp_extractor(
-            self.features_of(obs.features), obs.potentials, obs.episode_starts
-        )
+        latent_pi, latent_vf, trajectories = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         flat = actions.flatten(0, 1)
         log_probs = distribution.log_prob(flat.squeeze(-1) if isinstance(self.action_space, spaces.Discrete) else flat)
         values = self.value_net(latent_vf).squeeze(-1)
-        return Judged(obs.features, trajectories, values, log_probs.unflatten(0, values.shape))
-
-    def values_of(self, encoded: PyTorchObs, potentials: Tensor) -> Tensor:
-        """Values (batch,) of what `encode` returned, with the memory (batch, memory_size) before it."""
-        features = self.features_of(self.normalize(encoded))
-        _, latent_vf, _ = self.mlp_extractor.step(features, potentials, self.mlp_extractor.prepare())
-        return self.value_net(latent_vf).squeeze(-1)
+        return Evaluated(obs.features, trajectories, values, log_probs.unflatten(0, values.shape))
 
     def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
         """Values, log-probabilities and entropies of whole sequences, flattened time-major.
@@ -320,58 +214,44 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             obs: Sequences with their memory.
             actions: Shape: (time * sequences, ·).
         """
-        latent_pi, latent_vf, _ = self.mlp_extractor(self.features_of(obs.features), obs.potentials, obs.episode_starts)
+        latent_pi, latent_vf, _ = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_matters):
             entropy = distribution.entropy()
         return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
-    def trajectories(self, obs: Sequences) -> tuple[Tensor, ...]:
-        """Potentials after every step of the sequences, of each field. Shape: (time, sequences, ·)."""
-        return self.mlp_extractor(self.features_of(obs.features), obs.potentials, obs.episode_starts)[2]
+    def one_step(self, kept: PyTorchObs, potentials: Tensor | None = None, starts: Tensor | None = None) -> Sequences:
+        """What `encode` returned of a batch as sequences of one step; without potentials episodes begin."""
+        batch = shape_of(kept)[0]
+        potentials = self.start(batch) if potentials is None else potentials
+        starts = potentials.new_zeros(batch, dtype=torch.bool) if starts is None else starts
+        return Sequences(each(lambda o: o.unsqueeze(0), self.normalize(kept)), potentials, starts.unsqueeze(0))
+
+    def values_of(self, kept: PyTorchObs, *memory: Tensor) -> Tensor:
+        """Values (batch,) of what `encode` returned; `memory` as for `forward`."""
+        return self.value_net(self.run(self.one_step(kept, *memory))[1])[0, :, 0]
+
+    def predict_values(self, obs: PyTorchObs, *memory: Tensor) -> Tensor:
+        """Values (batch, 1) of observations; `memory` as for `forward`."""
+        return self.values_of(self.encode(obs), *memory).unsqueeze(-1)
+
+    def get_distribution(self, obs: PyTorchObs, *memory: Tensor) -> Distribution:
+        """The action distribution for observations; `memory` as for `forward`."""
+        return self._get_action_dist_from_latent(self.run(self.one_step(self.encode(obs), *memory))[0][0])
 
     def forward(  # type: ignore[override]
-        self,
-        obs: PyTorchObs,
-        potentials: Tensor | None = None,
-        episode_starts: Tensor | None = None,
-        deterministic: bool = False,
+        self, obs: PyTorchObs, *memory: Tensor, deterministic: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions, values and log-probabilities of a batch of observations, each the first of its episode by default.
+        """Actions, values (batch, 1) and log-probabilities for observations (batch, ·), tensors.
 
         Args:
-            obs: Tensors of shape (batch, ·).
-            potentials: Shape: (batch, memory_size).
-            episode_starts: Shape: (batch,).
+            obs: Each begins an episode by default.
+            memory: Potentials (batch, memory_size), and where episodes begin (batch,).
             deterministic: Whether to take the most likely actions.
         """
-        latent_pi, latent_vf, _ = self._latents(obs, potentials, episode_starts)
-        distribution = self._get_action_dist_from_latent(latent_pi)
+        distribution = self.get_distribution(obs, *memory)
         actions = distribution.get_actions(deterministic=deterministic)
-        return actions, self.value_net(latent_vf), distribution.log_prob(actions)
-
-    def get_distribution(
-        self, obs: PyTorchObs, potentials: Tensor | None = None, episode_starts: Tensor | None = None
-    ) -> Distribution:
-        """The action distribution. Arguments as `forward`."""
-        return self._get_action_dist_from_latent(self._latents(obs, potentials, episode_starts)[0])
-
-    def predict_values(
-        self, obs: PyTorchObs, potentials: Tensor | None = None, episode_starts: Tensor | None = None
-    ) -> Tensor:
-        """Values (batch, 1). Arguments as `forward`."""
-        return self.value_net(self._latents(obs, potentials, episode_starts)[1])
-
-    def _latents(
-        self, obs: PyTorchObs, potentials: Tensor | None, episode_starts: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.features_of(self.observe(obs))
-        start = self.mlp_extractor.start(len(features))
-        if potentials is None:
-            potentials = start
-        elif episode_starts is not None:
-            potentials = torch.where(episode_starts.unsqueeze(-1), start, potentials)
-        return self.mlp_extractor.step(features, potentials, self.mlp_extractor.prepare())
+        return actions, self.predict_values(obs, *memory), distribution.log_prob(actions)
 
     @torch.no_grad()
     def predict(
@@ -385,8 +265,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 
         Args:
             observation: One observation or a batch of them.
-            state: The second thing returned by the previous call; None begins all episodes anew.
-            episode_start: Where a new episode begins with this observation, a bool or one per environment.
+            state: What the previous call returned second; None begins all episodes anew.
+            episode_start: Where an episode begins with this observation, a bool or one per environment.
             deterministic: Whether to take the most likely actions.
         Returns: Actions in the action space, and the actor's potentials as a tuple of one array (batch, ·).
         Raises: ValueError if the batch has another size than the memory, or for what `env.reset()` returned.
@@ -395,38 +275,33 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         if isinstance(observation, tuple):
             raise ValueError("predict takes an observation, not the (obs, info) pair that Gymnasium's reset returns.")
         obs, batched = self.obs_to_tensor(observation)
-        features = self.features_of(self.observe(obs))
-        extractor = self.mlp_extractor
-        start = extractor.split(extractor.start(len(features)))[0]
-        potentials = start
+        now = self.one_step(self.encode(obs))
+        n = now.episode_starts.shape[1]
         if state is not None:
-            if len(state[0]) != len(features):
-                raise ValueError(f"The state is of {len(state[0])} environments, the observation of {len(features)}.")
-            potentials = torch.as_tensor(state[0], device=self.device)
-            if episode_start is not None:
-                begins = torch.as_tensor(np.broadcast_to(episode_start, (len(features),)).astype(bool).copy())
-                potentials = torch.where(begins.to(self.device).unsqueeze(-1), start, potentials)
-        latent, after = extractor.step_actor(features, potentials, extractor.prepare())
-        actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
-        array = self.action_scaling(actions).cpu().numpy().astype(self.action_space.dtype)
-        return array if batched else array[0], (after.cpu().numpy(),)
+            if len(state[0]) != n:
+                raise ValueError(f"The state is of {len(state[0])} environments, the observation of {n}.")
+            begins = np.broadcast_to(False if episode_start is None else episode_start, (1, n)).astype(bool)
+            potentials, starts = (torch.as_tensor(array, device=self.device) for array in (state[0], begins))
+            now = now._replace(potentials=potentials, episode_starts=starts)
+        outputs, after = self.run_actor(now._replace(features=self.features_of(now.features)))
+        distribution = self._get_action_dist_from_latent(outputs[0, :, : self.latent_size])
+        actions = self.action_scaling(distribution.get_actions(deterministic=deterministic))
+        array = actions.cpu().numpy().astype(self.action_space.dtype)
+        return array if batched else array[0], (after[0].cpu().numpy(),)
+
+    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
+        """Observations as tensors with a batch axis, and whether they had one."""
+        if isinstance(self.features_extractor, Features):
+            return self.features_extractor.batch(observation, self.device)
+        return super().obs_to_tensor(observation)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        data = super()._get_constructor_parameters()
-        for name in ("net_arch", "activation_fn", "ortho_init", "squash_output", "full_std", "use_expln"):
-            data.pop(name)
-        return (
-            data
-            | self._sde_options
-            | {
-                "field": self._field,
-                "hidden_size": self._hidden_size,
-                "field_kwargs": self._field_kwargs,
-                "critic": self._critic,
-                "critic_hidden_size": self._critic_hidden_size,
-                "privileged_critic": self._privileged_critic,
-                "visible": self._visible,
-                "squash": self.squash,
-                "normalize_observations": self._normalize_observations,
-            }
-        )
+        names = {"squash", "normalize_observations", "features_extractor_class", "normalize_images", *SB3_OPTIONS}
+        known = vars(self) | super()._get_constructor_parameters() | self.sde_options
+        names |= {"observation_space", "action_space", "lr_schedule"}
+        return {name: known[name] for name in names} | vars(self.networks)
+
+
+def some(features: Any, entries: Tensor | None) -> Tensor:
+    """The features (..., n) at some entries; None for all."""
+    return features if entries is None else features.index_select(-1, entries)

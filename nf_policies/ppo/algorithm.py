@@ -1,9 +1,10 @@
 """FieldPPO: SB3's PPO, with memory while collecting and whole sequences while learning."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,18 +14,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from stable_baselines3.common.utils import obs_as_tensor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
-from nf_policies.policies import Policy
+from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.acting import make_actor
+from nf_policies.ppo import saving
 from nf_policies.ppo.actor_critic import NeuralFieldPolicy
-from nf_policies.ppo.buffer import SequenceBuffer, Sequences, Transition, check_finite, each, memory_after
-from nf_policies.ppo.compiled_step import Apart, Together, has_pure_step
+from nf_policies.ppo.buffer import Outcome, SequenceBuffer, Sequences, as_stored, each, memory_after, where_rows
+from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
+from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.vec_env import GymnasiumVecEnv
+from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, advance, check_finite, is_watched, locals_of, side_by_side
 
 
 class FieldPPO(PPO):
@@ -33,7 +35,8 @@ class FieldPPO(PPO):
         model = FieldPPO("NeuralFieldPolicy", "Pendulum-v1").learn(100_000)
         model.export_policy("pendulum.safetensors")
 
-    What is not named here is SB3's: the loss, the logger, callbacks, schedules, `learn`, `save` and `load`.
+    What is not named here is SB3's: the loss, the logger, callbacks, schedules and `learn`. Random numbers are the
+    model's own: nothing global is seeded, and the same seed gives the same bytes.
 
     Args:
         policy: "NeuralFieldPolicy", or a subclass of it.
@@ -61,12 +64,14 @@ class FieldPPO(PPO):
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"NeuralFieldPolicy": NeuralFieldPolicy}
     policy: NeuralFieldPolicy
     rollout_buffer: SequenceBuffer
-    reward_scale: RewardScale | None
+    reward_scale: RewardScale | None = None
+    random: OwnRandom
+    _last_potentials: Tensor | None = None
 
     def __init__(
         self,
         policy: str | type[NeuralFieldPolicy],
-        env: GymEnv | VectorEnv | str,
+        env: GymEnv | VectorEnv | str | None,
         learning_rate: float | Schedule = 1e-3,
         n_steps: int = 1024,
         batch_size: int = 256,
@@ -77,18 +82,16 @@ class FieldPPO(PPO):
         recompute_potentials: bool = False,
         normalize_rewards: bool = False,
         compile: bool = False,
-        policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
         **ppo_kwargs: Any,
     ) -> None:
         if isinstance(policy, type) and not issubclass(policy, NeuralFieldPolicy):
-            raise ValueError(
-                f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}: is this the file of another algorithm?"
-            )
+            raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
-        self.normalize_rewards, self.reward_scale = normalize_rewards, None
-        self.compile = compile
-        self._last_potentials: Tensor | None = None
+        self.normalize_rewards, self.compile = normalize_rewards, compile
+        self._memory: Callable[..., Memory] = (
+            partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
+        )
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -98,17 +101,17 @@ class FieldPPO(PPO):
             n_epochs=n_epochs,
             gamma=gamma,
             gae_lambda=gae_lambda,
-            policy_kwargs=policy_kwargs,
             _init_setup_model=_init_setup_model,
             **ppo_kwargs,
         )
 
-    @staticmethod
-    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+    def _wrap_env(self, env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:  # type: ignore[override]
         make_head(env.single_action_space if isinstance(env, VectorEnv) else env.action_space)
         if isinstance(env, VectorEnv):
             return GymnasiumVecEnv(env)
-        return PPO._wrap_env(env, verbose, monitor_wrapper)
+        if any(self.policy_kwargs.get(name) for name in ("features_extractor_class", "normalize_images")):
+            return PPO._wrap_env(env, verbose, monitor_wrapper)  # which shows images channels first
+        return side_by_side(env, monitor_wrapper)
 
     def _setup_model(self) -> None:
         length = math.gcd(self.n_steps, self.batch_size) if self.seq_len is None else self.seq_len
@@ -119,29 +122,52 @@ class FieldPPO(PPO):
             )
         self.rollout_buffer_class = SequenceBuffer
         self.rollout_buffer_kwargs = {"seq_len": length}
-        super()._setup_model()
+        self.random = OwnRandom(self.device, self.seed)
+        with self.random.drawn():
+            super()._setup_model()
         if self.recompute_potentials:
-            self.rollout_buffer.trajectories = self.policy.trajectories
-        remember = self.policy.remember
-        self._remember = torch.compile(remember, dynamic=False) if self.compile else remember
-        self._together: Together | None = None
+            self.rollout_buffer.trajectories = lambda obs: self.policy.run(obs)[2]
+        self._compiled_step: CompiledStep | None = None
         self.policy.entropy_matters = self.ent_coef != 0
         if self.normalize_rewards:
             self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
 
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_last_potentials", "reward_scale", "_remember", "_together"]
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed the random numbers of the model, of its environments and of its action space; nothing global."""
+        if seed is None:
+            return
+        self.random.seed(seed)
+        self.action_space.seed(seed)
+        if self.env is not None:
+            self.env.seed(seed)
 
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        modules, variables = super()._get_torch_save_params()
-        return [*modules, *(["reward_scale"] if self.normalize_rewards else [])], variables
+    def train(self) -> None:
+        """Update the parameters with the rollout that was collected last."""
+        with self.random.drawn():
+            super().train()
 
-    @torch.no_grad()
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions and the next memory; see `NeuralFieldPolicy.predict`."""
+        if deterministic:
+            return self.policy.predict(observation, state, episode_start, True)
+        with self.random.drawn():
+            return self.policy.predict(observation, state, episode_start)
+
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Play `n_rollout_steps` of every environment, remembering, and fill the buffer.
 
         Returns: False if the callback asked to stop.
         """
+        try:
+            with torch.no_grad(), self.random.drawn():
+                return self._collect(env, callback)
+        except BaseException:
+            self._last_obs = None  # a step that was cut in two has no observation and memory of one moment: begin anew
+            raise
+
+    def _collect(self, env: VecEnv, callback: BaseCallback) -> bool:
         policy, buffer = self.policy, self.rollout_buffer
         policy.set_training_mode(False)
         buffer.reset()
@@ -149,73 +175,100 @@ class FieldPPO(PPO):
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
 
-        extractor = policy.mlp_extractor
-        before = extractor.start(env.num_envs) if self._last_potentials is None else self._last_potentials
         # Values and log-probabilities are computed afterwards, for all steps at once; while collecting, only the actor
         # is needed. Where environments take unequal numbers of steps, the critic's memory must keep up with them.
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
-        actor = make_actor(policy, before if uneven else extractor.split(before)[0], self._remember)
-        turn = self._turns(env)
+        before = policy.start(env.num_envs) if self._last_potentials is None else self._last_potentials
+        memories = policy.memories(before, uneven, self._memory)
+        step_envs = self._step_of(env)
+        # Statistics stay as they are in a rollout, for its log-probabilities are computed with them. Only the first one
+        # must learn them as it goes, after 1, 2, 4, 8, … observations, and keeps what the policy saw.
+        first = policy.normalizes and not policy.normalizer.count > 0
+        unlearned: list[Tensor] = []
+        watched = is_watched(callback)
         obs, starts = self._last_obs, torch.as_tensor(self._last_episode_starts, device=self.device)
-        begins = self.num_timesteps == 0
         n_steps = 0
         while not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 policy.reset_noise(env.num_envs)
-            encoded = policy.encode(self._tensors(obs))
+            kept: Any = policy.encode(self._tensors(obs))
+            if first:
+                check_finite("observation", kept, n_steps)
+                unlearned.append(kept.clone())
+                if n_steps & (n_steps + 1) == 0:
+                    policy.learn_statistics(torch.stack(unlearned))
+                    unlearned.clear()
+                    potentials = torch.cat([memory.potentials for memory in memories], dim=-1)
+                    memories = policy.memories(potentials, uneven, self._memory)
+            # Copied now, because the environments may write the next observations into the same memory.
+            buffer.begin(kept, starts, policy.normalize(kept) if first else None, wait=uneven)
+            features = policy.extract_features(kept) if policy.extractor_learns else kept
+            outputs = [memory.step(features, starts) for memory in memories]
             try:
-                actions, stepped = turn(actor(encoded, starts))
+                actions, now = step_envs(outputs[0][:, : policy.latent_size])
             except (ValueError, AssertionError):
-                check_finite("observation", encoded, buffer.pos)  # the more useful complaint, if that was why
+                check_finite("observation", kept, buffer.pos)  # the more useful complaint, if that was why
                 raise
-            new_obs, rewards, terminated, truncated, dones, final_obs, real, infos = stepped
-            if self.reward_scale is not None:
-                rewards = self.reward_scale(rewards, dones)
-            self.num_timesteps += env.num_envs if real is None else int(real.sum())
+            self.num_timesteps += env.num_envs if now.real is None else int(now.real.sum())
             n_steps += 1
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return False
-            if isinstance(infos, list):
-                self._update_info_buffer(infos, dones.cpu().numpy())
-
-            final = None if final_obs is None else policy.encode(self._tensors(final_obs))
-            if uneven or buffer.pos == buffer.buffer_size - 1:
-                followed = policy.encode(self._tensors(new_obs))
-                final = followed if final is None else each(partial(where_rows, dones), final, followed)
-            buffer.add(Transition(encoded, starts, actions, rewards, terminated, truncated, final), real)
-            obs = new_obs
+            if watched:
+                callback.update_locals(locals_of(env, now, actions) | {"self": self, "rollout_buffer": buffer})
+            go_on = callback.on_step()
+            if go_on:
+                rewards = (
+                    now.rewards if self.reward_scale is None else self.reward_scale(now.rewards, now.over, now.real)
+                )
+                if isinstance(now.infos, list):
+                    self._update_info_buffer(now.infos, now.over.cpu().numpy())
+                final = None if now.final_obs is None else policy.encode(self._tensors(now.final_obs))
+                if uneven or buffer.pos == buffer.buffer_size - 1:
+                    followed = policy.encode(self._tensors(now.obs))
+                    final = followed if final is None else each(partial(where_rows, now.over), final, followed)
+                buffer.add(Outcome(actions, rewards, now.terminated, now.truncated, final), now.real)
+            obs = now.obs
             # With next-step autoreset the observation that begins an episode comes one step after its end.
-            starts = dones if real is None else ~real
+            starts = now.over if now.real is None else ~now.real
             self._last_obs = obs
             self._last_episode_starts = starts  # type: ignore[assignment]  # a tensor, where SB3 has an array
+            if not go_on:
+                self._last_potentials = torch.cat([memory.potentials for memory in memories], dim=-1)
+                if not uneven and policy.critic is not None:  # whose memory has not followed
+                    seen = buffer.so_far("seen") if first else policy.normalize(buffer.so_far("features"))
+                    steps = Sequences(seen, before, buffer.so_far("episode_starts"))
+                    self._last_potentials = memory_after(policy.run(steps)[2], -1)
+                return False
 
         stored = buffer.stored
         for what, values in (("reward", stored["rewards"]), ("observation", stored["features"])):
             check_finite(what, values)
-        if begins:  # an untrained policy acts alike whatever it sees, so its first rollout may be seen normalised
-            policy.learn_statistics(stored["features"])
-        seen = Sequences(policy.normalize(stored["features"]), before, stored["episode_starts"])
-        judged = policy.judge(seen, stored["actions"])
-        if not (judged.values.sum() + judged.log_probs.sum()).isfinite():
+        kept, seen = stored["features"], stored.pop("seen", None)
+        seen = Sequences(seen if first else policy.normalize(kept), before, stored["episode_starts"])
+        evaluated = policy.evaluate_rollout(seen, stored["actions"])
+        if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
-        raw = stored["features"]  # which `finish` replaces
-        buffer.finish(before, judged, policy.values_of)
-        if not begins:
-            policy.learn_statistics(raw)
-        self._last_potentials = actor.memory if uneven else memory_after(judged.trajectories, -1)
+        buffer.finish(before, evaluated, policy.values_of)
+        if unlearned or not first:
+            policy.learn_statistics(torch.stack(unlearned) if first else kept)
+        follow = [memory.potentials for memory in memories]
+        self._last_potentials = torch.cat(follow, dim=-1) if uneven else memory_after(evaluated.trajectories, -1)
         if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
             self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
-        callback.update_locals(locals())
+        callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
         callback.on_rollout_end()
         return True
 
-    def _turns(self, env: VecEnv) -> Apart | Together:
-        if not self.compile or not has_pure_step(env, self.device):
-            return Apart(self.policy, env)
-        if self._together is None or self._together.env is not env:
-            self._together = Together(self.policy, env)  # type: ignore[arg-type]
-        return self._together
+    def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
+        """A function that draws actions from latents (num_envs, ·), takes a step and returns both as stored."""
+        if self.compile and has_pure_step(env, self.device):
+            if self._compiled_step is None or self._compiled_step.env is not env:
+                self._compiled_step = CompiledStep(self.policy, env)  # type: ignore[arg-type]
+            return self._compiled_step
+
+        def plain(latents: Tensor) -> tuple[Tensor, Advance]:
+            actions = self.policy.sample(latents)
+            return as_stored(actions), advance(env, self.policy.action_scaling(actions))
+
+        return plain
 
     def _tensors(self, obs: Any) -> PyTorchObs:
         """Observations on the model's device; tensors that are there already stay as they are."""
@@ -226,20 +279,59 @@ class FieldPPO(PPO):
         return obs_as_tensor(np.asarray(obs), self.device)
 
     def policy_of(self) -> Policy:
-        """The actor as a `Policy`, deterministic and without SB3, sharing nothing with the model."""
-        return exported(self)
+        """The actor as a `Policy`, deterministic and without SB3, sharing nothing with the model.
+
+        Raises: ValueError if it cannot act as the model does: with a features extractor, Dict observations, a field of
+            your own, or observations that VecNormalize changes.
+        """
+        outside = self.get_vec_normalize_env()
+        if isinstance(outside, VecNormalize) and outside.norm_obs:
+            raise ValueError(
+                "VecNormalize changes the observations outside the policy, so its file would not play the task: use "
+                "VecNormalize(norm_obs=False), the policy normalises by itself."
+            )
+        spec = self.env.get_attr("spec")[0] if self.env is not None and self.env.has_attr("spec") else None
+        policy = exported(self.policy, None if spec is None else spec.id)
+        policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
+        return policy
 
     def export_policy(self, path: str | Path) -> None:
         """Write the actor to a policy file, the same that evolution writes.
 
         Raises:
-            ValueError: If the file cannot describe it: a features extractor that learns, Dict observations, a field
-                of your own.
+            ValueError: As `policy_of`.
             OSError: If the file cannot be written.
         """
         self.policy_of().save(path)
 
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        modules, variables = super()._get_torch_save_params()
+        return [*modules, *(["reward_scale"] if self.normalize_rewards else [])], variables
 
-def where_rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """Rows of `yes` where the mask (num_envs,) is true, else of `no`. Shapes: (num_envs, ·)."""
-    return torch.where(mask.reshape(-1, *(1,) * (no.dim() - 1)), yes, no)
+    def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
+        """Take the parameters of a file, or of `get_parameters()`; as SB3's."""
+        if not isinstance(load_path_or_dict, dict):
+            load_path_or_dict = saving.unpack(*saving.read(saving.path_of(load_path_or_dict)))
+        super().set_parameters(load_path_or_dict, exact_match, device)
+
+    def save(self, path: str | Path) -> None:  # type: ignore[override]
+        """Write the model to one file, from which `load` goes on exactly, but for the episodes that were running.
+
+        Warns: Naming each argument that is a function or class of your own, to be given to `load`.
+        """
+        saving.save(self, path)
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls, path: str | Path, env: GymEnv | VectorEnv | None = None, device: Any = "auto", **arguments: Any
+    ) -> Self:
+        """Read a model from its file; nothing in it is executed.
+
+        Args:
+            path: The file.
+            env: To train or to evaluate in; None only to predict.
+            device: Where the networks are.
+            arguments: Of the constructor, in place of the file's.
+        Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
+        """
+        return saving.load(cls, path, env, device, arguments)

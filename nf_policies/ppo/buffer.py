@@ -66,26 +66,23 @@ class Sequences(NamedTuple):
     """Shape: (time, sequences)."""
 
 
-class Transition(NamedTuple):
-    """One step of all environments. Shapes: (num_envs, ·)."""
+class Outcome(NamedTuple):
+    """What followed the observations of one step. Shapes: (num_envs, ·)."""
 
-    features: PyTorchObs
-    """What the policy keeps of the observations."""
-    episode_starts: Tensor
     actions: Tensor
     rewards: Tensor
     terminated: Tensor
     truncated: Tensor
     final: PyTorchObs | None
-    """What it keeps of the observations that followed, before any reset, where an episode was cut short, and
+    """What the policy keeps of the observations that followed, before any reset, where an episode was cut short, and
     everywhere with the last step; elsewhere anything."""
 
 
-class Judged(NamedTuple):
-    """A whole rollout as the parameters see it that collected it. Shapes: (n_steps, num_envs, ·)."""
+class Evaluated(NamedTuple):
+    """A whole rollout under the parameters that collected it. Shapes: (n_steps, num_envs, ·)."""
 
     features: PyTorchObs
-    """What the update is to see of the observations."""
+    """What the update sees of the observations."""
     trajectories: tuple[Tensor, ...]
     """Potentials after each step, of each field."""
     values: Tensor
@@ -120,63 +117,94 @@ class SequenceBuffer(RolloutBuffer):
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
-        self.rooms: dict[str, Any] = {}
-        """What rollouts are written into, one after the other: for each of a transition's fields all steps."""
+        self.storage: dict[str, Any] = {}
+        """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
-        """The same rooms, each as a tuple of its steps."""
+        """The same, each as a tuple of its steps."""
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
         """Forget the rollout."""
         self.pos, self.full = 0, False
         self.stored: dict[str, Any] = {}
+        self.pending: dict[str, Any] = {}
         self.rows = torch.zeros(self.n_envs, dtype=torch.long)
-        self.written = torch.zeros(self.n_envs, dtype=torch.bool)
 
-    def add(self, transition: Transition, real: Tensor | None = None) -> None:  # type: ignore[override]
-        """Store one step of all environments.
+    def begin(self, features: PyTorchObs, episode_starts: Tensor, seen: Tensor | None = None, *, wait: bool) -> None:
+        """Copy the observations of a step, before the environments may overwrite them.
 
         Args:
-            transition: The step.
-            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
-                The buffer is full when every environment has its steps, and what others do meanwhile is left out too.
+            features: What the policy keeps of them. Shape: (num_envs, ·), as the others.
+            episode_starts: Where they begin an episode.
+            seen: The features as the policy sees them, if that cannot be computed later.
+            wait: Whether to write them with `add` only, which then says where.
         """
-        given = {name: value for name, value in transition._asdict().items() if value is not None}
-        for name in given.keys() - self.rooms.keys():
-            self.rooms[name] = self._room(given[name])
-            self.steps[name] = each(Tensor.unbind, self.rooms[name])
+        given = {"features": features, "episode_starts": episode_starts} | ({} if seen is None else {"seen": seen})
+        if wait:
+            self.pending = {name: each(Tensor.clone, value) for name, value in given.items()}
+        else:
+            self._write(given)
+
+    def add(self, outcome: Outcome, real: Tensor | None = None) -> None:  # type: ignore[override]
+        """Store what followed, which ends the step.
+
+        Args:
+            outcome: Of all environments.
+            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
+                The buffer is full when every environment has its steps; what others do meanwhile is left out too.
+        """
+        given = {name: value for name, value in outcome._asdict().items() if value is not None}
         if real is None:
-            for name, value in given.items():
-                each(lambda steps, v: steps[self.pos].copy_(v), self.steps[name], value)
+            self._write(given)
             self.pos += 1
         else:
-            self.written = real.cpu() & (self.rows < self.buffer_size)
-            lanes = self.written.nonzero().squeeze(-1)
+            given |= self.pending
+            self._allocate(given)
+            written = real.cpu() & (self.rows < self.buffer_size)
+            envs = written.nonzero().squeeze(-1)
+            where = self.rows[envs], envs
             for name, value in given.items():
-                where = self.rows[lanes], lanes
-                each(lambda room, v, where=where: room.__setitem__(where, v[lanes]), self.rooms[name], value)
-            self.rows += self.written
+                each(lambda storage, v: storage.__setitem__(where, v[envs]), self.storage[name], value)
+            self.rows += written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size
         if self.full:
-            self.stored = dict(self.rooms)
+            self.stored = dict(self.storage)
+
+    def so_far(self, name: str) -> Any:
+        """What `begin` has written of an unfinished rollout, the step included that has not ended."""
+        return each(lambda steps: steps[: self.pos + 1], self.storage[name])
+
+    def _write(self, given: dict[str, Any]) -> None:
+        """Copy values of this step."""
+        self._allocate(given)
+        for name, value in given.items():
+            each(lambda steps, v: steps[self.pos].copy_(v), self.steps[name], value)
+
+    def _allocate(self, given: dict[str, Any]) -> None:
+        """Storage for what is stored for the first time."""
+        for name in given.keys() - self.storage.keys():
+            self.storage[name] = each(lambda v: v.new_empty((self.buffer_size, *v.shape)), given[name])
+            self.steps[name] = each(Tensor.unbind, self.storage[name])
 
     @torch.no_grad()
-    def finish(self, before: Tensor, judged: Judged, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
+    def finish(self, before: Tensor, evaluated: Evaluated, values_of: Callable[[PyTorchObs, Tensor], Tensor]) -> None:
         """Compute advantages and value targets, and lay the rollout out as sequences.
 
         Args:
             before: Memory before the first step. Shape: (num_envs, memory_size).
-            judged: What the policy makes of the rollout.
+            evaluated: What the policy makes of the rollout.
             values_of: Values of observations, as they were stored, with the memory before them.
         """
         s = self.stored
-        next_values = torch.cat((judged.values[1:], judged.values[-1:]))
+        next_values = torch.cat((evaluated.values[1:], evaluated.values[-1:]))
         cut = s["truncated"] & ~s["terminated"]
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
-        next_values[where] = values_of(each(lambda o: o[where], s["final"]), memory_after(judged.trajectories, where))
-        s |= judged._asdict() | {"before": before, "next_values": next_values}
+        next_values[where] = values_of(
+            each(lambda o: o[where], s["final"]), memory_after(evaluated.trajectories, where)
+        )
+        s |= evaluated._asdict() | {"before": before, "next_values": next_values}
         s["advantages"] = gae(
             s["rewards"],
             s["values"],
@@ -190,7 +218,7 @@ class SequenceBuffer(RolloutBuffer):
         # A copy by whole sequences is the fastest, and the fields take it as it lies; what the loss is to have flat and
         # time-major lies so already.
         self.sequences = {name: each(self._cut, s[name]) for name in ("features", "episode_starts")}
-        self.sequences["potentials"] = self._memories(judged.trajectories)
+        self.sequences["potentials"] = self._memories(evaluated.trajectories)
         self.flat = {name: self._flat(s[name]) for name in FLAT}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
@@ -232,10 +260,6 @@ class SequenceBuffer(RolloutBuffer):
         memories = torch.cat((self.stored["before"][None], memory_after(trajectories, ends)))
         return memories.transpose(0, 1).flatten(0, 1)
 
-    def _room(self, value: Any) -> Any:
-        """Uninitialised space for `buffer_size` steps of something."""
-        return each(lambda v: torch.empty((self.buffer_size, *v.shape), dtype=v.dtype, device=v.device), value)
-
     def _cut(self, rollout: Tensor) -> Tensor:
         """Each sequence in one piece. Shapes: (n_steps, num_envs, ·) -> (num_envs * n_steps / seq_len, seq_len, ·)."""
         return rollout.transpose(0, 1).contiguous().view(-1, self.seq_len, *rollout.shape[2:])
@@ -252,6 +276,16 @@ def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     return function(first, *others)
 
 
+def shape_of(obs: PyTorchObs) -> torch.Size:
+    """Shape of observations; of Dict observations the first entry's."""
+    return next(iter(obs.values())).shape if isinstance(obs, dict) else obs.shape
+
+
+def as_stored(actions: Tensor) -> Tensor:
+    """Actions as a buffer has them. Shape: (num_envs, ·), float."""
+    return actions.reshape(len(actions), -1).float()
+
+
 def pick(rows: Tensor, chosen: Tensor) -> Tensor:
     """Some sequences, time first. Shape: (sequences, time, ·) -> (time, chosen, ·)."""
     return rows.index_select(0, chosen).transpose(0, 1)
@@ -261,28 +295,12 @@ def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
     """Memory (..., memory_size) after some steps, from the trajectories (n_steps, num_envs, ·) of each field.
 
     Args:
-        trajectories: From the recurrent extractor.
+        trajectories: From `NeuralFieldPolicy.run`.
         steps: An index of their first dimension, or of the first two.
     """
     return torch.cat([trajectory[steps] for trajectory in trajectories], dim=-1)
 
 
-def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
-    """Refuse rewards or observations that are NaN or infinite.
-
-    Args:
-        what: "reward" or "observation".
-        values: Of a rollout (n_steps, num_envs, ·), or of one step (num_envs, ·).
-        step: Which step, if it is one.
-    Raises: ValueError naming the first.
-    """
-    if isinstance(values, dict):
-        for key, value in values.items():
-            check_finite(f"{what} {key!r}", value, step)
-    elif not values.sum().isfinite() and not values.isfinite().all():  # a sum is fast
-        bad = (~values.isfinite()).nonzero()[0].tolist()
-        step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
-        raise ValueError(
-            f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must return finite "
-            "numbers."
-        )
+def where_rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Rows of `yes` where the mask (num_envs,) is true, else of `no`. Shapes: (num_envs, ·)."""
+    return torch.where(mask.reshape(-1, *(1,) * (no.dim() - 1)), yes, no)

@@ -1,8 +1,6 @@
-"""A turn of a rollout: the policy draws its actions, and the environments answer.
+"""One step of policy and batched task in one compiled function, several times as fast as dozens of small operations."""
 
-For a batched task both can be one compiled function, which is several times as fast as a few dozen small operations.
-"""
-
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,29 +9,39 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from nf_policies.kernels.compiling import options, where_possible
+from nf_policies.policies.policy import Memory
 from nf_policies.ppo.actor_critic import NeuralFieldPolicy
-from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv, advance
+from nf_policies.ppo.buffer import as_stored
+from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv
 
 
-class Apart:
-    """One after the other, for any environments."""
+class CompiledMemory(Memory):
+    """A memory whose steps are compiled by torch where no `Stepper` takes them.
 
-    def __init__(self, policy: NeuralFieldPolicy, env: VecEnv) -> None:
-        self.policy, self.env = policy, env
+    Args:
+        advance: `nf_policies.policies.policy.step`, compiled.
+        arguments: Of `Memory`.
+    """
 
-    def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
-        """Random actions as a rollout keeps them, from the actor's latents, and what they brought.
+    def __init__(self, advance: Callable[..., Any], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.advance = advance
 
-        Args:
-            latents: Shape: (num_envs, ·).
-        Returns: Actions (num_envs, ·), floating-point numbers before their scaling, and the environments' answer.
-        """
-        actions = self.policy.sample(latents)
-        return kept(actions), advance(self.env, self.policy.action_scaling(actions))
+    @torch.no_grad()
+    def step(self, features: Tensor, episode_starts: Tensor) -> Tensor:
+        """As that of `Memory`."""
+        if self.stepper is not None:
+            return super().step(features, episode_starts)
+        if self.entries is not None:
+            features = features.index_select(-1, self.entries)
+        now = features, self.potentials, episode_starts
+        trace = self.advance(self.field, self.normalizer, *now, self.coefficients)
+        self.potentials = trace.potentials
+        return trace.outputs
 
 
-class Together:
-    """Policy and batched task in one compiled function, which is compiled again if the task's constants change.
+class CompiledStep:
+    """The policy draws its actions and the task answers, compiled again if the task's constants change.
 
     Args:
         policy: On the device of the task.
@@ -47,11 +55,11 @@ class Together:
 
     def _compile(self) -> None:
         self.params = self.venv.params
-        fast = torch.compile(self._turn, dynamic=False, **options(self.env.num_envs))
-        self._take = where_possible(fast, self._turn)
+        fast = torch.compile(self._step, dynamic=False, **options(self.env.num_envs))
+        self._take = where_possible(fast, self._step)
 
     def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
-        """As that of `Apart`."""
+        """Actions as a rollout keeps them, from the actor's latents (num_envs, ·), and the environments' answer."""
         env, venv = self.env, self.venv
         if venv.lanes is None:
             raise ValueError("Reset the environments before the first step.")
@@ -62,7 +70,7 @@ class Together:
         env.finished.append((answer.over, now))
         return actions, answer
 
-    def _turn(self, latents: Tensor, lanes: Any, counts: Counts) -> tuple[Any, ...]:
+    def _step(self, latents: Tensor, lanes: Any, counts: Counts) -> tuple[Any, ...]:
         actions = self.policy.sample(latents)
         lanes, obs, rewards, terminated, truncated, info = self.venv.pure_step(
             lanes, self.policy.action_scaling(actions)
@@ -70,12 +78,7 @@ class Together:
         over = terminated | truncated
         answer = Advance(obs, rewards, terminated, truncated, over, info["final_obs"], None, info)
         now, counts = counts.after(rewards, over)
-        return kept(actions), answer, now, lanes, counts
-
-
-def kept(actions: Tensor) -> Tensor:
-    """Actions as a buffer has them. Shape: (num_envs, ·), float."""
-    return actions.reshape(len(actions), -1).float()
+        return as_stored(actions), answer, now, lanes, counts
 
 
 def has_pure_step(env: VecEnv, device: torch.device) -> bool:

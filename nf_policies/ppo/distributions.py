@@ -1,7 +1,9 @@
-"""From a distribution's sample to an action of the task, and from activations to the distribution's parameters."""
+"""Action distributions: their parameters from activations, actions from their samples, and random numbers."""
 
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     DiagGaussianDistribution,
     Distribution,
+    MultiCategoricalDistribution,
     StateDependentNoiseDistribution,
     make_proba_distribution,
 )
@@ -18,9 +21,67 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 from torch.nn import functional
 
-from nf_policies.policies.spaces import BoxHead, make_head
+from nf_policies.policies.spaces import BoxHead, first_logit_zero, make_head
 
 QUADRATURE_NODES = 16
+
+
+class OwnRandom:
+    """Random numbers of a model. Torch's global generators draw them on loan, and are left as they were.
+
+    Args:
+        device: Of the model, which also draws on the CPU.
+        seed: None for one from the operating system.
+    """
+
+    def __init__(self, device: torch.device, seed: int | None) -> None:
+        self.device, self.on_loan = device, False
+        self.seed(seed)
+
+    def seed(self, seed: int | None) -> None:
+        """Begin anew."""
+        generators = [torch.Generator(device) for device in {"cpu": 0, self.device.type: 0}]
+        for generator in generators:
+            generator.seed() if seed is None else generator.manual_seed(seed)
+        self.states = [generator.get_state() for generator in generators]
+
+    @property
+    def states(self) -> list[Tensor]:
+        """States of the generators, the CPU's and a GPU's."""
+        return self._global() if self.on_loan else self._kept
+
+    @states.setter
+    def states(self, states: list[Tensor]) -> None:
+        if self.on_loan:
+            self._lend(states)
+        else:
+            self._kept = states
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Let torch draw these random numbers."""
+        if self.on_loan:
+            yield
+            return
+        outside = self._global()
+        self._lend(self._kept)
+        self.on_loan = True
+        try:
+            yield
+        finally:
+            self._kept, self.on_loan = self._global(), False
+            self._lend(outside)
+
+    def _global(self) -> list[Tensor]:
+        """States of torch's generators."""
+        on_gpu = self.device.type == "cuda"
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if on_gpu else [])]
+
+    def _lend(self, states: list[Tensor]) -> None:
+        """Give torch's generators states."""
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], self.device)
 
 
 def log_tanh_slope(x: Tensor) -> Tensor:
@@ -57,7 +118,7 @@ class UncheckedGaussian(DiagGaussianDistribution):
 
 
 class FastCategorical(CategoricalDistribution):
-    """SB3's, with the choices in the first dimension, for torch is slow where the last one is short."""
+    """SB3's, choices first: softmax over a short last dimension is slow in torch."""
 
     log_probs: Tensor
     """Shape: (choices, batch)."""
@@ -174,23 +235,21 @@ def make_distribution(
         return UncheckedGaussian(int(np.prod(space.shape)))
     if isinstance(space, spaces.Discrete):
         return TwoChoices() if space.n == 2 else FastCategorical(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return MultiCategoricalDistribution([int(n) for n in space.nvec.reshape(-1)])
     return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)
 
 
 class FirstLogitZero(nn.Module):
-    """Put the logit 0 in front of each choice's n - 1 outputs, as the heads of a policy have it."""
+    """Logits of choices from the n - 1 outputs of each, as the heads of a policy have them."""
 
     def __init__(self, choices: list[int]) -> None:
         super().__init__()
         self.choices = choices
-        self.sizes = [max(n - 1, 1) for n in choices]
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Logits of all choices side by side. Shapes: (batch, sum(n_i - 1)) -> (batch, sum(n_i))."""
-        columns = outputs.movedim(-1, 0)  # the choices lie in memory as `FastCategorical` likes them
-        first = torch.zeros_like(columns[:1])
-        parts = zip(columns.split(self.sizes), self.choices, strict=True)
-        return torch.cat([logits for part, n in parts for logits in (first, part)[:n]]).movedim(0, -1)
+        return first_logit_zero(outputs, self.choices)
 
 
 def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequential:

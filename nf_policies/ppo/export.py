@@ -1,64 +1,57 @@
-"""From a trained model to a policy file."""
+"""From a trained actor to a policy of its own."""
 
 import copy
-from typing import TYPE_CHECKING
 
-import torch
-from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
 
 from nf_policies.fields.field import Field
-from nf_policies.policies import Policy
 from nf_policies.policies.cells import Cell
+from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import make_head
+from nf_policies.ppo.actor_critic import NeuralFieldPolicy
+from nf_policies.ppo.vec_env import Features
 
-if TYPE_CHECKING:
-    from nf_policies.ppo.algorithm import FieldPPO
+ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_tensor")
+"""What a subclass must not change for its policy file to act as it does."""
 
 
-def exported(model: "FieldPPO") -> Policy:
-    """The actor of a model as a `Policy` of its own.
+def exported(actor: NeuralFieldPolicy, env_id: str | None = None) -> Policy:
+    """The actor as a `Policy`, deterministic, sharing nothing with the model.
 
-    Raises:
-        ValueError: If a policy file cannot describe it.
+    Raises: ValueError if a policy file cannot describe it.
     """
-    actor = model.policy
-    extractor = actor.mlp_extractor
-    if not isinstance(extractor.actor, Field | Cell):
-        raise ValueError(f"A policy file holds fields and cells, and this actor is a {type(extractor.actor).__name__}.")
-    if actor.extractor_learns:
-        raise ValueError("A policy file holds no features extractor that learns.")
-    outside = model.get_vec_normalize_env()
-    if isinstance(outside, VecNormalize) and outside.norm_obs:
+    if not isinstance(actor.actor, Field | Cell):
+        raise ValueError(f"A policy file holds fields and cells, and this actor is a {type(actor.actor).__name__}.")
+    if type(actor.features_extractor) is not Features:
         raise ValueError(
-            "VecNormalize changes the observations outside the policy, so its file would not play the task: use "
-            "VecNormalize(norm_obs=False), the policy normalises by itself."
+            "A policy file holds no features extractor: leave features_extractor_class and normalize_images out."
         )
-    field = copy.deepcopy(extractor.actor)
-    field.output_embedding = copy.deepcopy(actor.readout)
+    if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(NeuralFieldPolicy, name)]:
+        raise ValueError(f"A policy file holds nothing of your own, and {type(actor).__name__} changes {changed[0]}.")
+    field = copy.deepcopy(actor.actor)
+    field.output_embedding = copy.deepcopy(readout(actor))
     field.output_size = make_head(actor.action_space).output_size
-
-    seen = extractor.actor_entries
-    everything = len(seen) == actor.features_dim and bool((seen == torch.arange(len(seen), device=seen.device)).all())
+    entries = actor.actor_entries
+    visible = None if entries is None else entries.tolist()
     policy = Policy(
-        field,
-        actor.observation_space,
-        actor.action_space,
-        visible=None if everything else seen.tolist(),
-        env_id=env_id_of(model),
-        squash=actor.squash,
+        field, actor.observation_space, actor.action_space, visible=visible, env_id=env_id, squash=actor.squash
     )
-    statistics = actor.normalizer
-    policy.normalizer.count.copy_(statistics.count)
-    policy.normalizer.mean.copy_(statistics.mean[seen])
-    policy.normalizer.var.copy_(statistics.var[seen])
-    policy.made_by = {"method": "FieldPPO", "env_steps": model.num_timesteps, "seed": model.seed}
+    seen = actor.normalizer if entries is None else actor.normalizer.select(entries)
+    policy.normalizer.load_state_dict(seen.state_dict())
     return policy.cpu()
 
 
-def env_id_of(model: "FieldPPO") -> str | None:
-    """The id of the task that the model has been trained on, where it is known."""
-    env = model.get_env()
-    if env is None:
-        return None
-    spec = env.get_attr("spec")[0] if env.has_attr("spec") else None
-    return None if spec is None else spec.id
+def readout(actor: NeuralFieldPolicy) -> nn.Linear:
+    """From the actor's activations to the parameters of the action distribution.
+
+    A copy where the critic reads out by the same layer.
+    """
+    own = actor.actor.output_embedding
+    if len(actor.action_net) and isinstance(actor.action_net[0], nn.Linear):
+        return actor.action_net[0]
+    if actor.columns is None:
+        return own
+    n = actor.columns[0]
+    part = nn.Linear(own.in_features, n, bias=False, device="meta")  # draws no start weights
+    part.weight = nn.Parameter(own.weight[:n].detach().clone())
+    return part

@@ -1,139 +1,124 @@
-"""From a policy's options to its networks: the recurrent extractor and the two heads behind it."""
+"""From a policy's options to its networks: what the actor sees, the fields, and the heads behind them."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from nf_policies.fields import NeuralField, SimpleNeuralField
-from nf_policies.policies.cells import GRU, LSTM, Memoryless
+from nf_policies.fields.field import Field
+from nf_policies.policies.cells import Cell
+from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.ppo.distributions import parameters_layer
 
-FIELDS: dict[str, type[nn.Module]] = {
-    "neural": NeuralField,
-    "simple": SimpleNeuralField,
-    "gru": GRU,
-    "lstm": LSTM,
-    "memoryless": Memoryless,
-}
+NEURAL_FIELDS = {"neural": "NeuralField", "simple": "SimpleNeuralField"}
+FIELDS = NEURAL_FIELDS | {"gru": "GRU", "lstm": "LSTM", "memoryless": "Memoryless"}
+"""Names of fields and cells, and their classes."""
+CRITICS = ("separate", "shared", "memoryless")
 
 
-class Prepared(NamedTuple):
-    """What both fields derive from their parameters ahead of a step, valid until these change."""
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What the networks of a policy are.
 
-    actor: Any
-    critic: Any
-
-
-class RecurrentExtractor(nn.Module):
-    """Latents for the actor's and the critic's head from features and memory.
-
-    Args:
-        actor: Field or cell; its outputs are the latents.
-        critic: Field or cell of the critic's own; None to read the actor's latents.
-        actor_entries: Which features the actor sees. Shape: (n,), integer.
-        critic_entries: Which features the critic sees.
-        columns: If the critic reads the actor's latents: how many of them are for the actor and how many for the
-            critic; None for all for both.
+    Attributes:
+        field: "neural", "simple", "gru", "lstm", "memoryless", or a class with a field's interface.
+        hidden_size: Neurons of the actor's field.
+        field_kwargs: Further arguments of the field. Neural fields start here with tanh neurons, exponential Euler
+            steps and one time constant per neuron, log-spaced from 1.15 to 3.5 steps.
+        critic: "separate" (a field of its own), "shared" (reads the actor's field; the fastest) or "memoryless" (two
+            layers of tanh units).
+        critic_hidden_size: Neurons of the critic's field or units per layer; by default as the actor's, 64 if
+            memoryless.
+        privileged_critic: Whether the critic sees all entries and not only the `visible` ones.
+        visible: What the actor sees: indices of the features, or keys of a Dict space; None for everything.
+    Raises: ValueError naming what does not fit.
     """
 
-    actor: Any
-    critic: Any
-    actor_entries: Tensor
-    critic_entries: Tensor
+    field: str | type[nn.Module] = "neural"
+    hidden_size: int = 16
+    field_kwargs: Mapping[str, Any] | None = None
+    critic: str = "separate"
+    critic_hidden_size: int | None = None
+    privileged_critic: bool = False
+    visible: Sequence[int] | Sequence[str] | None = None
 
-    def __init__(
-        self,
-        actor: nn.Module,
-        critic: nn.Module | None,
-        actor_entries: Tensor,
-        critic_entries: Tensor,
-        columns: tuple[int, int] | None = None,
-    ) -> None:
-        super().__init__()
-        self.actor, self.critic, self.columns = actor, critic, columns
-        self.register_buffer("actor_entries", actor_entries, persistent=False)
-        self.register_buffer("critic_entries", critic_entries, persistent=False)
-        self.actor_memory = self.actor.start(1).shape[-1]
-        critic_memory = 0 if critic is None else self.critic.start(1).shape[-1]
-        self.memory_size = self.actor_memory + critic_memory
-        both = (self.actor.output_size, (self.actor if critic is None else self.critic).output_size)
-        self.latent_dim_pi: int
-        self.latent_dim_vf: int
-        self.latent_dim_pi, self.latent_dim_vf = columns or both
+    def __post_init__(self) -> None:
+        if self.critic not in CRITICS:
+            raise ValueError(f"Unknown critic {self.critic!r}: choose {', '.join(CRITICS)}.")
+        if self.critic == "shared" and self.privileged_critic:
+            raise ValueError("A shared critic reads the actor's field, so it cannot be privileged.")
+        if (self.field_kwargs or {}).get("batch_first"):
+            raise ValueError("A rollout is time-major: leave batch_first out of field_kwargs.")
 
-    def start(self, batch_size: int) -> Tensor:
-        """Initial potentials. Shape: (batch_size, memory_size)."""
-        actor = self.actor.start(batch_size)
-        return actor if self.critic is None else torch.cat((actor, self.critic.start(batch_size)), dim=-1)
 
-    def split(self, potentials: Tensor) -> tuple[Tensor, Tensor]:
-        """The actor's and the critic's part of potentials (..., memory_size)."""
-        return potentials[..., : self.actor_memory], potentials[..., self.actor_memory :]
+def pick(features: Tensor, entries: Tensor | None) -> Tensor:
+    """The features (..., n) at some entries; None for all."""
+    return features if entries is None else features.index_select(-1, entries)
 
-    def forward(
-        self, features: Tensor, potentials: Tensor, episode_starts: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Run over a sequence, with exact gradients through all of its time steps.
 
-        Args:
-            features: Shape: (time, batch, n_features).
-            potentials: Before the first step. Shape: (batch, memory_size).
-            episode_starts: True where a new episode begins before that step. Shape: (time, batch).
-        Returns: Latents of the actor and of the critic (time, batch, ·), and for each field of its own the potentials
-            after every step (time, batch, ·).
-        """
-        of_actor, of_critic = self.split(potentials)
-        latent_pi, trajectory = self.actor(self.seen(features, self.actor_entries), of_actor, episode_starts)
-        if self.critic is None:
-            return *self._parted(latent_pi), (trajectory,)
-        latent_vf, critic_trajectory = self.critic(self.seen(features, self.critic_entries), of_critic, episode_starts)
-        return latent_pi, latent_vf, (trajectory, critic_trajectory)
+def visible_features(
+    space: spaces.Space[Any], n_features: int, visible: Sequence[int] | Sequence[str] | None, extractor_learns: bool
+) -> Tensor:
+    """Indices of the features that the actor sees.
 
-    def prepare(self) -> Prepared:
-        """What steps need, computed once for as long as the parameters stay as they are."""
-        return Prepared(self.actor.coefficients(), None if self.critic is None else self.critic.coefficients())
+    Args:
+        space: The observation space.
+        n_features: Number of features of an observation.
+        visible: Indices of features or keys of a Dict space; None for everything.
+        extractor_learns: Whether the features are learned, and so do not belong to entries of the observation.
+    Returns: Shape: (n,), integer.
+    Raises: ValueError if there is no such feature or key.
+    """
+    if visible is None:
+        return torch.arange(n_features)
+    if extractor_learns:
+        raise ValueError("visible selects entries of the observation, and a features extractor that learns mixes them.")
+    if isinstance(space, spaces.Dict) and any(isinstance(entry, str) for entry in visible):
+        ranges, begin = {}, 0
+        for key, subspace in space.spaces.items():
+            end = begin + ObservationEncoder(subspace).total
+            ranges[key], begin = range(begin, end), end
+        unknown = [key for key in visible if key not in ranges]
+        if unknown or not visible:
+            raise ValueError(f"visible must name keys of {list(ranges)}, not {list(visible)}.")
+        return torch.tensor([i for key in ranges if key in visible for i in ranges[key]])
+    wrong = [i for i in visible if not (isinstance(i, int) and 0 <= i < n_features)]
+    if wrong or len(set(visible)) != len(visible) or not visible:
+        raise ValueError(
+            f"visible must list different indices of the {n_features} observation entries, not {list(visible)}."
+        )
+    return torch.tensor(sorted(visible))
 
-    def step(self, features: Tensor, potentials: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-        """Advance both fields by one step; new episodes have been given their start by the caller.
 
-        Args:
-            features: Shape: (batch, n_features).
-            potentials: Shape: (batch, memory_size).
-            prepared: From `prepare`.
-        Returns: Latents of the actor and of the critic (batch, ·) and the next potentials (batch, memory_size).
-        """
-        of_actor, of_critic = self.split(potentials)
-        latent_pi, after = self.actor.step(self.seen(features, self.actor_entries), of_actor, prepared.actor)
-        if self.critic is None:
-            return *self._parted(latent_pi), after
-        latent_vf, critic_after = self.critic.step(self.seen(features, self.critic_entries), of_critic, prepared.critic)
-        return latent_pi, latent_vf, torch.cat((after, critic_after), dim=-1)
+def class_of(kind: str | type[nn.Module]) -> type[nn.Module]:
+    """The class of a field or cell by its name in `FIELDS`, or the class itself.
 
-    def step_actor(self, features: Tensor, potentials: Tensor, prepared: Prepared) -> tuple[Tensor, Tensor]:
-        """As `step`, of the actor alone and with its part of the potentials."""
-        latents, after = self.actor.step(self.seen(features, self.actor_entries), potentials, prepared.actor)
-        return self._parted(latents)[0], after
+    Raises: ValueError if the name is unknown.
+    """
+    if not isinstance(kind, str):
+        return kind
+    if kind not in FIELDS:
+        raise ValueError(f"Unknown field {kind!r}: choose {', '.join(FIELDS)}, or pass a class.")
+    classes: dict[str, type[nn.Module]] = {**Field.kinds, **Cell.kinds}
+    return classes[FIELDS[kind]]
 
-    def _parted(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """What of the actor's latents is for the actor and for a critic that reads them."""
-        return (latents, latents) if self.columns is None else latents.split(self.columns, dim=-1)
 
-    @staticmethod
-    def seen(features: Tensor, entries: Tensor) -> Tensor:
-        """The visible features (..., n)."""
-        return features if len(entries) == features.shape[-1] else features.index_select(-1, entries)
+def has_readout(kind: str | type[nn.Module]) -> bool:
+    """Whether a field reads its outputs within its sequence operator, which saves time."""
+    return class_of(kind) in map(class_of, NEURAL_FIELDS)
 
 
 def make_field(
     kind: str | type[nn.Module],
     input_size: int,
     hidden_size: int,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     readout: nn.Linear | None = None,
 ) -> nn.Module:
-    """A field whose outputs are its activations (a cell whose outputs are its hidden units), or are read from these.
+    """A field whose outputs are its activations (a cell's: its hidden units), or are read from these.
 
     Args:
         kind: A name in `FIELDS`, or a class with the same interface.
@@ -143,97 +128,79 @@ def make_field(
         readout: Reads the outputs from the activations, if `has_readout`.
     Raises: ValueError if the name is unknown.
     """
-    if isinstance(kind, str) and kind not in FIELDS:
-        raise ValueError(f"Unknown field {kind!r}: choose {', '.join(FIELDS)}, or pass a class.")
-    cls: Any = FIELDS[kind] if isinstance(kind, str) else kind
-    if cls in (NeuralField, SimpleNeuralField):
+    cls: Any = class_of(kind)
+    if has_readout(kind):
         return cls(
             input_size,
             hidden_size=hidden_size,
             output_size=hidden_size if readout is None else readout.out_features,
             output_embedding=nn.Identity() if readout is None else readout,
-            **{"activation": "tanh", "tau_init": (1.15, 3.5), "integrator": "exponential_euler"} | options,
+            **{"activation": "tanh", "tau_init": (1.15, 3.5), "integrator": "exponential_euler", **options},
         )
     return cls(input_size, hidden_size, **options)
-
-
-def has_readout(kind: str | type[nn.Module]) -> bool:
-    """Whether a kind of field can read its outputs within its sequence operator, which saves time."""
-    cls = FIELDS.get(kind) if isinstance(kind, str) else kind
-    return cls in (NeuralField, SimpleNeuralField)
-
-
-CRITICS = ("separate", "shared", "memoryless")
 
 
 class Networks(NamedTuple):
     """What stands between the features and the action distribution and value."""
 
-    extractor: RecurrentExtractor
+    actor: Any
+    critic: Any
+    """A field or cell of the critic's own; None where it reads the actor's outputs."""
     action_net: nn.Sequential
-    """From the actor's latents to the parameters of the distribution."""
+    """From the actor's outputs to the parameters of the distribution."""
     value_net: nn.Module
-    """From the critic's latents to the value."""
+    """From the critic's outputs to the value."""
+    columns: tuple[int, int] | None = None
+    """Where a critic reads the actor's outputs: how many are the actor's and the critic's; None for all for both."""
 
 
 def make_networks(
-    kind: str | type[nn.Module],
-    options: dict[str, Any],
-    hidden_size: int,
-    critic: str,
-    critic_hidden_size: int | None,
-    actor_entries: Tensor,
-    critic_entries: Tensor,
-    action_space: spaces.Space[Any],
-    activations_wanted: bool,
+    options: NetworkOptions, input_sizes: tuple[int, int], action_space: spaces.Space[Any], activations_wanted: bool
 ) -> Networks:
     """The networks of a policy, with start weights.
 
-    A neural field reads out by itself, within its sequence operator, so that its head is part of the extractor; that of
-    a shared critic too. Not where its activations are wanted.
+    A neural field reads out by itself, within its sequence operator, for a shared critic too, unless its activations
+    are wanted.
 
     Args:
-        kind: Of field, as for `make_field`, and so the next two.
-        options: Further arguments of the field.
-        hidden_size: Number of the actor's neurons.
-        critic: One of `CRITICS`.
-        critic_hidden_size: Number of the critic's neurons or of units in each of two layers.
-        actor_entries: Which features the actor sees. Shape: (n,), integer.
-        critic_entries: Which features the critic sees.
+        options: What they are.
+        input_sizes: How many features the actor and the critic see.
         action_space: Of a single environment.
         activations_wanted: Whether the distribution needs the actor's activations, as gSDE does.
     """
+    kind, hidden_size, critic = options.field, options.hidden_size, options.critic
+    more = options.field_kwargs or {}
     reads = has_readout(kind)
+    of_actor, of_critic = input_sizes
     own: Any = None
     value_net: nn.Module = nn.Identity()
     if reads and not activations_wanted:
         layers: Any = parameters_layer(hidden_size, action_space)
         if critic == "shared":
             both = side_by_side(layers[0], value_layer(hidden_size))
-            actor: Any = make_field(kind, len(actor_entries), hidden_size, options, both)
-            extractor = RecurrentExtractor(actor, None, actor_entries, critic_entries, (layers[0].out_features, 1))
-            return Networks(extractor, layers[1:], Offset())
-        actor = make_field(kind, len(actor_entries), hidden_size, options, layers[0])
+            actor: Any = make_field(kind, of_actor, hidden_size, more, both)
+            return Networks(actor, None, layers[1:], Offset(), (layers[0].out_features, 1))
+        actor = make_field(kind, of_actor, hidden_size, more, layers[0])
         action_net = layers[1:]
     else:
-        actor = make_field(kind, len(actor_entries), hidden_size, options)
+        actor = make_field(kind, of_actor, hidden_size, more)
         action_net = parameters_layer(actor.output_size, action_space)
 
     if critic == "separate":
-        size = critic_hidden_size or hidden_size
+        size = options.critic_hidden_size or hidden_size
         readout = value_layer(size) if reads else None
-        own = make_field(kind, len(critic_entries), size, options, readout)
+        own = make_field(kind, of_critic, size, more, readout)
         if readout is None:
             value_net = value_layer(own.output_size)
     else:
         if critic == "memoryless":
-            own = make_field("memoryless", len(critic_entries), critic_hidden_size or 64, {})
+            own = make_field("memoryless", of_critic, options.critic_hidden_size or 64, {})
         value_net = value_layer((actor if own is None else own).output_size)
-    return Networks(RecurrentExtractor(actor, own, actor_entries, critic_entries), action_net, value_net)
+    return Networks(actor, own, action_net, value_net)
 
 
 def value_layer(latent_size: int) -> nn.Linear:
-    """A linear layer from a critic's latents to the value."""
+    """A linear layer from a critic's outputs to the value."""
     linear = nn.Linear(latent_size, 1)
     nn.init.orthogonal_(linear.weight)
     nn.init.zeros_(linear.bias)

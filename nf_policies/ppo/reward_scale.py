@@ -1,4 +1,4 @@
-"""Rewards of a size that a critic learns easily, whatever the task pays: part of the training, not of the policy."""
+"""Rewards scaled to a size that a critic learns easily; part of the training, not of the policy."""
 
 import torch
 from torch import Tensor, nn
@@ -32,20 +32,30 @@ class RewardScale(nn.Module):
         self.register_buffer("running", torch.zeros(num_envs), persistent=False)
 
     @torch.no_grad()
-    def forward(self, rewards: Tensor, over: Tensor) -> Tensor:
+    def forward(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> Tensor:
         """Scaled rewards, clipped to ± CLIP, after the statistics have followed them.
 
         Args:
-            rewards: As the task paid them. Shape: (num_envs,).
+            rewards: From the task. Shape: (num_envs,).
             over: Where the episode ended with this step. Shape: (num_envs,).
+            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
         """
-        self.running = self.running * self.gamma + rewards
-        var, mean = torch.var_mean(self.running, correction=0)
-        total = self.count + len(rewards)
-        share = (len(rewards) / total).to(mean.dtype)
+        running = self.running * self.gamma + rewards
+        if real is None:
+            self._follow(running)
+        else:
+            running = torch.where(real, running, self.running)
+            if real.any():
+                self._follow(running[real])
+        self.running = running.masked_fill(over, 0.0)
+        return (rewards / (self.var + EPSILON).sqrt()).clamp(-CLIP, CLIP)
+
+    def _follow(self, returns: Tensor) -> None:
+        """Merge the statistics of some discounted returns."""
+        var, mean = torch.var_mean(returns, correction=0)
+        total = self.count + len(returns)
+        share = (len(returns) / total).to(mean.dtype)
         delta = mean - self.mean
         self.var.copy_((1 - share) * self.var + share * var + share * (1 - share) * delta**2)
         self.mean.add_(share * delta)
         self.count.copy_(total)
-        self.running = self.running.masked_fill(over, 0.0)
-        return (rewards / (self.var + EPSILON).sqrt()).clamp(-CLIP, CLIP)

@@ -1,7 +1,7 @@
-"""One step of many environments as tensors, whoever they come from: SB3's VecEnv or Gymnasium's VectorEnv.
+"""Many environments as tensors, SB3's VecEnv or Gymnasium's VectorEnv: features of observations, and one step.
 
 Gymnasium's vector environments are wrapped so that everything of SB3 works with them. Their autoreset mode is read
-from their metadata. Those that speak torch tensors are never converted.
+from their metadata. Tensors stay tensors.
 """
 
 from typing import Any, NamedTuple
@@ -9,13 +9,43 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.preprocessing import check_for_nested_spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import obs_as_tensor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
+from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.ppo.buffer import each
+
+
+class Features(BaseFeaturesExtractor):
+    """Observations as a saved policy encodes them; the parts of a Dict space side by side."""
+
+    def __init__(self, observation_space: spaces.Space[Any]) -> None:
+        parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
+        self.encoders = {key: ObservationEncoder(part) for key, part in parts.items()}
+        super().__init__(observation_space, sum(encoder.total for encoder in self.encoders.values()))
+
+    def forward(self, obs: PyTorchObs) -> Tensor:
+        """Features (batch, n_features), float."""
+        if not isinstance(obs, dict):
+            return self.encoders[""].of_tensors(obs).float()
+        return torch.cat([encode.of_tensors(obs[key]).float() for key, encode in self.encoders.items()], dim=-1)
+
+    def batch(self, obs: Any, device: torch.device) -> tuple[PyTorchObs, bool]:
+        """NumPy observations as tensors with a batch axis, and whether they had one."""
+        parts = obs if isinstance(obs, dict) else {"": obs}
+        batched = all([encoder.batched(parts[key]) for key, encoder in self.encoders.items()])
+        tensors = {key: torch.as_tensor(np.asarray(parts[key]), device=device) for key in self.encoders}
+        tensors = tensors if batched else {key: tensor.unsqueeze(0) for key, tensor in tensors.items()}
+        return tensors if isinstance(obs, dict) else tensors[""], batched
 
 
 class Advance(NamedTuple):
@@ -93,7 +123,7 @@ class GymnasiumVecEnv(VecEnv):
             real = ~self.resetting
             self.resetting = over.cpu()  # `obs` are then the final ones
         elif (mask := over.cpu().numpy()).any():
-            final = obs_as_tensor(each(np.copy, obs), device)
+            final = each(lambda o: torch.as_tensor(o, device=device).clone(), obs)
             obs, _ = self.venv.reset(options={"reset_mask": mask})
         now, self.counts = self.counts_on(device).after(rewards, over, real)
         self.finished.append((over, now))
@@ -127,6 +157,17 @@ class GymnasiumVecEnv(VecEnv):
         ended = torch.stack((returns, lengths))[:, -most:].tolist()
         return [{"r": r, "l": n} for r, n in zip(*ended, strict=True)]
 
+    def infos_of(self, step: Advance) -> list[dict[str, Any]]:
+        """What SB3 wants to know of the latest step, one dict per environment; Gymnasium has one of arrays."""
+        over, now = self.finished[-1]
+        cut = (step.truncated & ~step.terminated).tolist()
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": c} for c in cut]
+        final = step.obs if step.final_obs is None else step.final_obs
+        for i in over.nonzero().flatten().tolist():
+            infos[i]["terminal_observation"] = each(lambda o, i=i: array(o[i]), final)
+            infos[i]["episode"] = {"r": float(now.returns[i]), "l": int(now.lengths[i])}
+        return infos
+
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
         if self.mode == AutoresetMode.NEXT_STEP:
@@ -138,15 +179,10 @@ class GymnasiumVecEnv(VecEnv):
 
     def step_wait(self) -> Any:
         """SB3's step: observations, rewards, dones and one info per environment, as NumPy arrays."""
-        obs, rewards, terminated, truncated, over, final, _, _ = self.advance(self.actions)
-        dones = over.cpu().numpy()
-        cut = (truncated & ~terminated).cpu().numpy()
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(c)} for c in cut]
-        for i in np.flatnonzero(dones):
-            infos[i]["terminal_observation"] = each(lambda o, i=i: o[i].cpu().numpy(), final)
-        for info, episode in zip([infos[i] for i in np.flatnonzero(dones)], self.finished_episodes(10**9), strict=True):
-            info["episode"] = episode
-        return each(np.asarray, obs), rewards.cpu().numpy(), dones, infos
+        step = self.advance(self.actions)
+        infos = self.infos_of(step)
+        self.finished = []
+        return each(array, step.obs), array(step.rewards), array(step.over), infos
 
     def close(self) -> None:
         """Close the environments."""
@@ -166,8 +202,6 @@ class GymnasiumVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         """Whether they count their episodes, which they do here, or are wrapped in anything else."""
-        from stable_baselines3.common.monitor import Monitor
-
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 
 
@@ -199,3 +233,52 @@ def advance(env: VecEnv, actions: Tensor) -> Advance:
         None,
         infos,
     )
+
+
+def side_by_side(env: Any, monitor: bool) -> VecEnv:
+    """An environment as SB3 has many; unlike SB3's own, images are shown as they are."""
+    if not isinstance(env, VecEnv):
+        watched = Monitor(env) if monitor and not is_wrapped(env, Monitor) else env
+        env = DummyVecEnv([lambda: watched])
+    check_for_nested_spaces(env.observation_space)
+    return env
+
+
+def is_watched(callback: BaseCallback) -> bool:
+    """Whether a callback may look at the steps of a rollout."""
+    if isinstance(callback, CallbackList):
+        return any(map(is_watched, callback.callbacks))
+    return not isinstance(callback, ProgressBarCallback) and getattr(callback, "callback", callback) is not None
+
+
+def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
+    """What callbacks see of a step, as SB3 names it, in NumPy's form."""
+    infos = env.infos_of(step) if isinstance(env, GymnasiumVecEnv) else step.infos
+    seen = {"actions": actions, "rewards": step.rewards, "dones": step.over}
+    return {"env": env, "new_obs": step.obs, "infos": infos, **{name: array(value) for name, value in seen.items()}}
+
+
+def array(values: Any) -> np.ndarray:
+    """NumPy's form of an array or a tensor."""
+    return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
+    """Refuse rewards or observations that are NaN or infinite.
+
+    Args:
+        what: "reward" or "observation".
+        values: Of a rollout (n_steps, num_envs, ·), or of one step (num_envs, ·).
+        step: Which step, if it is one.
+    Raises: ValueError naming the first.
+    """
+    if isinstance(values, dict):
+        for key, value in values.items():
+            check_finite(f"{what} {key!r}", value, step)
+    elif not values.sum().isfinite() and not values.isfinite().all():  # a sum is fast
+        bad = (~values.isfinite()).nonzero()[0].tolist()
+        step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
+        raise ValueError(
+            f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must return finite "
+            "numbers."
+        )

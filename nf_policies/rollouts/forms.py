@@ -81,7 +81,7 @@ class UnrolledPolicy:
             "resting_level": c.resting_level.squeeze(-2),
             "rate": c.rate.squeeze(-2),
             "scale": c.scale.squeeze(-2),
-            "bias": c.bias.squeeze(-2),
+            **({} if c.bias is None else {"bias": c.bias.squeeze(-2)}),
             "initial_potentials": c.initial_potentials.squeeze(-2),
             "input": c.modules["input_embedding"]["weight"],
             "output": c.modules["output_embedding"]["weight"],

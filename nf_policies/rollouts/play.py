@@ -141,7 +141,7 @@ def play(
     return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
 
 
-GENERATION, DUEL, TARGET = range(3)
+GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)
 """What episodes are played for; each purpose has seeds of its own."""
 
 
@@ -154,9 +154,25 @@ class Evaluator(Protocol):
         """Returns (pop_size, episodes), and what was played."""
 
 
-def episode_seeds(seed: int, generation: int, purpose: int, episodes: int) -> list[int]:
-    """Seeds of episodes that differ between runs, generations and purposes, and are the same in a resumed run."""
-    return np.random.SeedSequence([seed, generation, purpose]).generate_state(episodes).tolist()
+def episode_seeds(seed: int, iteration: int, purpose: int, episodes: int) -> list[int]:
+    """Seeds of episodes that differ between runs, iterations and purposes, and are the same in a resumed run."""
+    return np.random.SeedSequence([seed, iteration, purpose]).generate_state(episodes).tolist()
+
+
+def first_seed(seed: int, purpose: int, *more: int) -> int:
+    """The first of a row of seeds for one purpose of a run: below 2**31, and far from the rows of other purposes.
+
+    Args:
+        seed: Of the run.
+        purpose: One of the constants above.
+        more: What else distinguishes rows of one purpose, such as an iteration.
+    """
+    return int(np.random.SeedSequence(seed, spawn_key=(purpose, *more)).generate_state(1)[0]) >> 1
+
+
+def first_seed(seed: int, purpose: int, *more: int) -> int:
+    """A seed below 2**31 that differs between runs, purposes and whatever else is given."""
+    return int(np.random.SeedSequence([seed, purpose, *more]).generate_state(1)[0]) >> 1
 
 
 def evaluate(
@@ -171,7 +187,7 @@ def evaluate(
         seeds: One per episode.
     Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was played.
     """
-    parameters = None if population is None else torch.as_tensor(population).to(policy.field.resting_level)
+    parameters = None if population is None else torch.as_tensor(population).to(policy.normalizer.mean)
     pop_size = 1 if parameters is None else len(parameters)
     played = play(envs, policy, [Episode(s, candidate) for candidate in range(pop_size) for s in seeds], parameters)
     return played.returns.reshape(pop_size, len(seeds)), played

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from nf_policies.fields import SimpleNeuralField
-from nf_policies.fields.dynamics import DYNAMICS, INTEGRATORS, euler, exponential_euler, optional_parameters
+from nf_policies.fields.dynamics import DYNAMICS, INTEGRATORS, euler, exponential_euler
+from nf_policies.fields.options import optional_parameters
 
 KAPPA, CAPACITY, RESTING_LEVEL = 0.3, 1.7, 0.4
 VALUES = {"kappa": torch.tensor(KAPPA, dtype=torch.float64), "capacity": torch.tensor(CAPACITY, dtype=torch.float64)}

@@ -13,7 +13,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from nf_policies.fields import NeuralField, ParameterVector, SimpleNeuralField
 from nf_policies.fields.dynamics import POTENTIALS_MAX, take
-from nf_policies.fields.field import TAU_MIN
+from nf_policies.fields.options import TAU_MIN
 
 BOTH = pytest.mark.parametrize("kind", [NeuralField, SimpleNeuralField])
 
@@ -44,20 +44,22 @@ def test_after_a_reset_a_field_is_as_fresh_as_at_the_start(field, sequence, epis
     torch.testing.assert_close(outputs[2:, 2:3], fresh, rtol=0, atol=1e-12)
 
 
-def test_neither_the_batch_axis_nor_its_absence_changes_a_value(plain_field, sequence, episode_starts, generator):
+@BOTH
+def test_neither_the_batch_axis_nor_its_absence_changes_a_value(kind, sequence, episode_starts, generator):
+    plain_field, batch_first = (kind(3, 6, batch_first=b).double() for b in (False, True))
+    batch_first.load_state_dict(plain_field.state_dict())
     start = torch.randn(4, plain_field.hidden_size, dtype=torch.float64, generator=generator)
     outputs, potentials = plain_field(sequence, start, episode_starts)
 
     alone = plain_field(sequence[:, 2], start[2], episode_starts[:, 2])
     torch.testing.assert_close(alone, (outputs[:, 2], potentials[:, 2]), rtol=0, atol=1e-12)
-    assert plain_field(sequence[:, 2])[0].shape == (5, 2)
+    assert plain_field(sequence[:, 2])[0].shape == (5, 6)
 
-    plain_field.batch_first = True
-    batch_first = plain_field(sequence.transpose(0, 1), start, episode_starts.transpose(0, 1))
-    expected = (outputs.transpose(0, 1), potentials.transpose(0, 1))
-    torch.testing.assert_close(batch_first, expected, rtol=0, atol=0)
-    alone = plain_field(sequence[:, 2], start[2], episode_starts[:, 2])  # unbatched is (time, features) either way
+    alone = batch_first(sequence[:, 2], start[2], episode_starts[:, 2])  # unbatched is (time, features) either way
     torch.testing.assert_close(alone, (outputs[:, 2], potentials[:, 2]), rtol=0, atol=1e-12)
+    transposed = batch_first(sequence.transpose(0, 1), start, episode_starts.transpose(0, 1))
+    expected = (outputs.transpose(0, 1), potentials.transpose(0, 1))
+    torch.testing.assert_close(transposed, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("time", "batch"), [(0, 4), (5, 0), (1, 1)])
@@ -419,6 +421,44 @@ def test_modules_among_the_activations_are_learned(as_list, sequence):
     torch.testing.assert_close(field.activation(u), torch.tensor([[-0.25, 1 / (1 + math.exp(2)), -2.1]]))
 
 
+class Negating(NeuralField):
+    """A subclass with a step of its own: it sees its inputs negated."""
+
+    def trace(self, inputs, potentials, coefficients=None):
+        return super().trace(-inputs, potentials, coefficients)
+
+
+class Doubling(SimpleNeuralField):
+    """A subclass whose outputs are doubled."""
+
+    def step(self, inputs, potentials, coefficients=None):
+        outputs, after = super().step(inputs, potentials, coefficients)
+        return 2 * outputs, after
+
+
+@pytest.mark.parametrize("fused", ["0", "1"])
+@pytest.mark.parametrize("subclass", [Negating, Doubling])
+def test_a_sequence_of_a_subclass_is_its_own_steps(subclass, fused, sequence, episode_starts, monkeypatch):
+    monkeypatch.setenv("NF_POLICIES_FUSED", fused)
+    field = subclass(3, 6, activation="tanh").double()
+    outputs, potentials = field(sequence, episode_starts=episode_starts)
+    memory = field.start(4)
+    for t in range(5):
+        memory = torch.where(episode_starts[t, :, None], field.initial_potentials, memory)
+        output, memory = field.step(sequence[t], memory)
+        torch.testing.assert_close(outputs[t], output, rtol=0, atol=1e-12)
+        torch.testing.assert_close(potentials[t], memory, rtol=0, atol=1e-12)
+    assert field(sequence[:0])[0].shape == (0, 4, 6)
+
+
+def test_a_step_that_is_set_on_one_field_is_its_sequence_too(sequence):
+    field = NeuralField(3, 6, activation="tanh").double()
+    outputs, _ = field(sequence)
+    step = field.step
+    field.step = lambda inputs, potentials, c=None: step(-inputs, potentials, c)
+    torch.testing.assert_close(field(-sequence)[0], outputs, rtol=0, atol=1e-12)
+
+
 # Bad input
 
 
@@ -429,7 +469,7 @@ def test_modules_among_the_activations_are_learned(as_list, sequence):
         ({"output_size": -1}, "output_size must be at least 1, not -1"),
         ({"dt": 0.0}, "dt must be positive and finite"),
         ({"dt": math.nan}, "dt must be positive and finite"),
-        ({"integrator": "heun"}, "choose euler or exponential_euler"),
+        ({"integrator": "heun"}, "choose euler, exponential_euler"),
         ({"tau_min": 0.0}, "tau_min must be positive"),
         ({"tau_init": 0.0}, "tau_init must be greater than tau_min"),
         ({"tau_init": -3.0}, "tau_init must be greater than tau_min"),

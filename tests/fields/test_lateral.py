@@ -1,6 +1,7 @@
 """Lateral interaction: the matrix is the convolution, and pooling over channels has a gradient everywhere."""
 
 import itertools
+import time
 import warnings
 
 import pytest
@@ -8,15 +9,28 @@ import torch
 from torch import nn
 
 from nf_policies.fields import NeuralField
-from nf_policies.fields.lateral import PADDINGS, bell, free_size, lateral_matrix, layout, pool_channels
+from nf_policies.fields.dynamics import pool_channels
 
 HIDDEN = 7
 SIZES = [1, 2, 3, 4, 6, 7]
+PADDINGS = ["circular", "reflect", "zeros"]
+
+
+def field_with(kernel, kernel_size=None, **options):
+    """A field of HIDDEN neurons with this kernel; its weights are (channels, free weights)."""
+    kernel = torch.atleast_2d(kernel)
+    field = NeuralField(1, HIDDEN, kernel_size=kernel_size or kernel.shape[-1], channels=len(kernel), **options)
+    field = field.to(kernel.dtype)
+    field.load_state_dict(field.state_dict() | {"kernel": kernel})
+    return field
 
 
 def matrix(kernel, padding, mirrored=False, kernel_size=None):
-    """The interaction matrix of free weights, on HIDDEN neurons."""
-    return lateral_matrix(kernel, layout(kernel_size or kernel.shape[-1], mirrored, HIDDEN, padding))
+    """The interaction matrix of one kernel of free weights (free,), or of each of several (channels, free)."""
+    norm = 1 if kernel.dim() == 1 else 2  # with any other norm than 1 the channels stay apart
+    options = {"padding": padding, "mirrored": mirrored, "pooling_norm": norm}
+    lateral = field_with(kernel, kernel_size, **options).coefficients().lateral.detach()
+    return lateral if kernel.dim() == 1 or len(kernel) > 1 else lateral[None]
 
 
 def mirror(half, kernel_size):
@@ -63,18 +77,24 @@ def test_the_matrix_is_torch_s_convolution(kernel_size, padding, channels, gener
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_a_population_s_matrices_are_each_candidate_s_own(padding, generator):
     kernels = torch.randn(4, 2, 5, generator=generator)
-    together = matrix(kernels, padding)
-    mapped = torch.func.vmap(lambda k: matrix(k, padding))(kernels)
+    options = {"padding": padding, "mirrored": False, "pooling_norm": 2}
+    together = field_with(kernels[0], **options).coefficients({"kernel": kernels}).lateral
     one_by_one = torch.stack([matrix(k, padding) for k in kernels])
     assert together.shape == (4, 2, HIDDEN, HIDDEN)
     assert torch.equal(together, one_by_one)
-    assert torch.equal(mapped, one_by_one)
+
+
+def test_a_field_of_a_thousand_neurons_is_made_in_no_time():
+    before = time.process_time()
+    field = NeuralField(1, 1000, 1, padding="reflect")
+    assert time.process_time() - before < 2
+    assert field.coefficients().lateral.shape == (1000, 1000)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("kernel_size", SIZES)
 def test_a_mirrored_kernel_reads_the_same_backwards_from_its_free_weights(kernel_size, padding):
-    half = torch.arange(1.0, free_size(kernel_size, mirrored=True) + 1)
+    half = torch.arange(1.0, (kernel_size + 1) // 2 + 1)
     whole = mirror(half, kernel_size)
     assert torch.equal(whole, whole.flip(-1))
     mirrored = matrix(half, padding, mirrored=True, kernel_size=kernel_size)
@@ -83,11 +103,15 @@ def test_a_mirrored_kernel_reads_the_same_backwards_from_its_free_weights(kernel
 
 @pytest.mark.parametrize("kernel_size", SIZES)
 def test_a_bell_is_the_same_mirrored_or_free_excites_near_and_inhibits_far_neighbours(kernel_size):
-    kernel = bell(kernel_size, mirrored=False)
-    assert torch.equal(mirror(bell(kernel_size, mirrored=True), kernel_size), kernel)
+    half, kernel = (
+        NeuralField(1, HIDDEN, bell_init=True, kernel_size=kernel_size, mirrored=mirrored, generator=seeded).kernel[0]
+        for mirrored in (True, False)
+        for seeded in [torch.Generator().manual_seed(0)]
+    )
+    assert torch.equal(mirror(half, kernel_size), kernel)
     assert kernel[(kernel_size - 1) // 2] > 0
     assert kernel_size < 3 or kernel[0] < 0
-    assert (kernel[: free_size(kernel_size, mirrored=True)].diff() > 0).all()
+    assert (half.diff() > 0).all()
 
 
 @pytest.mark.parametrize("norm", [1, 2, 3])

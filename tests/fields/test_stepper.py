@@ -1,5 +1,7 @@
 """A stepper is the field's own step, whatever solves it."""
 
+import copy
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,6 +86,40 @@ def test_inputs_may_be_written_in_place_and_parameters_are_those_of_the_construc
     a.inputs[:] = 0.5
     np.testing.assert_array_equal(a(), b(np.full((1, 3), 0.5, np.float32)))
     assert np.abs(a.outputs).max() > 0
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("population", [False, True])
+def test_a_copy_goes_on_from_the_same_memory_and_parameters_on_its_own(how, population, field) -> None:
+    vector = ParameterVector.of(field)
+    candidates = vector.start + 0.1 * torch.randn(2, len(vector)).to(vector.start)
+    stepper = Stepper(field, 5, vector.split(candidates) if population else None)
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, *stepper.inputs.shape))
+    stepper(first)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.zero_()
+    stepper.episode_starts[..., 1] = True
+    twin = how(stepper)
+    assert twin.compiled == stepper.compiled
+    np.testing.assert_array_equal(twin.potentials, stepper.potentials)
+    np.testing.assert_array_equal(twin(second), stepper(second))
+    before = stepper.potentials.copy()
+    twin(first)
+    np.testing.assert_array_equal(stepper.potentials, before)
+    twin.reset()
+    stepper.reset()
+    np.testing.assert_array_equal(twin(first), stepper(first))
+
+
+def test_a_copy_without_a_compiler_takes_the_same_steps_in_python(field, monkeypatch) -> None:
+    stepper, x = Stepper(field, 2), np.ones((2, 3))
+    monkeypatch.setenv("NF_POLICIES_FUSED", "0")
+    twin = copy.deepcopy(stepper)
+    assert not twin.compiled
+    np.testing.assert_allclose(twin(x), stepper(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(twin(x), stepper(x), rtol=1e-5, atol=1e-6)
 
 
 def test_a_subclass_takes_its_own_step() -> None:

@@ -10,14 +10,15 @@ import os
 
 import pytest
 import torch
+from kernel_reference import double, reference, reference_backward
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from nf_policies.fields import NeuralField, SimpleNeuralField
-from nf_policies.fields.dynamics import DYNAMICS, optional_parameters
-from nf_policies.fields.polynomial import polynomial
-from nf_policies.kernels import gpu, reference
-from nf_policies.kernels.operator import Gradients, Problem, recurrence
+from nf_policies.fields.dynamics import DYNAMICS, polynomial
+from nf_policies.fields.options import optional_parameters
+from nf_policies.kernels import gpu
+from nf_policies.kernels.operator import SOLVERS, Gradients, Problem, recurrence
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 FORWARD, BACKWARD = 2e-6, 1e-5
@@ -71,11 +72,6 @@ def make(
     )
 
 
-def to_double(p: Problem) -> Problem:
-    """The same problem in float64."""
-    return Problem(*(v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for v in p))
-
-
 def error(found: Tensor, exact: Tensor) -> float:
     """The largest difference over the largest number."""
     assert found.shape == exact.shape
@@ -86,9 +82,9 @@ def error(found: Tensor, exact: Tensor) -> float:
 
 def check(p: Problem, of_outputs: bool = True, of_potentials: bool = True) -> None:
     """Compare both passes with the reference."""
-    exact = to_double(p)
+    exact = double(p)
     outputs, trajectory = gpu.forward(p)
-    exact_outputs, exact_trajectory = reference.solve(exact)
+    exact_outputs, exact_trajectory = reference(exact)
     assert error(outputs, exact_outputs) <= FORWARD
     assert error(trajectory, exact_trajectory) <= FORWARD
 
@@ -100,7 +96,7 @@ def check(p: Problem, of_outputs: bool = True, of_potentials: bool = True) -> No
     )
     d_trajectory = torch.randn(trajectory.shape, generator=generator, device=DEVICE) if of_potentials else None
     found = gpu.backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it=True)
-    wanted = reference.backward(exact, *(None if d is None else d.double() for d in (d_outputs, d_trajectory)))
+    wanted = reference_backward(exact, *(None if d is None else d.double() for d in (d_outputs, d_trajectory)))
     for name in Gradients._fields:
         assert error(getattr(found, name), getattr(wanted, name)) <= BACKWARD, name
 
@@ -237,7 +233,8 @@ def test_activations_are_right_in_all_their_digits(name, function) -> None:
     ],
 )
 def test_a_field_has_the_same_outputs_and_gradients_through_the_operator(field, monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "fits", lambda p: True)
+    monkeypatch.setitem(SOLVERS, DEVICE, gpu)
+    monkeypatch.setattr(gpu, "fits", lambda p: p.neurons.dtype == torch.float32)
     torch.manual_seed(2)
     inputs, starts = torch.randn(5, 4, 3).to(DEVICE), (torch.rand(5, 4) < 0.3).to(DEVICE)
     single = field().to(DEVICE)
@@ -258,7 +255,8 @@ def test_a_field_has_the_same_outputs_and_gradients_through_the_operator(field, 
 
 
 def test_autocast_does_not_reach_into_the_operator(monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "fits", lambda p: True)
+    monkeypatch.setitem(SOLVERS, DEVICE, gpu)
+    monkeypatch.setattr(gpu, "fits", lambda p: p.neurons.dtype == torch.float32)
     p = make(time=3, batch=4, hidden=5)
     with torch.autocast(DEVICE, dtype=torch.bfloat16):
         outputs, trajectory = recurrence(*p)
@@ -267,7 +265,8 @@ def test_autocast_does_not_reach_into_the_operator(monkeypatch) -> None:
 
 
 def test_the_operator_keeps_torchs_rules(monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "fits", lambda p: True)
+    monkeypatch.setitem(SOLVERS, DEVICE, gpu)
+    monkeypatch.setattr(gpu, "fits", lambda p: p.neurons.dtype == torch.float32)
     p = make(time=3, batch=4, hidden=5)
     arguments = [v.requires_grad_() if isinstance(v, Tensor) and v.is_floating_point() else v for v in p]
     torch.library.opcheck(recurrence, arguments)

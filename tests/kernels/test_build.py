@@ -1,6 +1,7 @@
 """Whatever the machine is like, the compiled recurrence works or plain PyTorch does; nothing broken is loaded."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ field = SimpleNeuralField(2, 1, 2, dynamics="linear", activation="tanh", generat
 outputs = None
 for _ in range(3):
     outputs, _ = field(torch.ones(4, 3, 2))
-print("compiled" if any(r is not None for r in [cpu.recurrence(cpu.Shape("float", 2, 2, 1, 2, 0, 1))]) else "plain")
+print("compiled" if cpu.library("float", 2, 2, 1, 2, 0, 1) is not None else "plain")
 print(" ".join(f"{x:.5f}" for x in outputs.flatten().tolist()))
 """
 
@@ -34,9 +35,9 @@ def run(cache: Path, **environment: str) -> tuple[str, list[float], str]:
     return how, [float(x) for x in numbers.split()], done.stderr
 
 
-def start(cache: Path, **environment: str) -> subprocess.Popen[str]:
+def start(cache: Path, program: str = PROGRAM, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env=os.environ | {"NF_POLICIES_CACHE": str(cache), "NF_POLICIES_FUSED": "1"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -117,7 +118,36 @@ def test_nothing_is_loaded_from_a_folder_that_others_can_write(warm, tmp_path) -
     assert libraries(tmp_path) == [planted], "nor kept there"
 
 
-def test_a_compiler_that_fails_is_told_once_and_plain_pytorch_runs(warm, tmp_path) -> None:
+def with_loader(body: str) -> str:
+    """The program with another `ctypes.CDLL`, whose `load` is the real one."""
+    patch = f"import ctypes, os, tempfile\nload = ctypes.CDLL\ndef loader(path):\n    {body}\nctypes.CDLL = loader\n"
+    return PROGRAM.replace("g = torch", patch + "g = torch", 1)
+
+
+def test_a_planted_file_or_link_is_not_opened_in_ones_own_folder_either(warm, tmp_path) -> None:
+    good = libraries(warm[0])[0]
+    writable, link = tmp_path / good.name, tmp_path / "cache" / good.name
+    writable.write_bytes(good.read_bytes())
+    writable.chmod(0o666)
+    link.parent.mkdir()
+    link.symlink_to(good)
+    program = with_loader("print(os.lstat(path).st_mode); return load(path)")
+    for cache in (tmp_path, link.parent):
+        *modes, how, numbers = finish(start(cache, program)).stdout.splitlines()
+        assert (how, [float(x) for x in numbers.split()]) == ("compiled", warm[1])
+        assert modes, "the one that was made anew"
+        assert all(stat.S_ISREG(int(mode)) and not int(mode) & 0o022 for mode in modes)
+
+
+def test_a_temporary_folder_without_execution_costs_nothing(warm, tmp_path) -> None:
+    program = with_loader("return load('/noexec' if path.startswith(tempfile.gettempdir()) else path)")
+    cache, temporary = tmp_path / "cache", tmp_path / "noexec"
+    temporary.mkdir()
+    how, numbers = finish(start(cache, program, TMPDIR=str(temporary))).stdout.splitlines()
+    assert (how, [float(x) for x in numbers.split()]) == ("compiled", warm[1])
+
+
+def test_a_compiler_that_fails_is_reported_once_and_plain_pytorch_runs(warm, tmp_path) -> None:
     compiler = tmp_path / "broken-c++"  # answers the probe, then fails
     compiler.write_text('#!/bin/sh\ncase "$*" in *-dM*) exit 0;; esac\necho "out of luck" >&2\nexit 1\n')
     compiler.chmod(0o755)
@@ -127,7 +157,7 @@ def test_a_compiler_that_fails_is_told_once_and_plain_pytorch_runs(warm, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_compiler_that_makes_rubbish_is_told_and_plain_pytorch_runs(warm, tmp_path) -> None:
+def test_a_compiler_that_makes_rubbish_is_reported_and_plain_pytorch_runs(warm, tmp_path) -> None:
     compiler = tmp_path / "rubbish-c++"
     compiler.write_text('#!/bin/sh\ncase "$*" in *-dM*) exit 0;; esac\nfor last; do :; done\necho rubbish > "$last"\n')
     compiler.chmod(0o755)

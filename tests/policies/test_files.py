@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from gymnasium import spaces
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField
+from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField, UnsupportedSpaceError, field_sizes
+from nf_policies.policies.cells import GRU, LSTM, Memoryless
 from nf_policies.policies.files import FORMAT_VERSION, HEADER
 
+I64 = np.iinfo(np.int64)
 OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.MultiDiscrete([3, 2])
 OPTIONS = [
     {},
@@ -60,18 +63,35 @@ def test_a_loaded_policy_is_the_saved_one_bit_by_bit(field, tmp_path) -> None:
     "space",
     [
         spaces.Box(-1, 1, (2, 2), np.float64),
+        spaces.Box(-0.1, 1 / 3, (2,), np.float64),
+        spaces.Box(-np.inf, np.inf, ()),
+        spaces.Box(0, 1, (2,), np.float16),
         spaces.Box(0, 255, (2,), np.uint8),
+        spaces.Box(0, I64.max, (2,), np.int64),
+        spaces.Box(I64.min, I64.max, (2,), np.int64),
+        spaces.Box(0, np.iinfo(np.uint64).max, (2,), np.uint64),
         spaces.Discrete(3, start=-1),
+        spaces.Discrete(3, dtype=np.int32),
         spaces.MultiDiscrete([2, 3], start=[1, -1]),
+        spaces.MultiDiscrete([3, 3], dtype=np.int32),
+        spaces.MultiDiscrete(np.array([[2, 4], [3, 2]]), start=np.array([[0, 1], [2, -3]])),
         spaces.MultiBinary([2, 2]),
+        spaces.MultiBinary(3),
+        spaces.MultiBinary([3]),
     ],
     ids=str,
 )
 def test_spaces_survive(space, tmp_path) -> None:
-    size = int(np.prod(space.shape)) if isinstance(space, spaces.Box | spaces.MultiBinary) else None
-    size = size or int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
-    Policy(NeuralField(size, 5, 1), space, spaces.Discrete(2)).save(tmp_path / "p.safetensors")
-    assert Policy.load(tmp_path / "p.safetensors").observation_space == space
+    for observation, action in ((space, spaces.Discrete(2)), (spaces.Box(-1, 1, (2,)), space)):
+        try:
+            sizes = field_sizes(observation, action)
+        except UnsupportedSpaceError:  # unbounded and integer actions
+            continue
+        Policy(SimpleNeuralField(*sizes), observation, action).save(tmp_path / "p.safetensors")
+        loaded = Policy.load(tmp_path / "p.safetensors")
+        assert (loaded.observation_space, loaded.action_space) == (observation, action)
+        for side in ("low", "high"):
+            np.testing.assert_array_equal(getattr(loaded.observation_space, side, 0), getattr(observation, side, 0))
 
 
 @pytest.fixture
@@ -122,6 +142,70 @@ def test_a_newer_file_is_refused_with_what_would_work(saved) -> None:
 def test_an_incomplete_header_is_refused(saved, missing) -> None:
     rewrite(saved, **{missing: None})
     with pytest.raises(PolicyFileError, match=f"does not hold a complete policy.*{missing}"):
+        Policy.load(saved)
+
+
+LARGE = 30_000
+
+
+FIELDS = [NeuralField(2, 5, 3), SimpleNeuralField(2, 3), GRU(2, 5, 3), LSTM(2, 5, 3), Memoryless(2, 5, 3)]
+SIZES = [(field, size) for field in FIELDS for size in ("input_size", "hidden_size", "output_size")]
+
+
+@pytest.mark.parametrize(
+    ("field", "size"),
+    [*SIZES, (FIELDS[0], "channels"), (FIELDS[-1], "layers")],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_size_that_is_not_that_of_the_tensors_is_refused_at_once(field, size, tmp_path) -> None:
+    path = tmp_path / "policy.safetensors"
+    policy_of(field).save(path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[HEADER])
+    header["field"]["options"][size] = LARGE
+    rewrite(path, field=header["field"])
+    began = time.perf_counter()
+    with pytest.raises(PolicyFileError, match=f"{size} is {LARGE}, but the tensors are of"):
+        Policy.load(path)
+    assert time.perf_counter() - began < 1
+
+
+def test_a_field_that_needs_far_more_memory_than_its_file_has_is_refused(saved) -> None:
+    with safe_open(saved, framework="pt") as file:
+        header = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header["field"] = {"kind": "NeuralField", "options": header["field"]["options"] | {"hidden_size": LARGE}}
+    tensors["field.output_embedding.weight"] = torch.zeros(3, LARGE)
+    save_file(tensors, saved, metadata={HEADER: json.dumps(header)})
+    with pytest.raises(PolicyFileError, match="too large for a policy file"):
+        Policy.load(saved)
+
+
+def test_a_space_that_is_larger_than_the_field_is_refused_at_once(tmp_path) -> None:
+    path = tmp_path / "policy.safetensors"
+    Policy(SimpleNeuralField(3, 3), OBS, ACT).save(path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header["observation_space"] = {"kind": "Discrete", "n": 10**11, "start": 0}
+    save_file(tensors, path, metadata={HEADER: json.dumps(header)})
+    with pytest.raises(PolicyFileError, match="need a field with input_size=100000000000"):
+        Policy.load(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"observation_space": {"kind": "Dict"}},
+        {"action_space": {"kind": "Discrete", "n": -1, "start": 0}},
+        {"env_id": ["CartPole-v1"]},
+        {"field": {"kind": "Sequential", "options": {"input_size": 2, "hidden_size": 3, "output_size": 3}}},
+    ],
+    ids=str,
+)
+def test_a_header_that_makes_no_sense_is_refused(saved, changes) -> None:
+    rewrite(saved, **changes)
+    with pytest.raises(PolicyFileError, match="does not hold a complete policy"):
         Policy.load(saved)
 
 

@@ -1,4 +1,4 @@
-"""A policy's memory, its normaliser, and its lanes."""
+"""A policy's memory, its normaliser, and its episodes side by side."""
 
 import copy
 import pickle
@@ -9,7 +9,9 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import NeuralField, ParameterVector, Policy, SimpleNeuralField
-from nf_policies.policies.policy import Normalizer
+from nf_policies.policies.cells import GRU, LSTM, Memoryless
+from nf_policies.policies.policy import Memory, Normalizer, step
+from nf_policies.policies.spaces import make_head
 
 OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (2,))
 
@@ -99,7 +101,7 @@ def test_an_observation_of_another_shape_or_not_finite_is_refused(policy) -> Non
         policy.act(np.array([0, np.nan, 0]))
 
 
-def test_a_lane_gives_the_same_bits_alone_and_in_company(policy) -> None:
+def test_an_episode_gives_the_same_bits_alone_and_in_company(policy) -> None:
     obs = torch.as_tensor(observations(1, 64)[0])
     vector = ParameterVector.of(policy.field)
     parameters = vector.start + torch.randn(64, len(vector), generator=torch.Generator().manual_seed(2))
@@ -138,3 +140,103 @@ def test_float64_policies_act_in_float64(policy) -> None:
     policy = policy.double()
     assert policy.act(np.zeros(3), True).dtype == np.float32, "in the action space's type"
     assert policy(torch.zeros(1, 1, 3).double())[0].dtype == torch.float64
+
+
+def test_a_frozen_policy_steps_as_a_learnable_one(policy) -> None:
+    obs, starts = torch.as_tensor(observations(1, 4)[0]), torch.ones(4, dtype=torch.bool)
+    potentials = policy.field.start(4)
+    actions, _ = policy.step(obs, potentials, starts, policy.coefficients())
+    frozen = copy.deepcopy(policy).requires_grad_(False)
+    assert torch.equal(frozen.step(obs, potentials, starts, frozen.coefficients())[0], actions)
+    np.testing.assert_array_equal(frozen.act(obs.numpy()), policy.act(obs.numpy()))
+
+
+def test_a_field_that_is_batch_first_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_first=False"):
+        Policy(NeuralField(3, 5, 2, batch_first=True), OBS, ACT)
+
+
+def test_the_memory_follows_to_another_dtype_in_mid_episode(policy) -> None:
+    obs = observations(6, 2)
+    for o in obs[:3]:
+        policy.act(o)
+    exact = copy.deepcopy(policy).double()
+    single = [policy.act(o, [True, False]) for o in obs[3:]]
+    double = [exact.act(o, [True, False]) for o in obs[3:]]
+    np.testing.assert_allclose(single, double, atol=1e-6)
+    assert exact.normalizer.mean.dtype == torch.float64
+    policy.double()  # in place, and at once
+    np.testing.assert_array_equal(policy.act(obs[0]).dtype, np.float32)
+
+
+@pytest.mark.gpu
+def test_the_memory_follows_to_another_device_in_mid_episode(policy) -> None:
+    obs = observations(6, 2)
+    for o in obs[:3]:
+        policy.act(o)
+    moved = copy.deepcopy(policy).to("cuda")
+    for o in obs[3:]:
+        np.testing.assert_allclose(moved.act(o, [True, False]), policy.act(o, [True, False]), atol=1e-5)
+    back = moved.cpu()
+    np.testing.assert_allclose(back.act(obs[0]), policy.act(obs[0]), atol=1e-5)
+
+
+FIELDS = [
+    NeuralField(2, 5, 3, activation="relu"),
+    NeuralField(2, 5, 3, activation="tanh"),
+    SimpleNeuralField(2, 3),
+    GRU(2, 5, 3),
+    LSTM(2, 5, 3),
+    Memoryless(2, 5, 3),
+]
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("entries", [None, [2, 0]])
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: type(field).__name__)
+def test_a_memory_takes_the_steps_of_the_pure_function(field, entries, normalised) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(9, 4, 2 if entries is None else 3, generator=generator)
+    starts = torch.rand(9, 4, generator=generator) < 0.3
+    normalizer = Normalizer(features.shape[-1])
+    if normalised:
+        normalizer.update(5, features.mean((0, 1)), features.var((0, 1)))
+    chosen = None if entries is None else torch.tensor(entries)
+    memory = Memory(field, normalizer, field.start(4), chosen)
+    potentials, coefficients = field.start(4), field.coefficients()
+    with torch.no_grad():
+        for x, s in zip(features, starts, strict=True):
+            inputs = normalizer(x) if chosen is None else normalizer(x)[:, chosen]
+            trace = step(field, torch.nn.Identity(), inputs, potentials, s, coefficients)
+            potentials = trace.potentials
+            torch.testing.assert_close(memory.step(x, s), trace.outputs, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(memory.potentials, potentials, rtol=1e-5, atol=1e-6)
+
+
+def test_a_task_of_other_spaces_is_refused_and_one_of_another_dtype_is_not(policy) -> None:
+    policy.check_task(spaces.Box(-np.inf, np.inf, (3,), np.float64), spaces.Box(-1, 1, (2,), np.float64))
+    for other in (spaces.Box(-np.inf, np.inf, (2,)), spaces.Box(-1, 1, (3,)), spaces.MultiBinary(3)):
+        with pytest.raises(ValueError, match=r"The policy sees .* but the task shows"):
+            policy.check_task(other, ACT)
+    for other in (spaces.Box(-2, 1, (2,)), spaces.Discrete(2), spaces.Dict()):
+        with pytest.raises(ValueError, match=r"The policy acts in .* but the task takes"):
+            policy.check_task(OBS, other)
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (spaces.Discrete(3), spaces.Discrete(2)),
+        (spaces.Discrete(3), spaces.Discrete(3, start=1)),
+        (spaces.MultiDiscrete([3, 2]), spaces.MultiDiscrete([2, 3])),
+        (spaces.MultiDiscrete([3, 2]), spaces.MultiDiscrete([3, 2], start=[0, 1])),
+        (spaces.MultiBinary(4), spaces.MultiBinary((2, 2))),
+        (spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1.001, (2,))),
+    ],
+    ids=str,
+)
+def test_spaces_of_one_kind_are_told_apart_by_their_values(own, other) -> None:
+    policy = Policy(NeuralField(3, 5, make_head(own).output_size), OBS, own)
+    policy.check_task(OBS, copy.deepcopy(own))
+    with pytest.raises(ValueError, match="acts in"):
+        policy.check_task(OBS, other)

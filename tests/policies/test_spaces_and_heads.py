@@ -1,5 +1,8 @@
 """Every supported space works through `act`, and every other one is refused by name."""
 
+import copy
+import time
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, UnsupportedSpaceError, field_sizes
-from nf_policies.policies.spaces import make_head
+from nf_policies.policies.spaces import ObservationEncoder, first_logit_zero, make_head
 
 OBSERVATIONS = [
     spaces.Box(-1, 1, (4,)),
@@ -97,3 +100,111 @@ def test_one_hot_features_start_at_the_spaces_start() -> None:
 def test_a_field_of_the_wrong_size_is_refused_with_the_right_sizes() -> None:
     with pytest.raises(ValueError, match="input_size=4 and output_size=1"):
         Policy(NeuralField(3, 5, 1), spaces.Box(-1, 1, (4,)), spaces.Discrete(2))
+
+
+ENCODED = [
+    *OBSERVATIONS,
+    spaces.Box(-1, 1, ()),
+    spaces.Box(-1, 1, (3,), np.float16),
+    spaces.Box(0, 255, (2, 3, 3), np.uint8),
+    spaces.Box(-5, 5, (2,), np.int64),
+    spaces.Discrete(3, start=-1),
+    spaces.MultiDiscrete(np.array([[2, 4], [3, 2]]), start=np.array([[0, 1], [2, -3]])),
+    spaces.MultiDiscrete([2, 3], dtype=np.int32),
+    spaces.MultiBinary((2, 2)),
+]
+
+
+@pytest.mark.parametrize("visible", [None, [1, 0]], ids=["all", "two"])
+@pytest.mark.parametrize("space", ENCODED, ids=str)
+def test_tensors_are_encoded_as_arrays_are(space, visible) -> None:
+    encode = ObservationEncoder(space, visible if np.prod(space.shape) != 1 or hasattr(space, "n") else None)
+    space.seed(0)
+    obs = np.stack([space.sample() for _ in range(7)])
+    for encoder in (encode, copy.deepcopy(encode)):
+        features, same = encoder(obs), encoder.of_tensors(torch.as_tensor(obs))
+        assert same.numpy().dtype == features.dtype
+        np.testing.assert_array_equal(same, features)
+
+
+def test_integers_become_one_hot_features_side_by_side() -> None:
+    space = spaces.MultiDiscrete(np.array([[2, 3], [1, 2]]), start=np.array([[0, -1], [5, 2]]))
+    obs = np.array([[[1, 1], [5, 2]]])
+    np.testing.assert_array_equal(ObservationEncoder(space)(obs), [[0, 1, 0, 0, 1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize("wrong", [3, 7, 8])
+def test_an_integer_outside_its_space_is_refused(wrong) -> None:
+    encode = ObservationEncoder(spaces.Discrete(3, start=4))
+    with pytest.raises(ValueError, match="outside Discrete"):
+        encode(np.array([4, wrong]))
+    with pytest.raises(ValueError, match="outside Discrete"):
+        encode.of_tensors(torch.tensor([4, wrong]))
+
+
+def test_a_large_discrete_space_is_encoded_without_its_square() -> None:
+    encode = ObservationEncoder(spaces.Discrete(200_000))
+    began = time.perf_counter()
+    (features,) = encode(np.array([3]))
+    assert time.perf_counter() - began < 0.5
+    assert features.sum() == features[3] == 1
+
+
+def saturated(space: spaces.Box, sign: float, **options) -> np.ndarray:
+    """The action of outputs far beyond what the squash maps into the bounds."""
+    policy = policy_for(spaces.Box(-1, 1, (1,)), space, **options)
+    with torch.no_grad():
+        policy.field.get_parameter("resting_level").fill_(20.0 * sign)
+        policy.field.output_embedding.weight.fill_(1e6)
+    for _ in range(9):
+        action = policy.act(np.ones(1, np.float32))
+    return action
+
+
+@pytest.mark.parametrize("squash", ["tanh", "clip"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bound", [0.1, 0.3, 1 / 3, 2.7, 1e-3, 12345.678])
+def test_actions_at_the_bounds_are_in_the_space_to_the_last_bit(bound, dtype, squash) -> None:
+    space = spaces.Box(-bound, bound / 3, (2,), dtype)
+    for sign, limit in ((-1, space.low), (1, space.high)):
+        action = saturated(space, sign, squash=squash)
+        assert space.contains(action), action
+        np.testing.assert_allclose(action, limit, rtol=1e-6)
+
+
+def test_actions_in_the_widest_space_are_finite() -> None:
+    space = spaces.Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (1,), np.float32)
+    head = make_head(space)
+    actions = head(torch.tensor([[0.0], [-50.0], [50.0]])).numpy()
+    np.testing.assert_array_equal(actions[:, 0], [0, space.low[0], space.high[0]])
+
+
+@pytest.mark.parametrize("bounds", [(-1e300, 1e300), (0.1, 0.1)])
+def test_bounds_that_float32_cannot_tell_are_refused(bounds) -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"beyond or between the numbers of torch\.float32"):
+        make_head(spaces.Box(*bounds, (1,), np.float64))
+
+
+@pytest.mark.parametrize("space", ACTIONS, ids=str)
+def test_heads_take_outputs_in_columns_too(space) -> None:
+    head = make_head(space)
+    outputs = torch.randn(50, head.output_size, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(head.from_columns(outputs.unbind(-1)), head(outputs))
+
+
+def test_the_first_logit_of_each_choice_is_zero() -> None:
+    outputs = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    logits = torch.tensor([[0.0, 1.0, 2.0, 0.0, 0.0, 4.0]])
+    assert torch.equal(first_logit_zero(outputs, [3, 1, 2]), logits)
+    assert torch.equal(first_logit_zero(outputs.T, [3, 1, 2], dim=0), logits.T)
+
+
+def test_flattening_is_recommended_only_where_it_works() -> None:
+    class Mission(spaces.Space):
+        """As minigrid's: words."""
+
+    flat = spaces.Dict({"a": spaces.Discrete(2)})
+    with pytest.raises(UnsupportedSpaceError, match="FlattenObservation"):
+        field_sizes(flat, spaces.Discrete(2))
+    with pytest.raises(UnsupportedSpaceError, match="ObservationWrapper of your own"):
+        field_sizes(spaces.Dict({**flat, "mission": Mission()}), spaces.Discrete(2))

@@ -4,27 +4,28 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from nf_policies.ppo.buffer import Judged, SequenceBuffer, Transition, check_finite
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer
+from nf_policies.ppo.vec_env import check_finite
 
 N_STEPS, NUM_ENVS = 12, 3
 SPACES = (spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
 
 
-def transition(step: int, num_envs: int = NUM_ENVS) -> Transition:
-    """Everything in it is 1000 * environment + step, in float64 so that the numbers are exact."""
-    number = 1000.0 * torch.arange(num_envs, dtype=torch.float64) + step
-    no = torch.zeros(num_envs, dtype=torch.bool)
-    return Transition(number[:, None], no, number[:, None], number, no, no, number[:, None] + 1)
+def put(buffer: SequenceBuffer, number: torch.Tensor, real: torch.Tensor | None = None) -> None:
+    """One step, in which everything is a number of (environment, step), in float64 so that it is exact."""
+    no = torch.zeros(len(number), dtype=torch.bool)
+    buffer.begin(number[:, None], no, wait=real is not None)
+    buffer.add(Outcome(number[:, None], number, no, no, number[:, None] + 1), real)
 
 
 def filled(seq_len: int, n_steps: int = N_STEPS, num_envs: int = NUM_ENVS) -> SequenceBuffer:
-    """Potentials and values are the number of the step too."""
+    """Everything is 1000 * environment + step, potentials and values too."""
     buffer = SequenceBuffer(n_steps, *SPACES, "cpu", 0.95, 0.99, num_envs, seq_len=seq_len)
     for step in range(n_steps):
-        buffer.add(transition(step, num_envs))
+        put(buffer, 1000.0 * torch.arange(num_envs, dtype=torch.float64) + step)
     number = buffer.stored["features"]
-    judged = Judged(number, (number + 1,), number[..., 0], number[..., 0])
-    buffer.finish(number[0], judged, lambda obs, potentials: potentials[:, 0])
+    evaluated = Evaluated(number, (number + 1,), number[..., 0], number[..., 0])
+    buffer.finish(number[0], evaluated, lambda obs, potentials: potentials[:, 0])
     return buffer
 
 
@@ -64,7 +65,7 @@ def test_resets_that_were_no_step_leave_no_row_and_other_environments_wait() -> 
         # Environment 1 only resets in every third turn.
         real = torch.tensor([True, played % 3 != 2])
         numbers = torch.tensor([0.0, 1000.0], dtype=torch.float64) + counts
-        buffer.add(transition(0, 2)._replace(features=numbers[:, None]), real)
+        put(buffer, numbers, real)
         counts, played = counts + real, played + 1
     assert played == 5
     expected = torch.tensor([[0, 1000], [1, 1001], [2, 1002], [3, 1003]], dtype=torch.float64)

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from counting import MODES, side_by_side
+from example_tasks import MODES, side_by_side
 from stable_baselines3.common.callbacks import BaseCallback
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.actor_critic import NeuralFieldPolicy
-from nf_policies.ppo.buffer import memory_after
+from nf_policies.ppo.buffer import Sequences, memory_after
+from nf_policies.ppo.export import readout
 
 LENGTHS = [3, 5, 4]
 N_STEPS = 16
@@ -48,7 +48,7 @@ def collect(env: Any, rollouts: int = 1, prepare: Any = lambda model: None, **op
 
 def value_is_always(number: float) -> Any:
     def prepare(model: FieldPPO) -> None:
-        readout = model.policy.mlp_extractor.critic.output_embedding
+        readout = model.policy.critic.output_embedding
         torch.nn.init.zeros_(readout.weight)
         torch.nn.init.constant_(readout.bias, number)
 
@@ -102,7 +102,7 @@ def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode,
             history = torch.tensor([[[which, episode, s]] for s in range(int(t) + 2)])
             no_reset = torch.zeros(len(history), 1, dtype=torch.bool)
             with torch.no_grad():
-                _, latent_vf, trajectories = policy.mlp_extractor(history, policy.mlp_extractor.start(1), no_reset)
+                _, latent_vf, trajectories = policy.run(Sequences(history, policy.start(1), no_reset))
                 values = policy.value_net(latent_vf)[:, 0, 0]
             torch.testing.assert_close(stored["values"][step, which], values[-2])
             torch.testing.assert_close(
@@ -155,35 +155,11 @@ def test_a_callback_stops_in_the_middle_of_a_rollout() -> None:
     assert model.num_timesteps == 5 * len(LENGTHS)
 
 
-def test_a_policy_of_your_own_acts_by_itself_while_collecting() -> None:
-    calls = []
-
-    class Own(NeuralFieldPolicy):
-        def normalize(self, encoded):
-            calls.append("normalize")
-            return super().normalize(encoded)
-
-        def remember(self, *arguments):
-            calls.append("remember")
-            return super().remember(*arguments)
-
-    class OnlyNormalize(Own):
-        remember = NeuralFieldPolicy.remember
-
-    for policy, expected in ((Own, {"remember", "normalize"}), (OnlyNormalize, {"normalize"})):
-        calls.clear()
-        model = FieldPPO(policy, "CartPole-v1", n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
-        assert set(calls) == expected
-        assert calls.count("normalize") > 8, "in each step"
-        assert model.num_timesteps == 8
-
-
 def test_the_order_of_the_observed_entries_does_not_matter() -> None:
     def first_actions(features: list[int]) -> torch.Tensor:
         options = {"n_steps": 64, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu"}
-        model = FieldPPO("NeuralFieldPolicy", "CartPole-v1", policy_kwargs={"features": features}, **options)
+        model = FieldPPO("NeuralFieldPolicy", "CartPole-v1", policy_kwargs={"visible": features}, **options)
         model.learn(128)
-        torch.testing.assert_close(model.policy.mlp_extractor.actor_entries, torch.arange(4))
         return model.rollout_buffer.stored["actions"]
 
     torch.testing.assert_close(first_actions([3, 1, 2, 0]), first_actions([0, 1, 2, 3]))
@@ -192,5 +168,5 @@ def test_the_order_of_the_observed_entries_does_not_matter() -> None:
 def test_exporting_draws_no_random_numbers() -> None:
     model = make_model("CartPole-v1", policy_kwargs={"critic": "shared"})
     before = torch.get_rng_state()
-    torch.testing.assert_close(model.policy_of().field.output_embedding.weight, model.policy.readout.weight)
+    torch.testing.assert_close(model.policy_of().field.output_embedding.weight, readout(model.policy).weight)
     assert torch.equal(before, torch.get_rng_state())

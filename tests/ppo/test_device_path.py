@@ -62,12 +62,12 @@ def test_a_rollouts_steps_call_no_numpy(monkeypatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
-def test_compiled_turns_train_and_save(tmp_path) -> None:
+def test_compiled_steps_train_and_save(tmp_path) -> None:
     env = gym.make_vec("nf_envs:nf/CartPole-v1", 8, vectorization_mode="vector_entry_point")
     options = {"n_steps": 16, "batch_size": 64, "n_epochs": 1, "seed": 0, "device": "cpu", "compile": True}
     model = FieldPPO("NeuralFieldPolicy", env, **options).learn(256)
-    model.save(tmp_path / "model.zip")
-    FieldPPO.load(tmp_path / "model.zip")
+    model.save(tmp_path / "model.safetensors")
+    FieldPPO.load(tmp_path / "model.safetensors")
     stored = model.rollout_buffer.stored
     assert stored["values"].isfinite().all()
     assert 0.2 < stored["actions"].mean() < 0.8

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from counting import Walk, side_by_side
+from example_tasks import Walk, side_by_side
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.export import readout
 
 OBS = spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = {
@@ -92,7 +93,7 @@ def test_the_gradient_goes_through_all_of_the_sequence_and_stops_at_an_episodes_
     model = collected(walks(ACTIONS["discrete"]))
     batch = next(model.rollout_buffer.get(16))
     # Output weights start near zero; gradients are compared with zero below.
-    torch.nn.init.normal_(model.policy.readout.weight)
+    torch.nn.init.normal_(readout(model.policy).weight)
     features = batch.observations.features.clone().requires_grad_()
     starts = torch.zeros_like(batch.observations.episode_starts)
     starts[5] = True
@@ -129,7 +130,7 @@ def test_other_environments_leave_an_environments_gradient_alone() -> None:
 @pytest.mark.parametrize("field", ["neural", "simple", "gru", "lstm"])
 def test_the_same_observation_after_another_history_gives_another_action(field) -> None:
     model = collected(walks(ACTIONS["box"]), policy_kwargs={"field": field})
-    torch.nn.init.normal_(model.policy.readout.weight)
+    torch.nn.init.normal_(readout(model.policy).weight)
     now = np.zeros(3, np.float32)
     actions = []
     for before in (-np.ones(3, np.float32), np.ones(3, np.float32)):
@@ -159,7 +160,7 @@ def test_recomputed_potentials_are_those_of_the_parameters_as_they_are() -> None
     per_env = 4  # sequences of each environment, one after the other
     torch.testing.assert_close(model.rollout_buffer._refreshed(), stored, atol=1e-5, rtol=1e-5)
     with torch.no_grad():
-        for p in model.policy.mlp_extractor.parameters():
+        for p in model.policy.actor.parameters():
             p.add_(0.1)
     refreshed = model.rollout_buffer._refreshed()
     assert not torch.allclose(refreshed[1], stored[1], atol=1e-3)

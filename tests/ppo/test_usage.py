@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from counting import Identity, Walk
+from example_tasks import Identity, Walk
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from nf_policies import Policy, UnsupportedSpaceError
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.reward_scale import RewardScale
+from nf_policies.ppo.saving import ModelFileError
 from nf_policies.rollouts import rollout
 
 SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 2, "seed": 0, "device": "cpu"}
@@ -65,8 +66,8 @@ def test_evaluate_policy_equals_a_users_own_loop_and_the_exported_policy(trained
 
 
 def test_save_and_load_give_the_same_bits_and_go_on(trained, tmp_path) -> None:
-    trained.save(tmp_path / "model.zip")
-    loaded = FieldPPO.load(tmp_path / "model.zip", env=trained.get_env(), device="cpu")
+    trained.save(tmp_path / "model.safetensors")
+    loaded = FieldPPO.load(tmp_path / "model.safetensors", env=trained.get_env(), device="cpu")
     obs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     one, state = trained.predict(obs, deterministic=True)
     other, loaded_state = loaded.predict(obs, deterministic=True)
@@ -84,11 +85,11 @@ def test_callbacks_checkpoints_and_tensorboard_work(tmp_path) -> None:
     ]
     model = small(envs, tensorboard_log=str(tmp_path / "board"), target_kl=0.01)
     model.learn(128, callback=callbacks)
-    assert (tmp_path / "best_model.zip").exists()
+    assert (tmp_path / "best_model.safetensors").exists()
     assert (tmp_path / "rl_model_128_steps.zip").exists()
     assert list((tmp_path / "board").rglob("events.out.tfevents*"))
     assert model.ep_info_buffer
-    FieldPPO.load(tmp_path / "best_model.zip")
+    FieldPPO.load(tmp_path / "best_model.safetensors")
 
 
 def test_the_progress_bar_and_schedules_work() -> None:
@@ -132,8 +133,8 @@ def test_rewards_are_scaled_as_vec_normalize_does() -> None:
 
 def test_reward_statistics_survive_saving(tmp_path) -> None:
     model = small("Pendulum-v1", normalize_rewards=True).learn(64)
-    model.save(tmp_path / "model.zip")
-    loaded = FieldPPO.load(tmp_path / "model.zip")
+    model.save(tmp_path / "model.safetensors")
+    loaded = FieldPPO.load(tmp_path / "model.safetensors")
     assert loaded.reward_scale is not None
     assert torch.equal(loaded.reward_scale.var, model.reward_scale.var)
 
@@ -153,8 +154,8 @@ OBSERVATIONS = {
 def test_every_observation_space_trains_saves_and_predicts(name, tmp_path) -> None:
     space = OBSERVATIONS[name]
     model = small(DummyVecEnv([lambda: Walk(space, spaces.Discrete(2))] * 2)).learn(128)
-    model.save(tmp_path / "model.zip")
-    action, state = FieldPPO.load(tmp_path / "model.zip").predict(space.sample(), deterministic=True)
+    model.save(tmp_path / "model.safetensors")
+    action, state = FieldPPO.load(tmp_path / "model.safetensors").predict(space.sample(), deterministic=True)
     assert action in (0, 1)
     assert state is not None
 
@@ -212,9 +213,9 @@ def test_a_batch_that_cannot_be_cut_into_sequences_is_refused() -> None:
         small("CartPole-v1", seq_len=5)
 
 
-def test_a_file_of_another_algorithm_is_refused(tmp_path) -> None:
+def test_a_zip_file_of_sb3_is_refused_unread(tmp_path) -> None:
     PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, device="cpu").save(tmp_path / "ppo.zip")
-    with pytest.raises(ValueError, match="is this the file of another algorithm"):
+    with pytest.raises(ModelFileError, match="is a zip file of Stable-Baselines3, and reading one can execute code"):
         FieldPPO.load(tmp_path / "ppo.zip")
 
 

@@ -1,4 +1,4 @@
-"""The compiled recurrence equals the reference, forward and backward, in every corner."""
+"""The solver of a CPU equals plain torch, forward and backward, in every corner."""
 
 import os
 import subprocess
@@ -6,19 +6,27 @@ import sys
 
 import pytest
 import torch
-from problems import assert_parity, double, random_problem, relative_error, solved_with_gradients
+from kernel_reference import (
+    assert_parity,
+    double,
+    random_problem,
+    reference,
+    relative_error,
+    solved_with_gradients,
+    watched_solver,
+)
 
-from nf_policies.fields import NeuralField, SimpleNeuralField, fused
-from nf_policies.kernels import cpu, reference
+from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.kernels.build import toolchain
-from nf_policies.kernels.operator import Recurrence, recurrence
+from nf_policies.kernels.operator import SOLVERS, recurrence, solve
 
 pytestmark = pytest.mark.skipif(toolchain() is None, reason="no C++ compiler here")
 
 
 def compiled(p):
-    assert cpu.find(p) is not None, "this test is about the compiled recurrence"
-    return Recurrence.apply(*p)
+    solved = solve(p)
+    assert solved is not None, "these tests are about the compiled recurrence"
+    return solved
 
 
 SHAPES = {
@@ -65,7 +73,7 @@ def test_potentials_cut_at_their_bound_pass_no_gradient(dtype) -> None:
     p = random_problem(time=20, gain=300.0, starts=0.1, dtype=dtype)
     p.neurons[1] = 0.9
     p.neurons[5:] = 0
-    _, trajectory = reference.solve(p)
+    _, trajectory = reference(p)
     at_bound = trajectory.abs() >= 100
     assert 0.1 < at_bound.float().mean() < 0.9, "some are cut and some are not"
     assert_parity(compiled, p)
@@ -78,7 +86,7 @@ def test_gradients_pass_through_the_final_and_the_initial_potentials() -> None:
     (gradient,) = torch.autograd.grad(trajectory[-1].sum(), u0)
     wide = double(p)
     v0 = wide.potentials.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(reference.solve(wide._replace(potentials=v0))[1][-1].sum(), v0)
+    (expected,) = torch.autograd.grad(reference(wide._replace(potentials=v0))[1][-1].sum(), v0)
     assert relative_error(gradient, expected) < 1e-5
     assert expected.abs().min() > 0
 
@@ -186,8 +194,8 @@ def test_a_field_is_differentiated_by_torch_func(kind) -> None:
 def test_gradients_of_gradients_are_refused_in_one_sentence() -> None:
     p = random_problem()
     x = p.inputs.clone().requires_grad_()
-    for solve in (recurrence, Recurrence.apply):
-        outputs, _ = solve(*p._replace(inputs=x))
+    for solver in (lambda q: recurrence(*q), compiled):
+        outputs, _ = solver(p._replace(inputs=x))
         with pytest.raises(NotImplementedError, match="NF_POLICIES_FUSED=0"):
             torch.autograd.grad(outputs.sum(), x, create_graph=True)[0].sum().backward()
 
@@ -204,8 +212,6 @@ def test_a_field_gives_the_same_with_and_without_it(kind, batch_first, monkeypat
     field = FIELDS[kind](batch_first=batch_first).double()
     inputs = torch.randn(6, 9, 3, dtype=torch.float64)
     starts = torch.rand(6, 9) < 0.2
-    calls = []
-    monkeypatch.setattr(fused.Recurrence, "apply", lambda *p: calls.append(1) or recurrence(*p))
 
     def run():
         field.zero_grad()
@@ -213,38 +219,14 @@ def test_a_field_gives_the_same_with_and_without_it(kind, batch_first, monkeypat
         (outputs.square().sum() + potentials.sum()).backward()
         return [outputs, potentials, *(p.grad.clone() for p in field.parameters())]
 
-    with_it = run()
-    assert calls == [1]
-    monkeypatch.setenv("NF_POLICIES_FUSED", "0")
-    without = run()
-    assert calls == [1], "the environment variable turns it off"
+    with watched_solver() as problems:
+        with_it = run()
+        assert len(problems) == 1
+        monkeypatch.setenv("NF_POLICIES_FUSED", "0")
+        without = run()
+        assert len(problems) == 1, "the environment variable turns it off"
     for a, b in zip(with_it, without, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
-
-
-def own_dynamics(u, s, h):
-    return s + h - u
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        NeuralField(3, 6, activation="relu"),
-        NeuralField(3, 6, activation=torch.sin),
-        NeuralField(3, 6, channels=2, pooling_norm=2),
-        NeuralField(3, 6, input_embedding=torch.nn.Sequential(torch.nn.Linear(3, 6))),
-        SimpleNeuralField(3, 2, dynamics=own_dynamics),
-        SimpleNeuralField(3, 2, activation=["tanh", "sigmoid"]),
-        SimpleNeuralField(3, 1, 300, activation="tanh"),
-        SimpleNeuralField(3, 2).bfloat16(),
-    ],
-    ids=["relu", "own activation", "p = 2", "own embedding", "own dynamics", "two activations", "large", "bfloat16"],
-)
-def test_what_it_cannot_solve_takes_the_reference_by_itself(field) -> None:
-    inputs = torch.randn(4, 2, 3, dtype=field.resting_level.dtype)
-    assert fused.problem(field, field.coefficients(), inputs, field.start(2), None) is None
-    outputs, _ = field(inputs)
-    assert outputs.shape == (4, 2, field.output_size)
 
 
 def test_a_field_compiles_and_exports_with_one_node_for_the_sequence() -> None:
@@ -258,3 +240,21 @@ def test_a_field_compiles_and_exports_with_one_node_for_the_sequence() -> None:
     names = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     assert sum("nf_policies.recurrence" in name for name in names) == 1
     torch.testing.assert_close(program.module()(inputs, episode_starts=starts)[0], expected)
+
+
+def test_a_graph_has_the_operator_only_where_something_solves_it(monkeypatch) -> None:
+    field, inputs = FIELDS["simple"](), torch.randn(5, 4, 3)
+    monkeypatch.setattr(SOLVERS["cpu"], "library", lambda *shape: None)  # as without a compiler
+    program = torch.export.export(field, (inputs,))
+    assert not any("nf_policies" in str(node.target) for node in program.graph.nodes)
+    outputs = torch.compile(field, fullgraph=True, backend="aot_eager")(inputs)[0]
+    torch.testing.assert_close(outputs, field(inputs)[0])
+
+
+def test_a_graph_with_the_operator_says_what_to_do_where_nothing_solves_it(monkeypatch) -> None:
+    field, inputs = FIELDS["simple"](), torch.randn(5, 4, 3)
+    program = torch.export.export(field, (inputs,)).module()
+    assert torch.equal(program(inputs)[0], field(inputs)[0])
+    monkeypatch.setenv("NF_POLICIES_FUSED", "0")
+    with pytest.raises(ValueError, match="set NF_POLICIES_FUSED=0 when the field is compiled or exported"):
+        program(inputs)

@@ -1,4 +1,4 @@
-"""Policy and batched task in one compiled function: the same turns as one after the other."""
+"""Policy and batched task in one compiled function: the same steps as one after the other."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from gymnasium.vector import AutoresetMode
 from torch.utils._pytree import tree_leaves
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.compiled_step import Apart, Together, has_pure_step
-from nf_policies.ppo.vec_env import GymnasiumVecEnv
+from nf_policies.ppo.compiled_step import CompiledStep, has_pure_step
+from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, advance
 
 COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
 CPU = torch.device("cpu")
@@ -25,23 +25,33 @@ def model_of(task: str, compile: bool, **options: Any) -> FieldPPO:
     return FieldPPO("NeuralFieldPolicy", batched(task, max_episode_steps=5), compile=compile, **options)
 
 
-def turns(model: FieldPPO, turn: Any, n: int) -> list[Any]:
-    """What some turns bring, under latents that leave no doubt, so that nothing depends on random numbers."""
+def plain_step(model: FieldPPO) -> Any:
+    """The policy draws its actions, and then the task answers."""
+
+    def take(latents: torch.Tensor) -> tuple[torch.Tensor, Advance]:
+        actions = model.policy.sample(latents)
+        return actions.reshape(len(actions), -1).float(), advance(model.env, model.policy.action_scaling(actions))
+
+    return take
+
+
+def steps(model: FieldPPO, take: Any, n: int) -> list[Any]:
+    """What some steps bring, under latents that leave no doubt, so that nothing depends on random numbers."""
     model.env.seed(3)
     model.env.reset()
     choices = torch.randint(2, (n, 16, 1), generator=torch.Generator().manual_seed(0))
-    return [turn(1e3 * (2.0 * choice - 1)) for choice in choices]
+    return [take(1e3 * (2.0 * choice - 1)) for choice in choices]
 
 
 @COMPILER
-def test_together_brings_what_apart_brings_and_counts_it() -> None:
+def test_the_compiled_step_is_the_plain_one_and_counts_episodes() -> None:
     model = model_of("CartPole-v1", compile=True)
     env = model.env
     assert isinstance(env, GymnasiumVecEnv)
-    apart = turns(model, Apart(model.policy, env), 12)
+    plain = steps(model, plain_step(model), 12)
     expected = env.finished_episodes(100)
-    together = Together(model.policy, env)
-    for seen, wanted in zip(turns(model, together, 12), apart, strict=True):
+    compiled = CompiledStep(model.policy, env)
+    for seen, wanted in zip(steps(model, compiled, 12), plain, strict=True):
         for a, b in zip(tree_leaves(seen), tree_leaves(wanted), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert env.finished_episodes(100) == expected
@@ -55,10 +65,10 @@ def test_states_that_begin_as_one_tensor_go_their_own_ways() -> None:
     model = model_of("DoublePole-v0", compile=True, policy_kwargs={"log_std_init": -30.0})
     push = [0.3 * torch.ones(16, 1)] * 4
     brought = []
-    for turn in (Apart(model.policy, model.env), Together(model.policy, model.env)):
+    for take in (plain_step(model), CompiledStep(model.policy, model.env)):
         model.env.seed(3)
         model.env.reset()
-        brought.append([turn(latents)[1].obs for latents in push])
+        brought.append([take(latents)[1].obs for latents in push])
     torch.testing.assert_close(brought[1], brought[0], rtol=1e-4, atol=1e-4)
 
 
@@ -75,7 +85,7 @@ def test_nothing_is_compiled_again_for_the_same_constants() -> None:
 def test_a_task_that_has_not_begun_says_so() -> None:
     model = model_of("CartPole-v1", compile=True)
     with pytest.raises(ValueError, match="Reset the environments before the first step"):
-        Together(model.policy, model.env)(torch.zeros(16, 1))
+        CompiledStep(model.policy, model.env)(torch.zeros(16, 1))
 
 
 @COMPILER
@@ -83,10 +93,10 @@ def test_constants_that_change_are_seen() -> None:
     model = model_of("CartPole-v1", compile=True)
     env = model.env
     env.reset()
-    together, push, seen = Together(model.policy, env), torch.full((16, 1), 1e3), []
-    for turn, gravity in ((together, 9.8), (together, 1.0), (Apart(model.policy, env), 1.0)):
+    compiled, push, seen = CompiledStep(model.policy, env), torch.full((16, 1), 1e3), []
+    for take, gravity in ((compiled, 9.8), (compiled, 1.0), (plain_step(model), 1.0)):
         env.venv.reset(seed=3, options={"constants": {"gravity": gravity}})
-        seen.append([turn(push)[1].obs for _ in range(3)][-1])
+        seen.append([take(push)[1].obs for _ in range(3)][-1])
     torch.testing.assert_close(seen[1], seen[2], rtol=1e-4, atol=1e-4)
     assert (seen[0] - seen[1]).abs().max() > 1e-3
 
@@ -103,9 +113,8 @@ def test_constants_that_change_are_seen() -> None:
         ("Pendulum-v1", {"use_sde": True, "sde_sample_freq": 4}),
     ],
 )
-def test_every_policy_trains_together_with_its_task(task, options) -> None:
+def test_every_policy_trains_in_one_compiled_function_with_its_task(task, options) -> None:
     model = model_of(task, compile=True, **options).learn(512)
-    assert isinstance(model._turns(model.env), Together)
     stored = model.rollout_buffer.stored
     assert all(value.isfinite().all() for value in (stored["values"], stored["log_probs"], stored["rewards"]))
     assert stored["actions"].std() > 0
@@ -130,7 +139,7 @@ def test_environments_that_change_their_step_keep_it() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Compiling is not possible here, so steps run one by one.*no compiler")
-def test_without_a_compiler_the_turns_are_plain(monkeypatch) -> None:
+def test_without_a_compiler_the_steps_are_plain(monkeypatch) -> None:
     def compiled(*_: Any, **__: Any) -> Any:
         def fails(*_: Any) -> Any:
             raise RuntimeError("no compiler")

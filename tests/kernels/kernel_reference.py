@@ -1,14 +1,47 @@
-"""Random problems for the fused recurrence, and comparisons with the reference."""
+"""Random problems, their solution in plain torch, which every solver must equal, and comparisons with it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nf_policies.kernels import reference
-from nf_policies.kernels.problem import Gradients, Problem
+from nf_policies.fields.activations import ACTIVATIONS
+from nf_policies.fields.dynamics import Coefficients, activate, unroll
+from nf_policies.kernels.operator import SOLVERS, Gradients, Problem
 
 TENSORS = Gradients._fields
+
+
+def reference(p: Problem) -> tuple[Tensor, Tensor]:
+    """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size), with autograd's gradients."""
+    resting_level, rate, scale, bias, initial_potentials, *terms = p.neurons.unsqueeze(-2).unbind(-3)
+
+    def dynamics(u: Tensor, s: Tensor, h: Tensor) -> Tensor:
+        d = h - u
+        power = d.abs() if p.power == 1 else d**2
+        return s + d * (p.leak + sum(c * power ** (i + 1) for i, c in enumerate(terms)))
+
+    c = Coefficients(p.lateral, resting_level, rate, scale, bias, initial_potentials, {}, {})
+    activation = ACTIVATIONS[p.activation]
+    stimuli = p.inputs if p.weights_in is None else torch.nn.functional.linear(p.inputs, p.weights_in, p.bias_in)
+    trajectory = unroll(c, activation, dynamics, 1, stimuli, p.potentials, p.episode_starts)
+    if p.weights_out is None:
+        return trajectory.new_empty(*trajectory.shape[:2], 0), trajectory
+    outputs = torch.nn.functional.linear(activate(c, activation, trajectory), p.weights_out, p.bias_out)
+    return outputs, trajectory
+
+
+def reference_backward(p: Problem, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Gradients:
+    """Gradients of a problem's tensors, by solving it again; empty where the tensor is None."""
+    leaves = {name: t.detach().requires_grad_() for name in TENSORS if (t := getattr(p, name)) is not None}
+    pairs = zip(reference(p._replace(**leaves)), (d_outputs, d_trajectory), strict=True)
+    ends, adjoints = zip(*((y, d) for y, d in pairs if d is not None), strict=True)
+    found = torch.autograd.grad(ends, tuple(leaves.values()), adjoints, materialize_grads=True)
+    gradients = dict(zip(leaves, found, strict=True))
+    return Gradients(*(gradients.get(name, p.neurons.new_empty(0)) for name in TENSORS))
 
 
 def random_problem(
@@ -90,9 +123,25 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def assert_parity(solve: Any, p: Problem, forward: float = 2e-6, backward: float = 1e-5) -> None:
     """A solver in the problem's dtype agrees with the reference in float64, its gradients with autograd's."""
     found = solved_with_gradients(solve, p)
-    expected = solved_with_gradients(reference.solve, double(p))
+    expected = solved_with_gradients(reference, double(p))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         limit = backward if name.startswith("d_") else forward
         error = relative_error(found[name], value)
         assert error <= limit, f"{name}: {error:.1e}"
+
+
+@contextmanager
+def watched_solver() -> Iterator[list[Problem]]:
+    """The problems that the solver of a CPU is given inside the `with`."""
+    solver, given = SOLVERS["cpu"], []
+
+    def forward(p: Problem) -> tuple[Tensor, Tensor]:
+        given.append(p)
+        return solver.forward(p)
+
+    SOLVERS["cpu"] = SimpleNamespace(fits=solver.fits, forward=forward, backward=solver.backward)
+    try:
+        yield given
+    finally:
+        SOLVERS["cpu"] = solver

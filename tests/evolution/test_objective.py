@@ -1,10 +1,9 @@
-"""What returns are worth: by hand, with NaN, and named by a user; and when noise dominates."""
+"""Objectives: by hand, with NaN, and named by a user; one currency for all comparisons; and when noise dominates."""
 
 import numpy as np
 import pytest
 
-from nf_policies.evolution.evolution import noise_dominates
-from nf_policies.evolution.objective import cvar, mean, worst, worth_of
+from nf_policies.evolution.objective import cvar, mean, noise_dominates, objective_of, worst
 
 RETURNS = np.array([[1.0, 2.0, 3.0, 10.0], [4.0, 4.0, 4.0, 4.0], [0.0, np.nan, 9.0, 9.0]])
 
@@ -18,11 +17,11 @@ def test_mean_worst_and_cvar_are_those_computed_by_hand() -> None:
 
 
 def test_a_name_gives_the_function_and_a_wrong_one_a_sentence() -> None:
-    np.testing.assert_array_equal(worth_of("worst:2")(RETURNS), worst(RETURNS, 2))
-    np.testing.assert_array_equal(worth_of("cvar:0.25")(RETURNS), worst(RETURNS, 1))
+    np.testing.assert_array_equal(objective_of("worst:2")(RETURNS), worst(RETURNS, 2))
+    np.testing.assert_array_equal(objective_of("cvar:0.25")(RETURNS), worst(RETURNS, 1))
     for name in ("median", "worst", "worst:0", "cvar:2", "cvar:x", "mean:3"):
         with pytest.raises(ValueError, match="worst"):
-            worth_of(name)
+            objective_of(name)
 
 
 def test_noise_dominates_where_halves_of_the_episodes_rank_candidates_differently() -> None:

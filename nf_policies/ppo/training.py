@@ -1,0 +1,204 @@
+"""A training by PPO, one rollout and update after the other, that keeps the best of its policies."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gymnasium.vector import VectorEnv
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+from torch import Tensor
+
+from nf_policies.policies.policy import Policy
+from nf_policies.ppo.algorithm import FieldPPO
+from nf_policies.ppo.saving import load_state, state_of
+from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, episode_seeds, evaluate, first_seed
+
+TAGS = {
+    "return_training": "rollout/ep_rew_mean",
+    "episode_length": "rollout/ep_len_mean",
+    "return_evaluated": "eval/return_mean",
+    "return_best": "eval/return_best",
+    "steps_per_second": "time/fps",
+    "learning_rate": "train/learning_rate",
+    "value_loss": "train/value_loss",
+    "policy_gradient_loss": "train/policy_gradient_loss",
+    "entropy_loss": "train/entropy_loss",
+    "approx_kl": "train/approx_kl",
+    "clip_fraction": "train/clip_fraction",
+    "explained_variance": "train/explained_variance",
+    "std": "train/std",
+}
+"""Columns after `env_steps`, and SB3's names for them."""
+EPISODES_TO_CONFIRM = 100
+
+
+class State(NamedTuple):
+    """Everything that a training needs to continue; the episodes under way begin anew."""
+
+    numbers: dict[str, Any]
+    """JSON values."""
+    tensors: dict[str, Tensor]
+
+
+class Latest(KVWriter):
+    """Keeps what SB3 has logged last."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Take values; SB3 calls this."""
+        self.values = dict(key_values)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Training:
+    """Trains a model, evaluates its actor from time to time, and keeps the best one.
+
+    The episodes of an evaluation have seeds of their own, the same each time, and are no part of the training; the
+    later of two equals is kept. It is a `Learner` of `nf_policies.runs`.
+
+    Args:
+        model: At its start; its logger is replaced.
+        evaluator: Environments from `make_envs`, or whatever plays a policy's episodes.
+        total_steps: Environment steps of the whole training, for schedules that depend on the progress.
+        seed: Of evaluations, confirmations, and the episodes of a continued training.
+        evaluations: How often in the training to evaluate.
+        episodes: Of an evaluation.
+    """
+
+    kind = "training"
+    columns = ("env_steps", *TAGS)
+    tags: Mapping[str, str] = TAGS
+    curves: Mapping[str, str] = {
+        "return_training": "training, with exploration",
+        "return_evaluated": "evaluated, deterministic",
+        "return_best": "best so far",
+    }
+    last_panel = "explained_variance"
+
+    def __init__(
+        self,
+        model: FieldPPO,
+        evaluator: VectorEnv | Evaluator,
+        total_steps: int,
+        seed: int = 0,
+        *,
+        evaluations: int = 25,
+        episodes: int = 50,
+    ) -> None:
+        self.model, self.total_steps, self.seed, self.episodes = model, total_steps, seed, episodes
+        self._evaluate: Evaluator = (
+            functools.partial(evaluate, evaluator) if isinstance(evaluator, VectorEnv) else evaluator
+        )
+        self.every = max(total_steps // evaluations, 1)
+        self.iteration = 0
+        self.evaluations, self.evaluation_steps, self.evaluated_at, self.confirmed_at = 0, 0, 0, -1
+        self.return_evaluated, self.return_best = math.nan, -math.inf
+        self._best: Policy | None = None
+        self._logged = Latest()
+        model.set_logger(Logger(None, [self._logged]))
+        self._callback: BaseCallback | None = None
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of training so far; those of evaluations are counted in `evaluation_steps`."""
+        return self.model.num_timesteps
+
+    def step(self) -> dict[str, float]:
+        """Collect one rollout and learn from it, as SB3's `learn` does. Returns a row of progress.csv."""
+        model = self.model
+        if self._callback is None:
+            left = self.total_steps - model.num_timesteps
+            _, self._callback = model._setup_learn(left, reset_num_timesteps=False)
+            self._callback.on_training_start({"self": model}, {})
+        assert model.env is not None
+        model.collect_rollouts(model.env, self._callback, model.rollout_buffer, model.n_steps)
+        model._update_current_progress_remaining(model.num_timesteps, self.total_steps)
+        model.train()
+        self.iteration += 1
+        self.return_evaluated = math.nan
+        if self.env_steps - self.evaluated_at >= self.every or self.env_steps >= self.total_steps:
+            self.evaluate()
+        model.dump_logs(self.iteration)
+        row = {column: float(self._logged.values.get(tag, math.nan)) for column, tag in TAGS.items()}
+        best = self.return_best if self._best is not None else math.nan
+        return {**row, "env_steps": self.env_steps, "return_evaluated": self.return_evaluated, "return_best": best}
+
+    def evaluate(self) -> None:
+        """Play the actor as it is; keep it if none was better."""
+        policy = self.last()
+        self.evaluations += 1
+        self.evaluated_at = self.env_steps
+        self.return_evaluated = self._return_of(policy, episode_seeds(self.seed, 0, EVALUATION, self.episodes))
+        if self.return_evaluated >= self.return_best:
+            self.return_best, self._best = self.return_evaluated, policy
+            self.confirmed_at = -1
+
+    def reached(self, target: float) -> bool:
+        """Whether the best policy returns `target` on average, confirmed once on fresh episodes."""
+        if self._best is None or self.return_best < target or self.confirmed_at >= 0:
+            return False
+        self.confirmed_at = self.iteration
+        seeds = episode_seeds(self.seed, self.iteration, CONFIRMATION, EPISODES_TO_CONFIRM)
+        return self._return_of(self._best, seeds) >= target
+
+    def _return_of(self, policy: Policy, seeds: list[int]) -> float:
+        returns, played = self._evaluate(policy, None, seeds)
+        self.count(int(played.lengths.sum()))
+        if played.problem:
+            raise ValueError(played.problem)
+        return float(returns.mean())
+
+    def count(self, steps: int) -> None:
+        """Count steps that the best policy has played elsewhere as those of an evaluation."""
+        self.evaluation_steps += steps
+
+    def best(self) -> Policy:
+        """The policy that did best in an evaluation; before the first one the policy as it is."""
+        return self.last() if self._best is None else self._best
+
+    def last(self) -> Policy:
+        """The policy as it is."""
+        return self.model.policy_of()
+
+    def state(self) -> State:
+        """All that has been learned, counted and drawn."""
+        numbers, tensors = state_of(self.model)
+        names = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at")
+        numbers |= {name: getattr(self, name) for name in names}
+        if self._best is not None:
+            numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
+            tensors |= {f"best/{name}": tensor for name, tensor in self._best.state_dict().items()}
+        return State(numbers, tensors)
+
+    def load(self, state: Any) -> None:
+        """Continue from a state, with new episodes.
+
+        Raises: ValueError if it is of another model.
+        """
+        numbers, tensors = state
+        load_state(self.model, numbers, tensors)
+        for name in ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at"):
+            setattr(self, name, numbers[name])
+        if "return_best" in numbers:
+            self.return_best, self._best = numbers["return_best"], self.last()
+            best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
+            self._best.load_state_dict(best)
+            self._best.made_by = numbers["best_made_by"]
+        assert self.model.env is not None
+        self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))
+        self.model._last_obs = self._callback = None
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of result.json."""
+        return {"evaluations": self.evaluations, "evaluation_steps": self.evaluation_steps}
+
+    def line(self) -> str:
+        """Progress in one line."""
+        done = f"{self.env_steps:,} of {self.total_steps:,} steps"
+        return done if self._best is None else f"{done}, at best {self.return_best:.6g}"

@@ -1,0 +1,100 @@
+"""Training is a learner: rollout by rollout, it keeps the best policy and continues from its state."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from nf_policies.tasks.side_by_side import make_envs
+from stable_baselines3.common.env_util import make_vec_env
+
+from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.training import Training
+
+
+def make(env_id: str = "CartPole-v1", total: int = 640, **options: int) -> Training:
+    model = FieldPPO("NeuralFieldPolicy", make_vec_env(env_id, 2), n_steps=32, batch_size=32, seed=0, device="cpu")
+    return Training(model, make_envs(env_id, 5), total, **{"seed": 0, "evaluations": 4, "episodes": 5} | options)
+
+
+def acts(policy, n: int = 20) -> list[int]:
+    rng = np.random.default_rng(0)
+    return [int(policy.act(rng.normal(size=4).astype(np.float32), episode_start=t == 0)) for t in range(n)]
+
+
+def run(training: Training, n: int) -> list[dict[str, float]]:
+    return [training.step() for _ in range(n)]
+
+
+def test_a_row_has_every_column_and_evaluations_come_when_they_are_due() -> None:
+    training = make()
+    rows = run(training, 10)
+    assert [row["env_steps"] for row in rows] == list(range(64, 641, 64))
+    assert all(set(row) == set(training.columns) for row in rows)
+    due = [not np.isnan(row["return_evaluated"]) for row in rows]
+    assert [i for i, evaluated in enumerate(due) if evaluated] == [2, 5, 8, 9]
+    evaluated = [row["return_evaluated"] for row in rows]
+    assert rows[-1]["return_best"] == np.nanmax(evaluated)
+    assert training.summary()["evaluations"] == 4
+    assert training.summary()["evaluation_steps"] == 5 * sum(e for e in evaluated if not np.isnan(e))
+    assert rows[-1]["learning_rate"] == 1e-3
+    assert 0 < rows[0]["entropy_loss"] * -1 < 0.7
+
+
+def test_two_continuations_of_a_state_are_equal_and_evaluate_as_if_it_had_not_stopped() -> None:
+    first = make()
+    run(first, 4)
+    state = first.state()
+    numbers = json.loads(json.dumps(state.numbers))
+    continued = [make(), make()]
+    rows = []
+    for training in continued:
+        training.load((numbers, state.tensors))
+        assert acts(training.best()) == acts(first.best())
+        assert (training.env_steps, training.iteration) == (first.env_steps, first.iteration)
+        assert training.summary() == first.summary()
+        rows.append([(row["env_steps"], row["return_evaluated"], row["value_loss"]) for row in run(training, 6)])
+    np.testing.assert_equal(*rows)
+    assert [step for step, evaluated, _ in rows[0] if not np.isnan(evaluated)] == [384, 576, 640]
+    for one, other in zip(*(t.state().tensors.items() for t in continued), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+
+
+def test_the_next_update_of_a_continued_training_draws_the_same_random_numbers() -> None:
+    first, other = make(), make()
+    run(first, 2)
+    other.load(first.state())
+    for training in (first, other):
+        training.model.env.seed(3)
+        training.model.set_env(training.model.get_env())  # begins new episodes
+        training.model._last_obs = training.model.env.reset()
+        training.model._last_episode_starts = np.ones(2, bool)
+    assert first.step()["value_loss"] == other.step()["value_loss"]
+
+
+def test_a_target_is_confirmed_once_on_fresh_episodes_and_their_steps_are_counted() -> None:
+    training = make()
+    assert not training.reached(1)
+    run(training, 3)
+    steps = training.summary()["evaluation_steps"]
+    assert not training.reached(10_000)
+    assert training.summary()["evaluation_steps"] == steps
+    assert training.reached(1)
+    assert training.summary()["evaluation_steps"] > steps + 100
+    training.count(7)
+    assert training.env_steps == 192, "steps of evaluations are none of training"
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    state = make("Acrobot-v1").state()
+    with pytest.raises(ValueError, match="This is the state of another model"):
+        make().load(state)
+
+
+def test_a_training_does_as_learn_does() -> None:
+    training = make()
+    run(training, 3)
+    model = make().model.learn(192)
+    for one, other in zip(training.model.policy.parameters(), model.policy.parameters(), strict=True):
+        assert torch.equal(one, other)
