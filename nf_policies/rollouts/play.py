@@ -170,11 +170,6 @@ def first_seed(seed: int, purpose: int, *more: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(purpose, *more)).generate_state(1)[0]) >> 1
 
 
-def first_seed(seed: int, purpose: int, *more: int) -> int:
-    """A seed below 2**31 that differs between runs, purposes and whatever else is given."""
-    return int(np.random.SeedSequence([seed, purpose, *more]).generate_state(1)[0]) >> 1
-
-
 def evaluate(
     envs: VectorEnv, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
 ) -> tuple[np.ndarray, Played]:
