@@ -7,7 +7,6 @@ from torch import Tensor
 
 from nf_policies.policies.policy import Policy
 
-
 State = tuple[dict[str, Any], dict[str, Tensor]]
 """Everything that a learner needs to continue: JSON values, and tensors."""
 

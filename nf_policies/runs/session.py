@@ -138,7 +138,7 @@ class Session:
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
         own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
-        policy.made_by = {**made, **known, **own}
+        policy.made_by, policy.env_id = {**made, **known, **own}, self.config["env"]
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
