@@ -26,7 +26,7 @@ from nf_policies.commands.evolve import Evolve, new_policy
 from nf_policies.commands.options import pairs, words
 from nf_policies.evolution.evolution import scale_factors
 from nf_policies.evolution.strategy import Strategy
-from nf_policies.rollouts.engine import Engine
+from nf_policies.rollouts.engine import Engine, Mode
 from nf_policies.tasks.batched import make_batched
 
 PUBLISHED = {"without velocities": 3043, "with velocities": 637}
@@ -69,7 +69,7 @@ def main() -> None:
     # With velocities a candidate is worth the steps that it survives; 1,000 tell who is worth the long test.
     envs = make_batched(env_id, max_episode_steps=1000)
     long = make_batched(env_id.replace("Damping", ""))
-    mode = "eager" if options.eager else "compiled"
+    mode: Mode = "eager" if options.eager else "compiled"
     play = Engine(envs, mode=mode, moments=False)
     play_long = Engine(long, mode=mode, moments=False)
 
@@ -132,7 +132,7 @@ def main() -> None:
         "published_mean_evaluations": PUBLISHED[name],
         "seconds": time.perf_counter() - began,
         "evaluations": evaluations.tolist(),
-        "mode": mode,
+        "mode": play.mode,
     }
     for key, value in result.items():
         if key != "evaluations":

@@ -1,6 +1,6 @@
 """Environment steps per second of the rollout engine, side by side with its peers in the same run.
 
-    python benchmarks/engine.py [--task CartPole-v1] [--how compiled] [--json engine.json] [--curves]
+    python benchmarks/engine.py [--task CartPole-v1] [--mode compiled] [--json engine.json] [--curves]
 
 Peers run where their packages are installed: jax and gymnax (one jitted scan over the same one-neuron field),
 evotorch (GymNE), pycma with neuralfields in a plain loop, and a `vmap`ped population of GRU cells. Rates count every
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
-from nf_policies.rollouts.engine import Engine, How
+from nf_policies.rollouts.engine import Engine, Mode
 from nf_policies.tasks.batched import make_batched
 
 SIZES = ((16, 4), (256, 16), (1024, 64))
@@ -45,7 +45,7 @@ def rates(players: dict[str, Play], rounds: int) -> dict[str, float]:
     return {name: median(values) for name, values in measured.items()}
 
 
-def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How, hidden_size: int = 1) -> Play:
+def engine_play(env_id: str, pop_size: int, episodes: int, field: str, mode: Mode, hidden_size: int = 1) -> Play:
     """The engine's function of policy and task alone, all lanes counted, as the JAX scan does it."""
     envs = make_batched(f"nf/{env_id}")
     spaces = envs.single_observation_space, envs.single_action_space
@@ -54,21 +54,17 @@ def engine_play(env_id: str, pop_size: int, episodes: int, field: str, how: How,
         policy = Policy(NeuralField(sizes[0], 16, sizes[1], kappa_init=0.0), *spaces)
     else:
         policy = Policy(SimpleNeuralField(*sizes, hidden_size, dynamics="linear", activation="tanh"), *spaces)
-    engine = Engine(envs, how=how, moments=False)
-    fused = engine._function_of(policy, episodes)
-    population = torch.as_tensor(np.random.default_rng(0).normal(size=(pop_size, policy.n_parameters))).float()
-    with torch.no_grad():
-        coefficients = fused.form.coefficients(policy.coefficients(population), episodes)
-        keys = envs.lane_keys(range(episodes), torch.device("cpu")).repeat(pop_size)  # type: ignore[attr-defined]
-        lanes = fused.start(keys, coefficients, torch.float32)
-        n_steps, advance = engine._advance(fused, lanes, coefficients, None)
+    engine = Engine(envs, mode=mode, moments=False)
+    population = np.random.default_rng(0).normal(size=(pop_size, policy.n_parameters)).astype(np.float32)
+    start = engine.prepare(policy, population, range(episodes))
+    n_steps = start.n_steps
     t = torch.tensor(0)
 
     def play() -> int:
-        now = lanes
+        now = start.episodes
         with torch.no_grad():
             for _ in range(200 // n_steps):
-                now = advance(now, coefficients, None, t)
+                now = start.advance(now, start.coefficients, None, t)
         return pop_size * episodes * (200 // n_steps) * n_steps
 
     return play
@@ -167,13 +163,13 @@ def loop_play(env_id: str) -> Play:
     return play
 
 
-def curves(task: str, how: How, rounds: int) -> dict[str, float]:
+def curves(task: str, mode: Mode, rounds: int) -> dict[str, float]:
     """Steps per second over lanes with one neuron, and over neurons with 65,536 lanes."""
     table: dict[str, float] = {}
     settings = [(f"{2**i:,} lanes", 2**i, 1) for i in range(10, 23, 2)]
     settings += [(f"{n} neurons", 2**16, n) for n in (1, 2, 4, 8, 16)]
     for name, lanes, neurons in settings:
-        play = engine_play(task, lanes // 16, 16, "simple", how, neurons)
+        play = engine_play(task, lanes // 16, 16, "simple", mode, neurons)
         table |= rates({name: play}, rounds)
         print(f"{name:<32} {table[name]:>16,.0f} steps/s", flush=True)
     return table
@@ -182,15 +178,15 @@ def curves(task: str, how: How, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="CartPole-v1", choices=["CartPole-v1", "Pendulum-v1"])
-    parser.add_argument("--how", default="compiled", choices=["eager", "compiled"])
+    parser.add_argument("--mode", default="compiled", choices=["eager", "compiled"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--curves", action="store_true", help="no peers: over lanes and over neurons")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    task, how = options.task, options.how
+    task, mode = options.task, options.mode
     if options.curves:
-        over = curves(task, how, options.rounds)
+        over = curves(task, mode, options.rounds)
         if options.json:
             options.json.write_text(json.dumps(over, indent=2) + "\n")
         return
@@ -200,7 +196,7 @@ def main() -> None:
     groups: list[tuple[dict[str, Callable[[], Play]], dict[str, float]]] = [
         (
             {
-                f"engine {p}x{e}": functools.partial(engine_play, task, p, e, "simple", how),
+                f"engine {p}x{e}": functools.partial(engine_play, task, p, e, "simple", mode),
                 f"jax {p}x{e}": functools.partial(jax_play, task, p, e),
             },
             {f"jax {p}x{e}": wanted[p, e]},
@@ -210,7 +206,7 @@ def main() -> None:
     groups.append(
         (
             {
-                "engine NeuralField 16, 256x16": functools.partial(engine_play, task, 256, 16, "neural", how),
+                "engine NeuralField 16, 256x16": functools.partial(engine_play, task, 256, 16, "neural", mode),
                 "vmapped GRUCell 16, 256x16": functools.partial(gru_play, task, 256, 16),
             },
             {"vmapped GRUCell 16, 256x16": 3},
@@ -219,7 +215,7 @@ def main() -> None:
     groups.append(
         (
             {
-                "engine 256x16 again": functools.partial(engine_play, task, 256, 16, "simple", how),
+                "engine 256x16 again": functools.partial(engine_play, task, 256, 16, "simple", mode),
                 "evotorch GymNE": functools.partial(evotorch_play, task),
                 "pycma + neuralfields loop": functools.partial(loop_play, task),
             },
@@ -245,7 +241,7 @@ def main() -> None:
                 ratios[name] = {"ratio": here[ours] / here[name], "aim": aim}
                 print(f"{'':<32} {ratios[name]['ratio']:>12,.1f} times {name} (aim {aim})", flush=True)
     if options.json:
-        result = {"task": task, "how": how, "threads": torch.get_num_threads(), "rates": table, "ratios": ratios}
+        result = {"task": task, "mode": mode, "threads": torch.get_num_threads(), "rates": table, "ratios": ratios}
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -15,8 +15,8 @@ from statistics import median
 import numpy as np
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField
-from nf_policies.evolution import Engine
 from nf_policies.evolution.strategy import Strategy
+from nf_policies.rollouts.engine import Engine
 from nf_policies.tasks.batched import make_batched
 
 EPISODES, STEPS = 16, 200
@@ -34,7 +34,7 @@ def main() -> None:
     rows = []
     for field, pop_sizes in zip(fields, ((16, 256, 4096), (16, 256, 4096)), strict=True):
         policy = Policy(field, *spaces)
-        engine = Engine(envs, how="compiled", moments=False)
+        engine = Engine(envs, mode="compiled", moments=False)
         for pop_size in pop_sizes:
             strategy = Strategy(np.zeros(policy.n_parameters), np.ones(policy.n_parameters), pop_size=pop_size)
             times = []

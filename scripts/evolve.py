@@ -32,7 +32,7 @@ def main() -> None:
     while not evolution.reached(TARGET):
         record = evolution.step()
         print(f"{record.generation:3}  {record.env_steps:9,} steps  return {record.return_incumbent:.1f}")
-    evolution.best_policy().save("cartpole.safetensors")
+    evolution.best().save("cartpole.safetensors")
     print("saved cartpole.safetensors")
 
 

@@ -36,7 +36,7 @@ def test_a_float64_task_is_trained_evolved_played_and_kept_in_float32(tmp_path: 
     policy = Policy(field, env.observation_space, env.action_space, env_id=FLOAT64)
     evolution = Evolution(policy, make_envs(FLOAT64, 4), episodes=1, pop_size=4)
     evolution.step()
-    evolution.best_policy().save(tmp_path / "evolved.safetensors")
+    evolution.best().save(tmp_path / "evolved.safetensors")
 
     for name in ("trained", "evolved"):
         kept = Policy.load(tmp_path / f"{name}.safetensors")

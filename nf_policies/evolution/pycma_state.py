@@ -130,15 +130,14 @@ class _Reader:
         if "array" in node:
             return self._array(node)
         if "floats" in node:
-            values = self._array(node["floats"])
-            values = list(values) if node["numpy"] else values.tolist()
-            return tuple(values) if node["tuple"] else values
+            array = self._array(node["floats"])
+            floats = list(array) if node["numpy"] else array.tolist()
+            return tuple(floats) if node["tuple"] else floats
         if "dict" in node:
-            before = now if isinstance(now, dict) else {}
-            return self._entries(node["dict"], before)
+            return self._entries(node["dict"], now if isinstance(now, dict) else {})
         if "list" in node or "tuple" in node:
-            before = now if isinstance(now, list | tuple) else ()
-            values = self._items(node.get("list", node.get("tuple")), before)
+            nodes = node["list"] if "list" in node else node["tuple"]
+            values = self._items(nodes, now if isinstance(now, list | tuple) else ())
             return values if "list" in node else tuple(values)
         if "again" in node:
             return self._objects[node["again"]]
@@ -151,7 +150,7 @@ class _Reader:
             self._made[name] = value.T if node["fortran"] else value
         return self._made[name]
 
-    def _items(self, nodes: list[Any], now: Any) -> list[Any]:
+    def _items(self, nodes: list[Any], now: list[Any] | tuple[Any, ...]) -> list[Any]:
         return [self.read(node, now[i] if i < len(now) else None) for i, node in enumerate(nodes)]
 
     def _entries(self, nodes: list[Any], now: dict[Any, Any]) -> dict[Any, Any]:

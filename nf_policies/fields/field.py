@@ -108,8 +108,7 @@ class Field(nn.Module):
         if Field.kinds.get(type(self).__name__) is not type(self):
             raise ValueError(f"There are two kinds of field named {type(self).__name__}: give yours another name.")
         for name in ("input_embedding", "output_embedding"):
-            module = getattr(self, name)
-            if type(module) is not nn.Linear or module.bias is not None:
+            if type(module := getattr(self, name)) is not nn.Linear or module.bias is not None:
                 raise ValueError(f"An {name} of your own cannot be described: save the state_dict instead.")
         sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
         # Initial potentials are among the tensors.
@@ -126,10 +125,8 @@ class Field(nn.Module):
             population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
         Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
         """
-        p: dict[str, Tensor]
-        if not population:
-            p = {**self._parameters, **self._buffers}  # type: ignore[dict-item]  # a field has no None
-        else:
+        p: dict[str, Any] = {**self._parameters, **self._buffers}
+        if population:
             size = len(next(iter(population.values())))
             p = dict(self.named_parameters()) | dict(self.named_buffers())
             p = {name: t.expand(size, *t.shape) for name, t in p.items()} | dict(population)
@@ -146,12 +143,8 @@ class Field(nn.Module):
         return Coefficients._make((self.lateral(p), *rows, optional, modules))
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
-        check(
-            inputs.shape[-1] == self.input_size,
-            inputs,
-            "inputs must end with input_size = {} features",
-            self.input_size,
-        )
+        n = self.input_size
+        check(inputs.shape[-1] == n, inputs, "inputs must end with input_size = {} features", n)
         return self._layer(c, "input_embedding", inputs, "hidden_size")
 
     def _layer(self, c: Coefficients, name: str, x: Tensor, size: str) -> Tensor:
@@ -206,8 +199,7 @@ class Field(nn.Module):
                 hidden_size), or (hidden_size,) for an unbatched sequence.
             episode_starts: True where a new episode begins before that step: its potentials are then the initial
                 ones and no gradient crosses. Shaped as the inputs without their last dimension.
-        Returns: outputs (time, batch, output_size) and the potentials of all time steps (time, batch,
-            hidden_size), in the layout of the inputs.
+        Returns: outputs (..., output_size) and potentials (..., hidden_size) of all time steps, laid out as the inputs.
         Raises: ValueError if a shape does not fit.
         """
         check(inputs.dim() in (2, 3), inputs, "inputs must be (time, batch, input_size) or (time, input_size)")
@@ -238,7 +230,7 @@ class Field(nn.Module):
         """Outputs and potentials of all time steps, time-major: by a kernel if one fits, else step by step."""
         c = self.coefficients()
         if not self.is_plain():
-            return self._step_by_step(c, inputs, potentials, episode_starts)
+            return self._own_steps(c, inputs, potentials, episode_starts)
         p = self.problem(c, inputs, potentials, episode_starts) if pays(inputs) else None
         solved = None if p is None else solve(p)
         if p is not None and solved is not None:
@@ -250,15 +242,14 @@ class Field(nn.Module):
             trajectory = core.unroll(c, *kind, external, potentials, episode_starts)
         return self.read_out(c, trajectory), trajectory
 
-    def _step_by_step(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> Any:
-        """As `_run`, by the step of a subclass."""
-        if not len(inputs):
-            return inputs.new_empty(0, len(u), self.output_size), inputs.new_empty(0, *u.shape)
-        steps: list[tuple[Tensor, Tensor]] = []
+    def _own_steps(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `_run`, by a step of your own."""
+        outputs, trajectory = [inputs.new_empty(0, len(u), self.output_size)], [inputs.new_empty(0, *u.shape)]
         for t, x in enumerate(inputs):
-            steps.append(self.step(x, u if starts is None else core.reset(c, u, starts[t]), c))
-            u = steps[-1][1]
-        return tuple(map(torch.stack, zip(*steps, strict=True)))
+            y, u = self.step(x, u if starts is None else core.reset(c, u, starts[t]), c)
+            outputs.append(y[None])
+            trajectory.append(u[None])
+        return torch.cat(outputs), torch.cat(trajectory)
 
     def is_plain(self) -> bool:
         """Whether a step is what is written here, not a `step` or `trace` of a subclass or of this very field."""
@@ -266,12 +257,11 @@ class Field(nn.Module):
         return cls.step is Field.step and cls.trace is Field.trace and "step" not in own and "trace" not in own
 
     def problem(self, c: Coefficients, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> Problem | None:
-        """A sequence, arguments as for `forward` but time-major, as kernels take it.
+        """A sequence as kernels take it, time-major; None where only the Python step will do.
 
-        None where only the Python step will do: where tensors differ in dtype or device, where the step, activation,
-        dynamics or input embedding is your own (a subclass or a hook makes it so), or where channels are not pooled by
-        a sum. An output embedding of your own is left to the caller (no `weights_out`). Of a population, whose
-        candidates have each its own part of the batch, this is for `Stepper` alone.
+        That is where tensors differ in dtype or device, where step, activation, dynamics or input embedding are your
+        own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
+        own is left to the caller (no `weights_out`). A population, each with its part of the batch, is for `Stepper`.
         """
         name = nonlinearity(self.activation)
         if (
@@ -288,19 +278,14 @@ class Field(nn.Module):
         reads = is_linear(self.output_embedding, self.hidden_size, self.output_size)
         w_in, b_in = weights(c, "input_embedding", self.input_embedding)
         w_out, b_out = weights(c, "output_embedding", self.output_embedding) if reads else (None, None)
-        like = inputs.dtype, inputs.device
-        if any(
-            t is not None and (t.dtype, t.device) != like
-            for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out)
-        ):
+        reals = [t for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out) if t is not None]
+        alike = all(t.dtype == inputs.dtype and t.device == inputs.device for t in reals)
+        if not alike or (starts is not None and starts.device != inputs.device):
             return None  # their bytes would be read as what they are not
-        if starts is not None and starts.device != inputs.device:
-            return None
         whole = c.resting_level.shape
         neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
         neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
-        layers, kind = (w_in, b_in, w_out, b_out), (name, form.power, form.leak)
-        return Problem(inputs, potentials, starts, c.lateral, neurons, *layers, *kind)
+        return Problem(inputs, potentials, starts, c.lateral, neurons, w_in, b_in, w_out, b_out, name, *form[:2])
 
     @property
     def n_parameters(self) -> int:
@@ -309,9 +294,7 @@ class Field(nn.Module):
 
     def extra_repr(self) -> str:
         """Sizes, dynamics and the number of learnable parameters, for `repr`."""
-        dynamics = getattr(self.dynamics, "__name__", repr(self.dynamics))
-        return (
-            f"input_size={self.input_size}, hidden_size={self.hidden_size}, output_size={self.output_size}, "
-            f"dynamics={dynamics}, integrator={self.options.integrator}, dt={self.dt:g}, "
-            f"n_parameters={self.n_parameters}"
-        )
+        shown = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        shown["dynamics"] = getattr(self.dynamics, "__name__", repr(self.dynamics))
+        shown |= {"integrator": self.options.integrator, "dt": f"{self.dt:g}", "n_parameters": self.n_parameters}
+        return ", ".join(f"{name}={value}" for name, value in shown.items())

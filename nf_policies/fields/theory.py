@@ -21,7 +21,7 @@ PANELS = 256
 """Of the quadrature over one width, with three points each."""
 
 GRID = 4096
-"""Widths that are tried in the search for bumps: two bumps closer than reach / GRID are not told apart."""
+"""Widths tried in the search for bumps: two bumps closer than reach / GRID count as one or none."""
 
 
 class Bump(NamedTuple):
@@ -42,13 +42,7 @@ class Bump(NamedTuple):
 
 
 def kernel_integral(kernel: Kernel, width: Tensor) -> Tensor:
-    """W(a), the integral of the kernel from 0 to a, by Gauss-Legendre quadrature with three points per panel.
-
-    Args:
-        kernel: w.
-        width: Any shape.
-    Returns: One integral per width, in float64.
-    """
+    """W(a), the integral of the kernel from 0 to each width, by Gauss-Legendre quadrature, three points per panel."""
     width = width.to(torch.float64)
     point = torch.tensor([-(0.6**0.5), 0.0, 0.6**0.5], dtype=torch.float64)
     weight = torch.tensor([5.0, 8.0, 5.0], dtype=torch.float64) / 18
@@ -66,41 +60,34 @@ def relaxation_rate(kernel: Kernel, width: float) -> float:
 
 
 def bumps(kernel: Kernel, threshold: float, reach: float) -> list[Bump]:
-    """All bumps of a field: the widths with W(a) = threshold.
+    """All bumps of a field, the widths with W(a) = threshold, from narrow to wide.
 
     Args:
         kernel: w.
         threshold: How far below zero the field rests, the negative resting level.
         reach: The widest bump to look for.
-    Returns: Bumps from narrow to wide; none where W stays away from the threshold.
     Raises: ValueError if `reach` is not positive.
     """
-    if not reach > 0:
-        raise ValueError(f"reach must be positive, not {reach}.")
-    widths = torch.linspace(0, reach, GRID + 1, dtype=torch.float64)
-    roots = bisect(lambda a: kernel_integral(kernel, a) - threshold, widths)
+    roots = bisect(lambda a: kernel_integral(kernel, a) - threshold, reach)
     return [Bump(a, relaxation_rate(kernel, a)) for a in roots.tolist() if a > 0]
 
 
 def highest_threshold(kernel: Kernel, reach: float) -> tuple[float, float]:
-    """The threshold above which a field holds no bump: the maximum of W, and the width where it lies.
+    """The threshold above which a field holds no bump: the maximum of W up to `reach`, and the width where it lies.
 
-    Args:
-        kernel: w.
-        reach: The widest bump to look for.
-    Returns: (threshold, width).
     Raises: ValueError if `reach` is not positive.
     """
-    if not reach > 0:
-        raise ValueError(f"reach must be positive, not {reach}.")
     edges = torch.tensor([0.0, reach], dtype=torch.float64)
-    extrema = torch.cat((edges, bisect(kernel, torch.linspace(0, reach, GRID + 1, dtype=torch.float64))))
+    extrema = torch.cat((edges, bisect(kernel, reach)))
     height, index = kernel_integral(kernel, extrema).max(0)  # W' = w, so W peaks where w changes sign
     return height.item(), extrema[index].item()
 
 
-def bisect(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
-    """Where a function changes sign between neighbouring grid points, to rounding. Shape: (n_roots,)."""
+def bisect(function: Callable[[Tensor], Tensor], reach: float) -> Tensor:
+    """Where a function changes sign between neighbours of a grid from 0 to `reach`, to rounding. Shape: (n_roots,)."""
+    if not reach > 0:
+        raise ValueError(f"reach must be positive, not {reach}.")
+    grid = torch.linspace(0, reach, GRID + 1, dtype=torch.float64)
     positive = function(grid) > 0
     crossing = positive[:-1] != positive[1:]
     low, high, positive_high = grid[:-1][crossing], grid[1:][crossing], positive[1:][crossing]
@@ -112,14 +99,7 @@ def bisect(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
 
 
 def sample_kernel(kernel: Kernel, kernel_size: int, spacing: float) -> Tensor:
-    """The full kernel of a `NeuralField` whose neurons lie `spacing` apart: w times spacing.
-
-    Args:
-        kernel: w.
-        kernel_size: Number of neurons under the kernel, odd or even.
-        spacing: Between neurons, in the kernel's unit of length.
-    Returns: Weights, float64. Shape: (kernel_size,).
-    """
+    """The kernel (kernel_size,) of a `NeuralField` whose neurons lie `spacing` apart, float64: w times spacing."""
     offset = torch.arange(kernel_size, dtype=torch.float64) - (kernel_size - 1) // 2
     return kernel((offset * spacing).abs()) * spacing
 

@@ -1,4 +1,4 @@
-"""What the engine compiles: one graph for any number of lanes, small or large."""
+"""torch.compile as this package uses it: one graph for any number of environments, with few guards."""
 
 import inspect
 import warnings
@@ -11,34 +11,41 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 PARALLEL_FROM = 4096
-"""Lanes from which the generated loop is worth more than one thread."""
-LOOKED_AT = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT")
-"""Guards that are kept: what is compiled belongs to one owner, whose task and policy do not change. The last one tells
-whether arguments are one and the same tensor, as the zeros of a start may be."""
+"""Environments from which the generated loop is worth more than one thread."""
+GUARDS = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "DEFAULT_DEVICE")
+"""Guards that are kept, for each costs time in every call: shapes and dtypes of tensors, whether two arguments are one
+tensor (as the zeros of a start may be), grad mode, default dtype and device. What is compiled belongs to one owner,
+whose policy does not change; of its task, what `watched` names may."""
+VALUES = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
 
-def options(lanes: int) -> dict[str, Any]:
-    """Of torch.compile, for a function of so many lanes: everything in one loop, on a CPU by one thread or by all."""
+def watched(guard: Any) -> bool:
+    """Whether a guard is kept: one of `GUARDS`, or on a constant or the time limit of the task."""
+    of_task = ".params." in guard.name or guard.name.endswith(".max_episode_steps")
+    return guard.guard_type in GUARDS or (guard.guard_type in VALUES and of_task)
+
+
+def options(num_envs: int) -> dict[str, Any]:
+    """Of torch.compile, for a function of so many environments: all in one loop, on a CPU by one thread or by all."""
     inductor: dict[str, Any] = {
         "max_fusion_size": 1000,
-        "cpp.threads": -1 if lanes >= PARALLEL_FROM else 1,
-        "size_asserts": False,  # which the guards have looked at
+        "cpp.threads": -1 if num_envs >= PARALLEL_FROM else 1,
+        "size_asserts": False,  # the guards have looked at both
         "alignment_asserts": False,
     }
     if not ISOLATES:
         return {"fullgraph": True, "options": inductor}
-    return {
-        "fullgraph": True,
-        "isolate_recompiles": True,
-        "options": inductor | {"guard_filter_fn": lambda guards: [g.guard_type in LOOKED_AT for g in guards]},
-    }
+    inductor["guard_filter_fn"] = lambda guards: [watched(guard) for guard in guards]
+    return {"fullgraph": True, "isolate_recompiles": True, "options": inductor}
 
 
 def where_possible(
     fast: Callable[..., Any], slow: Callable[..., Any], otherwise: Callable[[], None] = lambda: None
 ) -> Callable[..., Any]:
-    """A compiled function, or after a warning the plain one if the first call of the compiled one fails.
+    """A compiled function; or the plain one, after a warning, if the first call of the compiled one fails.
+
+    Running out of memory is no failure to compile: it is raised.
 
     Args:
         fast: Compiled.
@@ -52,6 +59,8 @@ def where_possible(
             try:
                 result = fast(*arguments)
             except Exception as error:
+                if out_of_memory(error):
+                    raise
                 works.append(False)
                 otherwise()
                 reason = " ".join(str(error).split())[:200]
@@ -64,32 +73,38 @@ def where_possible(
     return call
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether a device or the machine had no memory left; torch has no class of its own for the latter."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
 STEPS_MAX, OPERATIONS_MAX = 20, 2000
 """Bounds of what goes into one compiled call: more steps are faster, and take longer to compile."""
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`Fused.advance` with a fixed number of steps, compiled for any number of lanes.
+    """`Fused.advance` with a fixed number of steps, compiled for any number of episodes.
 
-    Few lanes run in one thread and many in several, which is fixed when a function is compiled; it is part of the
-    options, so that the compiler's cache on disk tells both apart. What is there for many serves few as well.
+    Few episodes run in one thread and many in several. That is fixed when a function is compiled, and part of the
+    options, so that the compiler's cache on disk keeps both apart. A graph compiled for many also serves fewer.
     """
     known: dict[tuple[bool, bool], Callable[..., Any]] = {}
 
-    def call(lanes: Any, coefficients: Any, normal: Any, t: Any) -> Any:
-        n = lanes.numbers.shape[1]
+    def call(episodes: Any, coefficients: Any, normal: Any, t: Any) -> Any:
+        n = episodes.numbers.shape[1]
         many = n >= PARALLEL_FROM or (True, normal is None) in known
         kind = many, normal is None
         if kind not in known:
             known[kind] = torch.compile(function, **options(n))
             # Sizes are free, everything else is constant: so numbers of the task's physics stay numbers.
-            of_lanes = [*lanes.others, *lanes.memory, lanes.keys]
-            rows = [lanes.numbers]
-            (rows if isinstance(coefficients, Tensor) else of_lanes).extend(tree_leaves(coefficients))
-            for tensors, axis in ((of_lanes, 0), (rows, 1)):
+            first_axis = [*episodes.others, *episodes.memory, episodes.keys]
+            rows = [episodes.numbers]
+            (rows if isinstance(coefficients, Tensor) else first_axis).extend(tree_leaves(coefficients))
+            for tensors, axis in ((first_axis, 0), (rows, 1)):
                 for tensor in tensors:
-                    torch._dynamo.maybe_mark_dynamic(tensor, axis)
-        return known[kind](lanes, coefficients, normal, t)
+                    if tensor is not None:
+                        torch._dynamo.maybe_mark_dynamic(tensor, axis)
+        return known[kind](episodes, coefficients, normal, t)
 
     return call
 

@@ -148,30 +148,15 @@ def backward(
         d_outputs = g.new_zeros(time, batch, n_outputs) if d_outputs is None else d_outputs
         d_weights_out = over_rows(d_outputs, after)
         d_bias_out = d_bias_out if p.bias_out is None else d_outputs.sum((0, 1))
-    return Gradients(
-        d_inputs,
-        d_potentials,
-        rate * g_before,
-        d_neurons(p.neurons, sums, g_s),
-        d_weights_in,
-        d_bias_in,
-        d_weights_out,
-        d_bias_out,
-    )
+    d_lateral, d_layers = rate * g_before, (d_weights_in, d_bias_in, d_weights_out, d_bias_out)
+    return Gradients(d_inputs, d_potentials, d_lateral, d_neurons(p.neurons, sums, g_s), *d_layers)
 
 
 def d_neurons(neurons: Tensor, sums: dict[str, Tensor], g_s: Tensor) -> Tensor:
     """The neurons' gradients in the order of their rows, from sums over g, which lacks the factor rate."""
     _, rate, scale, *_ = neurons
-    rows = (
-        rate * sums["leak_slope"],
-        g_s + sums["leak"],
-        sums["scale"],
-        scale * sums["z"],
-        sums["initial"],
-        rate * sums["c1"],
-        rate * sums["c2"],
-    )
+    of_five = rate * sums["leak_slope"], g_s + sums["leak"], sums["scale"], scale * sums["z"], sums["initial"]
+    rows = (*of_five, rate * sums["c1"], rate * sums["c2"])
     return torch.stack(rows[: len(neurons)])
 
 

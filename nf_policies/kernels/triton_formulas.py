@@ -69,19 +69,10 @@ def square(matrix: tl.tensor, i: tl.tensor, hidden: tl.constexpr) -> tl.tensor:
 
 @triton.jit
 def internal(
-    lateral: tl.tensor,
-    neurons: tl.tensor,
-    potentials: tl.tensor,
-    starts: tl.tensor,
-    i: tl.tensor,
-    j: tl.tensor,
-    batch: tl.tensor,
-    hidden: tl.constexpr,
-    hidden_tile: tl.constexpr,
-    tanh: tl.constexpr,
-    resets: tl.constexpr,
-    precision: tl.constexpr,
-) -> tl.tensor:
+    lateral: tl.tensor, neurons: tl.tensor, potentials: tl.tensor, starts: tl.tensor,
+    i: tl.tensor, j: tl.tensor, batch: tl.tensor,
+    hidden: tl.constexpr, hidden_tile: tl.constexpr, tanh: tl.constexpr, resets: tl.constexpr, precision: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """The product M a once more, from memory and by a few sources at a time, so that it takes few registers."""
     part: tl.constexpr = 1 if precision == "sum" else 16
     s = tl.zeros((hidden_tile, j.shape[0]), tl.float32)

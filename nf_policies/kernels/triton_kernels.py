@@ -21,26 +21,12 @@ N_SUMS = tl.constexpr(len(SUMS))
 
 @triton.jit(do_not_specialize=["time", "batch"])
 def forward(
-    stimuli: tl.tensor,
-    potentials: tl.tensor,
-    starts: tl.tensor,
-    lateral: tl.tensor,
-    neurons: tl.tensor,
-    trajectory: tl.tensor,
-    activations: tl.tensor,
-    time: tl.tensor,
-    batch: tl.tensor,
-    c0: tl.tensor,
-    hidden: tl.constexpr,
-    hidden_tile: tl.constexpr,
-    batch_tile: tl.constexpr,
-    power: tl.constexpr,
-    terms: tl.constexpr,
-    tanh: tl.constexpr,
-    resets: tl.constexpr,
-    reads: tl.constexpr,
-    precision: tl.constexpr,
-) -> None:
+    stimuli: tl.tensor, potentials: tl.tensor, starts: tl.tensor, lateral: tl.tensor, neurons: tl.tensor,
+    trajectory: tl.tensor, activations: tl.tensor,
+    time: tl.tensor, batch: tl.tensor, c0: tl.tensor,
+    hidden: tl.constexpr, hidden_tile: tl.constexpr, batch_tile: tl.constexpr, power: tl.constexpr, terms: tl.constexpr,
+    tanh: tl.constexpr, resets: tl.constexpr, reads: tl.constexpr, precision: tl.constexpr,
+) -> None:  # fmt: skip
     """Potentials of all time steps, and their activations if there is an output layer that `reads` them.
 
     Stimuli, trajectory and activations: (time, batch, hidden); potentials: (batch, hidden); starts, if there are
@@ -85,34 +71,13 @@ def forward(
 
 @triton.jit(do_not_specialize=["time", "batch"])
 def backward(
-    stimuli: tl.tensor,
-    potentials: tl.tensor,
-    starts: tl.tensor,
-    lateral: tl.tensor,
-    lateral_rate: tl.tensor,
-    neurons: tl.tensor,
-    trajectory: tl.tensor,
-    d_trajectory: tl.tensor,
-    d_activations: tl.tensor,
-    g: tl.tensor,
-    before: tl.tensor,
-    after: tl.tensor,
-    d_potentials: tl.tensor,
-    sums: tl.tensor,
-    time: tl.tensor,
-    batch: tl.tensor,
-    c0: tl.tensor,
-    hidden: tl.constexpr,
-    hidden_tile: tl.constexpr,
-    batch_tile: tl.constexpr,
-    power: tl.constexpr,
-    terms: tl.constexpr,
-    tanh: tl.constexpr,
-    resets: tl.constexpr,
-    reads: tl.constexpr,
-    watched: tl.constexpr,
-    precision: tl.constexpr,
-) -> None:
+    stimuli: tl.tensor, potentials: tl.tensor, starts: tl.tensor, lateral: tl.tensor, lateral_rate: tl.tensor,
+    neurons: tl.tensor, trajectory: tl.tensor, d_trajectory: tl.tensor, d_activations: tl.tensor,
+    g: tl.tensor, before: tl.tensor, after: tl.tensor, d_potentials: tl.tensor, sums: tl.tensor,
+    time: tl.tensor, batch: tl.tensor, c0: tl.tensor,
+    hidden: tl.constexpr, hidden_tile: tl.constexpr, batch_tile: tl.constexpr, power: tl.constexpr, terms: tl.constexpr,
+    tanh: tl.constexpr, resets: tl.constexpr, reads: tl.constexpr, watched: tl.constexpr, precision: tl.constexpr,
+) -> None:  # fmt: skip
     """What the gradients of parameters and inputs are made of, and that of the first potentials.
 
     Read, as in `forward`: stimuli to trajectory; lateral_rate (hidden, hidden), the transposed M times its targets'

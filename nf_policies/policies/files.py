@@ -17,8 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-import nf_policies.fields.neural_field
-import nf_policies.fields.simple  # noqa: F401  (both, so that their kinds are known)
 from nf_policies.atomic import atomic_path
 from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell

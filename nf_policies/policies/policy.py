@@ -9,8 +9,8 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
-from nf_policies.fields.dynamics import reset
-from nf_policies.fields.field import Field, Trace
+from nf_policies.fields.dynamics import Trace, reset
+from nf_policies.fields.field import Field
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.fields.stepper import Stepper
 from nf_policies.policies.cells import Cell

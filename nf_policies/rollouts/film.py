@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nf_policies.atomic import atomic_path
-from nf_policies.policies import Policy
+from nf_policies.policies.policy import Policy
 from nf_policies.tasks.make import TaskError, make_task
 
 FPS = 30

@@ -1,16 +1,15 @@
 """A population of policies as plain functions of tensors, in the two forms that run fast.
 
-`UnrolledPolicy`: few neurons, written out one by one, each value a tensor (lanes,): everything fuses into one loop.
-`MatrixPolicy`: any field, its step as it is, for tensors (pop_size, episodes, features).
+`UnrolledPolicy`: few neurons, one by one, each value a tensor (n,): everything fuses into one loop.
+`MatrixPolicy`: any field, by its own step, for tensors (pop_size, episodes, features).
 
-A lane is one episode of one candidate; candidate-major, so lane = candidate * episodes + episode. Both are used as
+The n episodes are candidate-major: number candidate * episodes + episode. Both forms are used as
 
     action, memory = form.act(coefficients, features, memory)
 
-with features after normalisation, one tensor (lanes,) each.
+with features after normalisation, one tensor (n,) each.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import PerNeuron
-from nf_policies.fields.dynamics import POTENTIALS_MAX, Coefficients, take
-from nf_policies.policies import Policy
-from nf_policies.policies.spaces import BoxHead, DiscreteHead
+from nf_policies.fields.dynamics import Coefficients, activate, integrate, take
+from nf_policies.fields.field import Field
+from nf_policies.kernels.operator import has_hooks
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead
 
 UNROLLED_TERMS = 128
-"""Products per step up to which a field is written out; beyond it, matrix products are faster."""
+"""Products per step up to which a field is unrolled; beyond it, matrix products are faster."""
+HEADS = (DiscreteHead, MultiDiscreteHead, MultiBinaryHead, BoxHead)
 
 Memory = tuple[Tensor, ...]
 Numbers = Sequence[Tensor]
@@ -44,48 +46,58 @@ class Layout(NamedTuple):
 
 
 class UnrolledPolicy:
-    """Few neurons, written out: coefficients are rows of one tensor (rows, lanes), memory is tensors (lanes,).
+    """Few neurons, one by one: coefficients are rows of one tensor (rows, n), memory is tensors (n,).
 
     Args:
         policy: `fits(policy)` must hold.
     """
 
     group = 1
-    """Lanes that must stay together when finished ones are left out."""
+    """Episodes that must stay together when finished ones are left out."""
 
     def __init__(self, policy: Policy) -> None:
         field = policy.field
         self.field, self.head, self.hidden_size = field, policy.head, field.hidden_size
         functions = functions_of(field.activation)
         self.functions = functions if len(functions) > 1 else functions * field.hidden_size
-        # A bias that is fixed is zero, and adding it would cost an operation per neuron and step.
-        self.biased = "activation_bias" in dict(field.named_parameters())
         self.layout: dict[str, Layout] = {}
 
     @staticmethod
     def fits(policy: Policy) -> bool:
-        """Whether a policy can be written out, and should be."""
+        """Whether a policy can be unrolled, and should be: its step is Field's own, without hooks."""
         field = policy.field
+        if not (isinstance(field, Field) and field.is_plain() and is_plain_head(policy.head)):
+            return False
         size = field.hidden_size
         return (
             size * (field.input_size + size + field.output_size) <= UNROLLED_TERMS
             and field.pooling_norm == 1
             and not any(isinstance(f, nn.Module) for f in functions_of(field.activation))
-            and all(type(m) is nn.Linear and m.bias is None for m in (field.input_embedding, field.output_embedding))
+            and all(
+                type(m) is nn.Linear and m.bias is None and not has_hooks(m)
+                for m in (field.input_embedding, field.output_embedding)
+            )
         )
 
+    def key(self) -> tuple[Any, ...]:
+        """What the steps depend on besides tensors, once there are coefficients."""
+        field = self.field
+        sizes = (field.input_size, self.hidden_size, field.output_size)
+        return (*sizes, field.dynamics, *self.functions, *self.layout.items())
+
     def coefficients(self, c: Coefficients, episodes: int) -> Tensor:
-        """One row per number that a step uses. Shape: (rows, lanes)."""
+        """One row per number that a step uses. Shape: (rows, n)."""
         parts = {
             "lateral": c.lateral,
             "resting_level": c.resting_level.squeeze(-2),
             "rate": c.rate.squeeze(-2),
             "scale": c.scale.squeeze(-2),
-            **({} if c.bias is None else {"bias": c.bias.squeeze(-2)}),
             "initial_potentials": c.initial_potentials.squeeze(-2),
             "input": c.modules["input_embedding"]["weight"],
             "output": c.modules["output_embedding"]["weight"],
         } | {f"dynamics.{name}": value.squeeze(-2) for name, value in c.dynamics.items()}
+        if c.bias is not None:
+            parts["bias"] = c.bias.squeeze(-2)
         self.layout, first = {}, 0
         for name, value in parts.items():
             self.layout[name] = Layout(first, tuple(value.shape[1:]))
@@ -93,44 +105,53 @@ class UnrolledPolicy:
         rows = torch.cat([value.reshape(len(value), -1).expand(len(c.rate), -1) for value in parts.values()], dim=1)
         return rows.T.repeat_interleave(episodes, dim=1)
 
-    def pick(self, coefficients: Any, lanes: Tensor) -> Any:
-        """The coefficients of some lanes."""
-        return coefficients[:, lanes]
+    def pick(self, coefficients: Any, which: Tensor) -> Any:
+        """The coefficients of some episodes."""
+        return coefficients[:, which]
 
     def start(self, coefficients: Tensor) -> Memory:
         """The memory at the start of an episode: potentials, then activations."""
-        rows = coefficients.unbind()
-        potentials = [self.layout["initial_potentials"](rows, i) for i in range(self.hidden_size)]
-        return (*potentials, *self._activations(rows, potentials))
+        neurons = self._neurons(coefficients.unbind())
+        potentials = [c.initial_potentials for c in neurons]
+        return (*potentials, *self._activations(neurons, potentials))
 
     def act(self, coefficients: Tensor, features: Numbers, memory: Memory) -> tuple[Tensor, Memory]:
-        """One step: the actions (lanes, ...) and the memory after it."""
+        """One step: the actions (n, ...) and the memory after it."""
         rows, at, size = coefficients.unbind(), self.layout, self.hidden_size
-        before = memory[size:]
-        names = [name for name in at if name.startswith("dynamics.")]
+        neurons, before = self._neurons(rows), memory[size:]
         potentials = []
-        for i in range(size):
+        for i, c in enumerate(neurons):
             external = dot([at["input"](rows, i, j) for j in range(len(features))], features)
             internal = dot([at["lateral"](rows, i, j) for j in range(size)], before)
-            optional = {name.removeprefix("dynamics."): at[name](rows, i) for name in names}
-            u, h, rate = memory[i], at["resting_level"](rows, i), at["rate"](rows, i)
-            change = self.field.dynamics(u, external + internal, h, **optional)
-            potentials.append(torch.addcmul(u, rate, change).clamp(-POTENTIALS_MAX, POTENTIALS_MAX))
-        activations = self._activations(rows, potentials)
-        outputs = [
-            dot([at["output"](rows, k, i) for i in range(size)], activations) for k in range(self.field.output_size)
-        ]
-        return action(self.head, outputs), (*potentials, *activations)
+            potentials.append(integrate(c, self.field.dynamics, memory[i], external + internal))
+        activations = self._activations(neurons, potentials)
+        n_outputs = range(self.field.output_size)
+        outputs = [dot([at["output"](rows, k, i) for i in range(size)], activations) for k in n_outputs]
+        return self.head.from_columns(outputs), (*potentials, *activations)
 
-    def _activations(self, rows: Numbers, potentials: Numbers) -> list[Tensor]:
-        at = self.layout
-        if self.biased:
-            potentials = [u + at["bias"](rows, i) for i, u in enumerate(potentials)]
-        return [f(at["scale"](rows, i) * u) for i, (f, u) in enumerate(zip(self.functions, potentials, strict=True))]
+    def _activations(self, neurons: Sequence[Coefficients], potentials: Numbers) -> list[Tensor]:
+        return [activate(c, f, u) for c, f, u in zip(neurons, self.functions, potentials, strict=True)]
+
+    def _neurons(self, rows: Numbers) -> list[Coefficients]:
+        """The coefficients of each neuron, (n,) each; `act` takes the lateral weights and those of the embeddings."""
+        names = [name for name in self.layout if name.startswith("dynamics.")]
+        return [
+            Coefficients(
+                lateral=rows[0],
+                resting_level=self.layout["resting_level"](rows, i),
+                rate=self.layout["rate"](rows, i),
+                scale=self.layout["scale"](rows, i),
+                bias=self.layout["bias"](rows, i) if "bias" in self.layout else None,
+                initial_potentials=self.layout["initial_potentials"](rows, i),
+                dynamics={name.removeprefix("dynamics."): self.layout[name](rows, i) for name in names},
+                modules={},
+            )
+            for i in range(self.hidden_size)
+        ]
 
 
 class MatrixPolicy:
-    """Any field: coefficients as the field has them, memory is one tensor (pop_size, episodes, hidden_size).
+    """Any field or cell: coefficients as it has them, memory is one tensor (pop_size, episodes, memory_size).
 
     Args:
         policy: Any.
@@ -140,13 +161,24 @@ class MatrixPolicy:
     def __init__(self, policy: Policy, episodes: int) -> None:
         self.field, self.head, self.group = policy.field, policy.head, episodes
 
+    def key(self) -> tuple[Any, ...]:
+        """What the steps depend on besides tensors: with modules or steps of your own, on this very field and head."""
+        field = self.field
+        if not (isinstance(field, Field) and field.is_plain() and is_plain_head(self.head)):
+            return self.group, field, self.head
+        parts = (field.input_embedding, field.output_embedding)
+        if not all(type(m) is nn.Linear and not has_hooks(m) for m in parts):
+            return self.group, field
+        sizes, biases = (field.input_size, field.hidden_size, field.output_size), (m.bias is None for m in parts)
+        return (self.group, *sizes, *biases, field.pooling_norm, field.dynamics, *functions_of(field.activation))
+
     def coefficients(self, c: Coefficients, episodes: int) -> Coefficients:
         """As they are."""
         return c
 
-    def pick(self, coefficients: Any, lanes: Tensor) -> Any:
-        """The coefficients of the candidates of some whole groups of lanes."""
-        return take(coefficients, lanes[:: self.group] // self.group)
+    def pick(self, coefficients: Any, which: Tensor) -> Any:
+        """The coefficients of the candidates of some whole groups of episodes."""
+        return take(coefficients, which[:: self.group] // self.group)
 
     def start(self, coefficients: Coefficients) -> Memory:
         """The memory at the start of an episode."""
@@ -154,11 +186,13 @@ class MatrixPolicy:
         return (initial.expand(-1, self.group, -1).contiguous(),)
 
     def act(self, coefficients: Coefficients, features: Numbers, memory: Memory) -> tuple[Tensor, Memory]:
-        """One step: the actions (lanes, ...) and the memory after it."""
+        """One step: the actions (n, ...) and the memory after it."""
         (potentials,) = memory
         inputs = torch.stack(tuple(features), dim=-1).reshape(*potentials.shape[:2], len(features))
-        outputs, potentials = self.field.step(inputs, potentials, coefficients)
-        return action(self.head, outputs.flatten(0, 1).unbind(-1)), (potentials,)
+        trace = self.field.trace(inputs, potentials, coefficients)
+        outputs = trace.outputs.flatten(0, 1)
+        plain = is_plain_head(self.head)
+        return self.head.from_columns(outputs.unbind(-1)) if plain else self.head(outputs), (trace.potentials,)
 
 
 Form = UnrolledPolicy | MatrixPolicy
@@ -174,24 +208,14 @@ def functions_of(activation: Any) -> tuple[Any, ...]:
     return activation.functions if isinstance(activation, PerNeuron) else (activation,)
 
 
+def is_plain_head(head: nn.Module) -> bool:
+    """Whether a head may be given its outputs one by one: it is one of ours, without hooks."""
+    return type(head) in HEADS and not has_hooks(head)
+
+
 def dot(weights: Numbers, values: Numbers) -> Tensor:
-    """Sum of products of tensors (lanes,)."""
+    """Sum of products of tensors (n,)."""
     total = weights[0] * values[0]
     for weight, value in zip(weights[1:], values[1:], strict=True):
         total = torch.addcmul(total, weight, value)
     return total
-
-
-def action(head: nn.Module, outputs: Numbers) -> Any:
-    """What a policy's head makes of its outputs, each (lanes,). Shape: (lanes, ...)."""
-    if isinstance(head, DiscreteHead):
-        if head.n == 2:
-            return (outputs[0] > 0).to(torch.int64) + head.start
-        greatest, choice = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0], dtype=torch.int64)
-        for i, logit in enumerate(outputs[: head.n - 1], start=1):
-            better = logit > greatest
-            greatest, choice = torch.where(better, logit, greatest), torch.where(better, i, choice)
-        return choice + head.start
-    if isinstance(head, BoxHead) and math.prod(head.shape) == 1:
-        return head(outputs[0].unsqueeze(-1))
-    return head(torch.stack(tuple(outputs), dim=-1))

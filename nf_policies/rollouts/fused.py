@@ -1,8 +1,7 @@
-"""Policy and task as one function of tensors: many steps of all lanes, without a look at the outside.
+"""Policy and task as one function of tensors: many steps of n episodes, without a look at the outside.
 
-All lanes begin an episode at the same time, and a lane whose episode is over runs on without being counted, until the
-caller leaves it out. What a lane is made of is packed into few tensors, because each tensor that enters a compiled
-function costs time.
+All episodes begin at the same time. One that is over runs on without being counted, until the caller leaves it out.
+Their state is packed into few tensors, because each tensor that enters a compiled function costs time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from nf_policies.policies.policy import CLIP, EPSILON, Normalizer
+from nf_policies.policies.policy import CLIP, Normalizer
 from nf_policies.rollouts.forms import Form, Memory
 
 
@@ -28,13 +27,13 @@ class Task(Protocol):
         """State one step later."""
 
     def features(self, state: Any, rng: Any = (), params: Any = None) -> tuple[Tensor, ...]:
-        """Entries of the observation, each (lanes,)."""
+        """Entries of the observation, each (n,)."""
 
     def reward(self, state: Any, action: Any, next_state: Any, rng: Any = (), params: Any = None) -> Tensor:
-        """Of a step. Shape: (lanes,)."""
+        """Of a step. Shape: (n,)."""
 
     def terminal(self, state: Any, rng: Any = (), params: Any = None) -> Tensor:
-        """Whether an episode ends in a state. Shape: (lanes,), bool."""
+        """Whether an episode ends in a state. Shape: (n,), bool."""
 
 
 class World(NamedTuple):
@@ -43,26 +42,35 @@ class World(NamedTuple):
     task: Task
     params: Any
     uniforms: Callable[..., tuple[Tensor, ...]]
-    """(keys, episodes, first, n, dtype) -> n tensors of uniform random numbers (lanes,)."""
+    """(keys, episodes, first, n, dtype) -> n tensors of uniform random numbers (n,)."""
     visible: tuple[int, ...]
     """Indices of the features that the policy sees."""
 
 
-class Lanes(NamedTuple):
-    """Episodes under way; every tensor's first axis is that of lanes, but for `numbers` (rows, lanes)."""
+class Episodes(NamedTuple):
+    """Episodes under way; every tensor's first axis is theirs, but for `numbers` (rows, n)."""
 
     numbers: Tensor
     """Return, number of steps, whether alive, sums and squared sums of the features, then packed states."""
     others: tuple[Tensor, ...]
-    """Parts of the state that cannot be packed. Shape: (lanes, ...)."""
+    """Parts of the state that cannot be packed. Shape: (n, ...)."""
     memory: tuple[Tensor, ...]
-    """Parts of the policy's memory that cannot be packed; a row per group of lanes."""
+    """Parts of the policy's memory that cannot be packed; a row per group of episodes."""
     keys: Tensor
-    """Of the random numbers. Shape: (lanes,), int32."""
+    """Of the random numbers. Shape: (n,), int32."""
 
 
 RETURN, LENGTH, ALIVE, HEAD = 0, 1, 2, 3
-"""Rows of `Lanes.numbers`; `HEAD` is the number of rows before the sums."""
+"""Rows of `Episodes.numbers`; `HEAD` is the number of rows before the sums."""
+
+
+class Normal(NamedTuple):
+    """How features are normalised, and where their moments are centred; each (size,), but for the limit ()."""
+
+    mean: Tensor
+    std: Tensor
+    limit: Tensor
+    centre: Tensor
 
 
 class Fused:
@@ -79,11 +87,11 @@ class Fused:
         self._state: Any = None
         self._memory: Any = None
 
-    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype) -> Lanes:
-        """Begin an episode in every lane.
+    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype) -> Episodes:
+        """Begin an episode for each key.
 
         Args:
-            keys: Of the random numbers, from the vector environment's `lane_keys`. Shape: (lanes,).
+            keys: Of the random numbers, from the vector environment's `lane_keys`. Shape: (n,).
             coefficients: Of the form.
             dtype: Of the physics.
         """
@@ -97,71 +105,78 @@ class Fused:
         self._state, self._memory = plan(state, dtype), plan(memory, dtype)
         return self._packed([zero, zero, zero + 1, *sums], state, memory, keys)
 
-    def advance(
-        self, lanes: Lanes, coefficients: Any, normal: tuple[Tensor, Tensor, Tensor] | None, t: Any, n_steps: int
-    ) -> Lanes:
-        """Take steps in every lane.
+    def advance(self, episodes: Episodes, coefficients: Any, normal: Normal | None, t: Any, n_steps: int) -> Episodes:
+        """Take steps in every episode.
 
         Args:
-            lanes: Not modified.
-            coefficients: Of the form, for these lanes.
-            normal: From `normalisation`; None where nothing is normalised.
+            episodes: Not modified.
+            coefficients: Of the form, for these episodes.
+            normal: From `normalisation`; None where nothing is normalised and no moments are summed up.
             t: Steps taken before: a number, or a tensor ().
             n_steps: How many to take.
         """
         task, params, draws = self.world.task, self.world.params, self.world.task.draws
-        dtype = lanes.numbers.dtype
+        dtype = episodes.numbers.dtype
         n_seen = len(self.world.visible)
-        rows = lanes.numbers.unbind()
+        rows = episodes.numbers.unbind()
         total, length, alive = rows[RETURN], rows[LENGTH], rows[ALIVE] > 0
         sums = rows[HEAD : HEAD + 2 * n_seen] if self.moments else ()
         numbers = iter(rows[HEAD + len(sums) :])
-        state = unpack(self._state, numbers, iter(lanes.others))
-        memory = unpack(self._memory, numbers, iter(lanes.memory))
-        zeros = torch.zeros_like(lanes.keys)
+        state = unpack(self._state, numbers, iter(episodes.others))
+        memory = unpack(self._memory, numbers, iter(episodes.memory))
+        zeros = torch.zeros_like(episodes.keys)
         for i in range(n_steps):
             features = task.features(state, (), params)
             seen = [features[k] for k in self.world.visible]
+            inputs, centred = (seen, seen) if normal is None else normalised(seen, normal)
             if self.moments:
-                counted = [torch.where(alive, x, 0.0) for x in seen]
+                counted = [torch.where(alive, x, 0.0) for x in centred]
                 sums = (
                     *(s + x for s, x in zip(sums[:n_seen], counted, strict=True)),
                     *(torch.addcmul(s, x, x) for s, x in zip(sums[n_seen:], counted, strict=True)),
                 )
-            inputs = seen if normal is None else normalised(seen, normal)
             action, memory = self.form.act(coefficients, inputs, memory)
             rng: tuple[Tensor, ...] = ()
             if draws.transition:
                 first = zeros + (draws.initial + (t + i) * draws.transition)
-                rng = self.world.uniforms(lanes.keys, zeros, first, draws.transition, dtype)
+                rng = self.world.uniforms(episodes.keys, zeros, first, draws.transition, dtype)
             after = task.transition(state, action, rng, params)
             reward = task.reward(state, action, after, rng, params)
             total = total + torch.where(alive, reward, 0.0)
             length = length + alive
             alive = alive & ~task.terminal(after, (), params)
             state = after
-        return self._packed([total, length, alive.to(dtype), *sums], state, memory, lanes.keys)
+        return self._packed([total, length, alive.to(dtype), *sums], state, memory, episodes.keys)
 
-    def _packed(self, rows: list[Tensor], state: Any, memory: Memory, keys: Tensor) -> Lanes:
+    def _packed(self, rows: list[Tensor], state: Any, memory: Memory, keys: Tensor) -> Episodes:
         rows = [*rows]
         others: list[Tensor] = []
         kept: list[Tensor] = []
         take_apart(self._state, state, rows, others)
         take_apart(self._memory, memory, rows, kept)
-        return Lanes(torch.stack(rows), tuple(others), tuple(kept), keys)
+        return Episodes(torch.stack(rows), tuple(others), tuple(kept), keys)
 
 
-def normalisation(normalizer: Normalizer, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and deviation of each feature (size,), and the limit () of what comes out; the identity at first."""
-    limit = torch.where(normalizer.count > 0, CLIP, torch.inf).to(dtype)
-    return normalizer.mean.to(dtype), (normalizer.var.to(dtype) + EPSILON).sqrt(), limit
+def normalisation(normalizer: Normalizer, centre: Tensor) -> Normal:
+    """The normaliser's own formula in a form that is the identity, to the bit, before its first update.
+
+    Args:
+        normalizer: Whose statistics are used.
+        centre: Near the mean of the features; used before the first update. Shape: (size,).
+    """
+    if normalizer.count > 0:
+        return Normal(normalizer.mean, normalizer.std, torch.full_like(normalizer.mean[0], CLIP), normalizer.mean)
+    one = torch.ones_like(normalizer.mean)
+    return Normal(torch.zeros_like(one), one, torch.full_like(one[0], torch.inf), centre)
 
 
-def normalised(features: Sequence[Tensor], normal: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
-    """Features (lanes,) as the normaliser gives them."""
-    mean, deviation, limit = normal
-    parts = zip(features, mean.unbind(), deviation.unbind(), strict=True)
-    return [((x - m) / s).clamp(-limit, limit) for x, m, s in parts]
+def normalised(features: Sequence[Tensor], normal: Normal) -> tuple[list[Tensor], list[Tensor]]:
+    """Features (n,) as the normaliser gives them, and centred."""
+    shifted = [x - m for x, m in zip(features, normal.mean.unbind(), strict=True)]
+    inputs = [(x / s).clamp(-normal.limit, normal.limit) for x, s in zip(shifted, normal.std.unbind(), strict=True)]
+    if normal.centre is normal.mean:
+        return inputs, shifted
+    return inputs, [x - c for x, c in zip(features, normal.centre.unbind(), strict=True)]
 
 
 def plan(tree: Any, dtype: torch.dtype) -> Any:
@@ -189,14 +204,15 @@ def unpack(plan: Any, rows: Iterator[Tensor], others: Iterator[Tensor]) -> Any:
     return type(plan)(*parts) if hasattr(plan, "_fields") else tuple(parts)
 
 
-def picked(lanes: Lanes, which: Tensor, group: int) -> Lanes:
-    """Some lanes.
+def picked(episodes: Episodes, which: Tensor, group: int) -> Episodes:
+    """Some episodes.
 
     Args:
-        lanes: All.
-        which: Indices of lanes, whole groups.
-        group: Lanes per group, of which the memory has a row each.
+        episodes: All.
+        which: Indices, of whole groups.
+        group: Episodes per group, of which the memory has a row each.
     """
     groups = which if group == 1 else which[::group] // group
-    others = tuple(x[which] for x in lanes.others)
-    return Lanes(lanes.numbers[:, which], others, tuple(x[groups] for x in lanes.memory), lanes.keys[which])
+    others = tuple(x[which] for x in episodes.others)
+    memory = tuple(x[groups] for x in episodes.memory)
+    return Episodes(episodes.numbers[:, which], others, memory, episodes.keys[which])

@@ -1,4 +1,4 @@
-"""Returns of a population: every candidate plays the same fresh episodes of a generation."""
+"""Whole episodes on Gymnasium environments: of one policy, or of a population on the same fresh episodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from nf_policies.fields.dynamics import Coefficients, take
-from nf_policies.fields.field import Trace
+from nf_policies.fields.dynamics import Trace, take
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import finite_problem
 from nf_policies.tasks.side_by_side import PausingSyncVectorEnv
@@ -24,10 +23,10 @@ class Episode(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What happened in one step of all lanes, for a recording; arrays are overwritten by the next step."""
+    """What happened in one step of n environments, for a recording; arrays are overwritten by the next step."""
 
     episodes: np.ndarray
-    """Index of each lane's episode, -1 where a lane is idle. Shape: (lanes,)."""
+    """Index of each environment's episode, -1 where it is idle. Shape: (n,)."""
     episode_starts: np.ndarray
     obs: np.ndarray
     actions: np.ndarray
@@ -42,7 +41,7 @@ class Played:
     Attributes:
         returns: Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,).
         lengths: Number of steps. Shape: (episodes,).
-        moments: Count, mean and variance of the features seen, for `Normalizer.update`.
+        moments: Count, mean and variance of the finite features, for `Normalizer.update`.
         problem: The first thing that was not finite, as a sentence.
     """
 
@@ -67,32 +66,31 @@ def play(
         policy: Normaliser, field and head; not changed.
         episodes: Seeds, and which row of `parameters` plays.
         parameters: Parameter vectors. Shape: (pop_size, n_parameters); by default the policy's own.
-        watch: Called after every step of the lanes.
+        watch: Called after every step of the environments.
     Raises: ValueError if the environments reset themselves or have other spaces than the policy.
     """
     if envs.metadata.get("autoreset_mode") != AutoresetMode.DISABLED:
         raise ValueError("play needs environments with autoreset disabled: make them with make_envs.")
-    if envs.single_action_space != policy.action_space:
-        raise ValueError(f"The policy acts in {policy.action_space}, the task takes {envs.single_action_space}.")
-    lanes = envs.num_envs
+    policy.check_task(envs.single_observation_space, envs.single_action_space)
+    n = envs.num_envs
     population = policy.coefficients(parameters)
-    lane_coefficients: Coefficients = population
+    coefficients = population
     like = policy.normalizer.mean
-    potentials = policy.field.start(lanes).to(like)
+    potentials = policy.field.start(n).to(like)
 
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
-    current = np.full(lanes, -1)
+    current = np.full(n, -1)
     waiting = 0
     centre = policy.normalizer.mean.cpu().double().numpy()
     count, total, square = 0, np.zeros_like(centre), np.zeros_like(centre)
     problem = None
     obs: Any = None
-    over = np.ones(lanes, dtype=bool)  # no episode is running: the environment must not be stepped
+    over = np.ones(n, dtype=bool)  # no episode is running: the environment must not be stepped
     pausing = isinstance(envs, PausingSyncVectorEnv)
 
     while True:
-        # Idle lanes take the next episodes.
-        starts = np.zeros(lanes, dtype=bool)
+        # Idle environments take the next episodes.
+        starts = np.zeros(n, dtype=bool)
         free = np.flatnonzero(current < 0)[: len(episodes) - waiting]
         current[free] = np.arange(waiting, waiting + len(free))
         waiting += len(free)
@@ -106,7 +104,7 @@ def play(
             obs, _ = envs.reset(seed=seeds, options={"reset_mask": to_reset})
         if len(free) and len(population.initial_potentials) > 1:
             rows = torch.as_tensor([episodes[max(e, 0)].candidate for e in current])
-            lane_coefficients = take(population, rows.to(like.device))
+            coefficients = take(population, rows.to(like.device))
 
         features = policy.encode(obs).astype(np.float64)
         broken = alive & ~np.isfinite(features).all(-1)
@@ -114,11 +112,11 @@ def play(
             problem = problem or finite_problem(features[broken], policy.visible)
             features[broken] = 0
             returns[current[broken]] = np.nan
-        seen = features[alive] - centre
+        seen = features[alive & ~broken] - centre
         count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
 
         inputs = torch.as_tensor(features).to(like)
-        outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), lane_coefficients)
+        outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
         potentials = trace.potentials
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
         before = np.array(obs) if watch else obs

@@ -1,4 +1,4 @@
-"""Recordings: what a policy saw, thought and did, step by step."""
+"""Recordings: what a policy saw, computed and did, step by step."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -16,12 +16,12 @@ class Recorder:
         self._steps: dict[int, list[dict[str, np.ndarray]]] = defaultdict(list)
 
     def __call__(self, step: Step) -> None:
-        """Keep one step of the lanes that are playing."""
+        """Keep one step of the environments that are playing."""
         arrays = {"observations": step.obs, "actions": step.actions, "rewards": step.rewards.copy()}
         arrays["episode_starts"] = step.episode_starts.copy()
         arrays |= {name: value.cpu().numpy() for name, value in step.trace._asdict().items()}
-        for lane in np.flatnonzero(step.episodes >= 0):
-            self._steps[int(step.episodes[lane])].append({name: a[lane] for name, a in arrays.items()})
+        for i in np.flatnonzero(step.episodes >= 0):
+            self._steps[int(step.episodes[i])].append({name: a[i] for name, a in arrays.items()})
 
     def recording(self) -> dict[str, np.ndarray]:
         """All steps, one episode after the other.
@@ -37,4 +37,4 @@ class Recorder:
 def save_recording(recording: dict[str, np.ndarray], path: Path) -> None:
     """Write a recording as a compressed .npz, atomically; read it with `numpy.load`."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **recording)
+        np.savez_compressed(file, **recording)  # numbers, so nothing is pickled

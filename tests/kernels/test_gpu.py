@@ -92,6 +92,11 @@ def test_the_user_can_turn_triton_off(pretended_gpu, monkeypatch) -> None:
         assert solver_of(problem(device="cuda")) is None
 
 
+def test_torchs_compiler_takes_what_a_gpu_can_do_for_a_constant(pretended_gpu) -> None:
+    compiled = torch.compile(lambda x: x + gpu.hidden_max(x.device), fullgraph=True, backend="eager")
+    assert compiled(torch.zeros(2)).tolist() == [128, 128]
+
+
 def test_a_field_on_a_gpu_goes_to_triton(pretended_gpu, monkeypatch) -> None:
     class Reached(Exception):  # noqa: N818
         pass

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
-from nf_policies.evolution import Engine, Evolution, quiet
+from nf_policies.evolution import Evolution, quiet
 from nf_policies.kernels.compiling import PARALLEL_FROM
-from nf_policies.rollouts.engine import how_to_run
+from nf_policies.rollouts.engine import Engine, engine_mode
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.make import register_installed
@@ -177,8 +177,8 @@ def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() 
 
 
 def test_compiling_is_chosen_for_long_runs_alone() -> None:
-    assert how_to_run(1_000_000, 128) == "eager"
-    assert how_to_run(10_000_000_000, 4096) == "compiled"
+    assert engine_mode(1_000_000, 128) == "eager"
+    assert engine_mode(10_000_000_000, 4096) == "compiled"
 
 
 def test_a_policy_for_another_task_is_refused() -> None:
@@ -197,9 +197,9 @@ def test_compiled_and_eager_agree(name, kind, size) -> None:
     policy = policy_for(envs, kind, size).double()
     population = population_for(policy, 40)
     eager = Engine(envs, dtype=torch.float64)(policy, population, range(4))
-    engine = Engine(envs, dtype=torch.float64, how="compiled", steps_per_call=4)
+    engine = Engine(envs, dtype=torch.float64, mode="compiled", steps_per_call=4)
     fast = engine(policy, population, range(4))
-    assert engine.how == "compiled"
+    assert engine.mode == "compiled"
     np.testing.assert_allclose(fast[0], eager[0], rtol=1e-9)
     np.testing.assert_array_equal(fast[1].lengths, eager[1].lengths)
 
@@ -210,12 +210,12 @@ def test_what_is_compiled_belongs_to_one_task_and_serves_any_number_of_lanes() -
     light, heavy = (make_batched("nf/CartPole-v1", dtype=torch.float64, max_episode_steps=40) for _ in range(2))
     heavy.params = dataclasses.replace(heavy.params, pole_mass=1.0)
     policy = policy_for(light, hidden_size=1).double()
-    engines = [Engine(envs, dtype=torch.float64, how="compiled", steps_per_call=2) for envs in (light, heavy)]
+    engines = [Engine(envs, dtype=torch.float64, mode="compiled", steps_per_call=2) for envs in (light, heavy)]
     plain = [Engine(envs, dtype=torch.float64) for envs in (light, heavy)]
     for pop_size in (1, 3, PARALLEL_FROM, 2):
         population = population_for(policy, pop_size)
         expected = [engine(policy, population, [5])[0] for engine in plain]
         for engine, returns in zip(engines, expected, strict=True):
             np.testing.assert_allclose(engine(policy, population, [5])[0], returns, rtol=1e-9)
-            assert engine.how == "compiled"
+            assert engine.mode == "compiled"
     assert (expected[0] != expected[1]).any()
