@@ -235,7 +235,7 @@ def test_a_task_of_other_spaces_is_refused_and_one_of_another_dtype_is_not(polic
     ],
     ids=str,
 )
-def test_spaces_of_one_kind_are_told_apart_by_their_values(own, other) -> None:
+def test_spaces_of_one_kind_differ_by_their_values(own, other) -> None:
     policy = Policy(NeuralField(3, 5, make_head(own).output_size), OBS, own)
     policy.check_task(OBS, copy.deepcopy(own))
     with pytest.raises(ValueError, match="acts in"):
