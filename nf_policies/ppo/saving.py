@@ -142,11 +142,11 @@ def pack(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]
     tensors = {}
     for part, state in parameters.items():
         if part != OPTIMIZER:
-            tensors |= {f"{part}/{name}": value for name, value in state.items()}
+            tensors |= {f"{part}/{name}": value.clone() for name, value in state.items()}
             continue
         for index, entries in state["state"].items():
             for name, value in entries.items():
-                tensors[f"{part}/{index}.{name}"] = torch.as_tensor(value)
+                tensors[f"{part}/{index}.{name}"] = torch.as_tensor(value).clone()
     return {"parts": list(parameters), "param_groups": parameters[OPTIMIZER]["param_groups"]}, tensors
 
 
@@ -160,7 +160,7 @@ def unpack(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parameters[OPTIMIZER].items():
         index, _, entry = name.partition(".")
-        state.setdefault(int(index), {})[entry] = value
+        state.setdefault(int(index), {})[entry] = value.clone()  # which the optimiser keeps and writes to
     parameters[OPTIMIZER] = {"state": state, "param_groups": numbers["param_groups"]}
     return parameters
 

@@ -173,7 +173,7 @@ class Training:
         numbers |= {name: getattr(self, name) for name in names}
         if self._best is not None:
             numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
-            tensors |= {f"best/{name}": tensor for name, tensor in self._best.state_dict().items()}
+            tensors |= {f"best/{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
         return State(numbers, tensors)
 
     def load(self, state: Any) -> None:

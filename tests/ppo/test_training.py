@@ -5,15 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from nf_policies.tasks.side_by_side import make_envs
 from stable_baselines3.common.env_util import make_vec_env
 
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.training import Training
+from nf_policies.tasks.side_by_side import make_envs
 
 
 def make(env_id: str = "CartPole-v1", total: int = 640, **options: int) -> Training:
-    model = FieldPPO("NeuralFieldPolicy", make_vec_env(env_id, 2), n_steps=32, batch_size=32, seed=0, device="cpu")
+    model = FieldPPO(
+        "NeuralFieldPolicy", make_vec_env(env_id, 2), n_steps=32, batch_size=32, n_epochs=2, seed=0, device="cpu"
+    )
     return Training(model, make_envs(env_id, 5), total, **{"seed": 0, "evaluations": 4, "episodes": 5} | options)
 
 

@@ -10,7 +10,7 @@ import torch
 from example_tasks import Identity, Walk
 from gymnasium import spaces
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -131,6 +131,51 @@ def test_rewards_are_scaled_as_vec_normalize_does() -> None:
         np.testing.assert_allclose(scaled, expected, rtol=1e-4)
 
 
+def test_steps_that_only_reset_an_environment_do_not_scale_rewards() -> None:
+    rng = np.random.default_rng(0)
+    with_resets, without = RewardScale(1, 0.9), RewardScale(1, 0.9)
+    no, yes = torch.tensor([False]), torch.tensor([True])
+    for step in range(60):
+        reward, over = torch.tensor([rng.normal(2, 5)]).float(), yes if step % 5 == 4 else no
+        torch.testing.assert_close(with_resets(reward, over, yes), without(reward, over))
+        if over:
+            with_resets(torch.zeros(1), no, no)
+    torch.testing.assert_close(with_resets.var, without.var)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_callbacks_see_rewards_and_ends_as_sb3_shows_them(many) -> None:
+    class Seen(BaseCallback):
+        ended, total, episodes = 0, 0.0, 0
+
+        def _on_step(self) -> bool:
+            assert isinstance(self.locals["rewards"], np.ndarray)
+            self.total += float(np.sum(self.locals["rewards"]))
+            self.ended += int(np.sum(self.locals["dones"], axis=0))
+            self.episodes += sum("episode" in info for info in self.locals["infos"])
+            ended = np.flatnonzero(self.locals["dones"])
+            assert all("terminal_observation" in self.locals["infos"][i] for i in ended)
+            return True
+
+    env = gym.make_vec("CartPole-v1", 2, vectorization_mode="sync") if many else "CartPole-v1"
+    seen, stop = Seen(), StopTrainingOnMaxEpisodes(max_episodes=2)
+    model = small(env).learn(64, callback=[seen])
+    assert (seen.total, seen.ended) == (model.num_timesteps, seen.episodes)
+    assert seen.ended > 0
+    small(env).learn(10_000, callback=stop)
+    assert stop.n_episodes >= 2
+
+
+def test_a_field_with_the_batch_first_is_refused() -> None:
+    with pytest.raises(ValueError, match="leave batch_first out of field_kwargs"):
+        small("CartPole-v1", {"field_kwargs": {"batch_first": True}})
+
+
+def test_an_option_that_there_is_not_is_named() -> None:
+    with pytest.raises(ValueError, match="NeuralFieldPolicy has no option net_arch"):
+        small("CartPole-v1", {"net_arch": [64]})
+
+
 def test_reward_statistics_survive_saving(tmp_path) -> None:
     model = small("Pendulum-v1", normalize_rewards=True).learn(64)
     model.save(tmp_path / "model.safetensors")
@@ -142,9 +187,11 @@ def test_reward_statistics_survive_saving(tmp_path) -> None:
 OBSERVATIONS = {
     "float64": spaces.Box(-1.0, 1.0, (3,), np.float64),
     "matrix": spaces.Box(-1, 1, (2, 2), np.float32),
-    "discrete": spaces.Discrete(4),
+    "scalar": spaces.Box(-1, 1, ()),
+    "discrete": spaces.Discrete(4, start=1),
     "multi_binary": spaces.MultiBinary(3),
-    "multi_discrete": spaces.MultiDiscrete([2, 3]),
+    "multi_discrete": spaces.MultiDiscrete([2, 3], start=[5, 7]),
+    "multi_discrete_matrix": spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
     "dict": spaces.Dict({"a": spaces.Box(-1, 1, (2,), np.float32), "b": spaces.Discrete(3)}),
     "image": spaces.Box(0, 255, (3, 36, 36), np.uint8),
 }

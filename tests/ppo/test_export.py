@@ -1,0 +1,122 @@
+"""An exported policy acts as the trained model does, for whatever it sees, or is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from example_tasks import Walk
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
+from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
+
+from nf_policies import Policy
+from nf_policies.ppo import FieldPPO, NeuralFieldPolicy
+
+SMALL: dict[str, Any] = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "learning_rate": 0.03, "seed": 0}
+IMAGE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
+OBSERVATIONS = {
+    "vector": spaces.Box(-1, 1, (3,), np.float32),
+    "float64": spaces.Box(-1.0, 1.0, (3,), np.float64),
+    "matrix": spaces.Box(-1, 1, (2, 2), np.float32),
+    "scalar": spaces.Box(-1, 1, ()),
+    "discrete": spaces.Discrete(5, start=1),
+    "multi_binary": spaces.MultiBinary([2, 3]),
+    "multi_discrete": spaces.MultiDiscrete([2, 3], start=[5, 7]),
+    "multi_discrete_matrix": spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
+    "image": spaces.Box(0, 255, (3, 8, 8), np.uint8),
+    "image_channels_last": spaces.Box(0, 255, (8, 8, 3), np.uint8),
+}
+ACTIONS = {
+    "box": spaces.Box(np.float32([-1, 0]), np.float32([2, 4])),
+    "box64": spaces.Box(-0.1, 0.3, (2,), np.float64),
+    "discrete": spaces.Discrete(3, start=-1),
+    "two": spaces.Discrete(2),
+    "multi_discrete": spaces.MultiDiscrete([2, 3], start=[1, 0]),
+    "multi_discrete_matrix": spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
+    "multi_binary": spaces.MultiBinary(3),
+}
+
+
+def trained(obs: spaces.Space, actions: spaces.Space, policy: Any = "NeuralFieldPolicy", **kwargs: Any) -> FieldPPO:
+    env = DummyVecEnv([lambda: Walk(obs, actions) for _ in range(2)])
+    return FieldPPO(policy, env, policy_kwargs={"hidden_size": 4, **kwargs}, **SMALL).learn(64)
+
+
+def assert_acts_alike(model: FieldPPO, policy: Policy) -> None:
+    state = None
+    for t in range(6):
+        obs = np.array([model.observation_space.sample() for _ in range(3)])
+        starts = np.full(3, t in (0, 4))
+        wanted, state = model.predict(obs, state, starts, deterministic=True)
+        np.testing.assert_allclose(policy.act(obs, episode_start=starts), wanted, atol=1e-5)
+        assert all(model.action_space.contains(action) for action in wanted)
+
+
+@pytest.mark.parametrize("name", OBSERVATIONS)
+def test_the_file_of_every_observation_space_acts_as_the_model(name, tmp_path) -> None:
+    model = trained(OBSERVATIONS[name], spaces.Box(-1, 1, (2,)))
+    model.export_policy(tmp_path / "policy.safetensors")
+    assert_acts_alike(model, Policy.load(tmp_path / "policy.safetensors"))
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_the_file_of_every_action_space_acts_as_the_model(name, tmp_path) -> None:
+    model = trained(OBSERVATIONS["vector"], ACTIONS[name])
+    model.export_policy(tmp_path / "policy.safetensors")
+    assert_acts_alike(model, Policy.load(tmp_path / "policy.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"critic": "shared"},
+        {"field": "gru"},
+        {"field": "lstm", "critic": "memoryless"},
+        {"field": "simple", "visible": [0, 2]},
+        {"squash": "clip"},
+        {"normalize_observations": False},
+        {"field": "memoryless", "privileged_critic": True, "visible": [1]},
+    ],
+)
+def test_the_file_of_every_kind_of_policy_acts_as_the_model(kwargs, tmp_path) -> None:
+    model = trained(OBSERVATIONS["vector"], ACTIONS["box"], **kwargs)
+    model.export_policy(tmp_path / "policy.safetensors")
+    assert_acts_alike(model, Policy.load(tmp_path / "policy.safetensors"))
+
+
+def test_images_are_neither_turned_nor_divided_unless_a_features_extractor_asks_for_it() -> None:
+    env = DummyVecEnv([lambda: Walk(IMAGE, spaces.Discrete(2))] * 2)
+    plain = FieldPPO("NeuralFieldPolicy", env, **SMALL)
+    assert plain.observation_space == IMAGE
+    assert not plain.policy.normalize_images
+    cnn = FieldPPO("NeuralFieldPolicy", env, policy_kwargs={"features_extractor_class": NatureCNN}, **SMALL)
+    assert isinstance(cnn.env, VecTransposeImage)
+    assert cnn.policy.normalize_images
+    action, _ = cnn.learn(32).predict(IMAGE.sample(), deterministic=True)
+    assert action in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "sentence"),
+    [
+        ({"features_extractor_class": NatureCNN}, "holds no features extractor"),
+        ({"features_extractor_class": FlattenExtractor}, "holds no features extractor"),
+        ({"normalize_images": True}, "leave features_extractor_class and normalize_images out"),
+    ],
+)
+def test_what_changes_observations_on_their_way_is_refused(kwargs, sentence) -> None:
+    env = DummyVecEnv([lambda: Walk(IMAGE, spaces.Discrete(2))] * 2)
+    with pytest.raises(ValueError, match=sentence):
+        FieldPPO("NeuralFieldPolicy", env, policy_kwargs=kwargs, **SMALL).policy_of()
+
+
+def test_dict_observations_and_policies_of_your_own_are_refused() -> None:
+    class Own(NeuralFieldPolicy):
+        def normalize(self, kept: Any) -> Any:
+            return super().normalize(kept) * 2
+
+    with pytest.raises(ValueError, match="Own changes normalize"):
+        trained(OBSERVATIONS["vector"], ACTIONS["two"], Own).policy_of()
+    space = spaces.Dict({"a": spaces.Box(-1, 1, (2,))})
+    with pytest.raises(ValueError, match="Dict observations are not supported"):
+        trained(space, ACTIONS["two"]).policy_of()
