@@ -45,7 +45,7 @@ def starts_survived(policy: Policy, vectors: np.ndarray) -> np.ndarray:
         return policy.head(outputs).reshape(n * 625, 1), memory
 
     potentials = c.initial_potentials.expand(n, 625, -1)
-    return generalisation(act, potentials, visible=seen, starts=starts).reshape(n, 625).sum(1).numpy()
+    return generalisation(act, potentials, observed=seen, starts=starts).reshape(n, 625).sum(1).numpy()
 
 
 def main() -> None:

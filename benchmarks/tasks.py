@@ -39,7 +39,6 @@ from gymnasium.vector import AutoresetMode
 import nf_envs
 from nf_envs import lanes
 from nf_envs.randomness import uniforms
-from nf_envs.vector import compiled
 
 SIZES = (1, 64, 4096, 65_536)
 FUSED = 4
@@ -91,17 +90,19 @@ def core(env_id: str, num_envs: int, steps: int) -> tuple[Steps, int]:
     size = 1 if discrete else space.shape[0]
     low, high = (0, int(space.n)) if discrete else (float(space.low.min()), float(space.high.max()))
 
+    step = lanes.storing(lanes.step_same)
+
     def call(now: lanes.Lanes, keys: torch.Tensor, count: torch.Tensor) -> tuple[lanes.Lanes, list[Any]]:
         seen = []
         for i in range(steps):
             drawn = [low + (high - low) * u for u in uniforms(keys, count + i, count, size, torch.float32)]
             action = drawn[0].to(torch.int64) if discrete else torch.stack(drawn, -1)
-            out = lanes.stored(lanes.step_same(task, now, action, task.default_params, limit, torch.float32))
+            out = step(task, now, action, task.default_params, limit, torch.float32)
             now = out.lanes
             seen.append((out.obs, out.reward, out.terminated, out.truncated))
         return now, seen
 
-    fast = compiled(call, num_envs)
+    fast = lanes.compiled(call, num_envs)
     here = {"lanes": env.lanes, "count": torch.zeros(num_envs, dtype=torch.int32)}
     keys = env.lanes.keys ^ 1
 

@@ -4,12 +4,12 @@ python scripts/train.py
 """
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.best import KeepBest
+from nf_policies.ppo.training import Training
 from nf_policies.rollouts import rollout
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 ENV_ID = "CartPole-v1"
-OBSERVED = [0, 2]  # the positions of cart and pole; 1 and 3 are their velocities
+VISIBLE = [0, 2]  # the positions of cart and pole; 1 and 3 are their velocities
 STEPS, TARGET = 100_000, 495
 
 
@@ -29,15 +29,18 @@ def main() -> None:
         n_epochs=20,
         gamma=0.98,
         gae_lambda=0.8,
-        policy_kwargs={"visible": OBSERVED},
+        policy_kwargs={"visible": VISIBLE},
         seed=0,
-        verbose=1,
         device="cpu",
     )
-    best = KeepBest(make_envs(ENV_ID, 20), ENV_ID, "cartpole.safetensors", every=4_000, seed=2_000_000, target=TARGET)
-    model.learn(STEPS, callback=best)
-    print(f"saved {best.path}")
-    print(rollout(best.policy(), ENV_ID, episodes=100, seed=1_000_000))
+    training = Training(model, make_envs(ENV_ID, 20), STEPS, seed=0)
+    while training.env_steps < STEPS and not training.reached(TARGET):
+        training.step()
+        print(training.line())
+    best = training.best()
+    best.save("cartpole.safetensors")
+    print("saved cartpole.safetensors")
+    print(rollout(best, ENV_ID, episodes=100, seed=1_000_000))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name at its first use: Gymnasium's entry points must not wait for torch."""
+    """Load a public name at its first use, so that Gymnasium's entry points need not wait for torch."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"nf_envs.{_HOME[name]}"), name)

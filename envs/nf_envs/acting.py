@@ -1,4 +1,4 @@
-"""Imperfect actuators: entries of the list `sensing`, as the sensors of `nf_envs.sensing` are."""
+"""Imperfect actuators: entries of the list `sensing`, like the sensors of `nf_envs.sensing`."""
 
 import math
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class ActionNoise:
 
 
 def bounds_of(box: Box) -> tuple[tuple[float, float], ...]:
-    """The lowest and the highest value of each entry, as numbers: a compiled step cannot ask an array for them."""
+    """The bounds of each entry as numbers, since a compiled step cannot read them from an array."""
     return tuple(zip(box.low.tolist(), box.high.tolist(), strict=True))
 
 
@@ -79,7 +79,7 @@ class _NoisyAction:
 
 @dataclass(frozen=True)
 class ActionRepeat:
-    """Let every action last for several steps; rewards add up, and an episode that ends stops it."""
+    """Repeat every action for several steps, or until the episode ends; rewards add up."""
 
     times: int
 

@@ -1,22 +1,22 @@
 """The functional contract of a task: physics as pure functions of tensors, one lane per environment.
 
-A `Task` has the methods of `gymnasium.experimental.functional.FuncEnv`, in torch. Everything that a method needs
-comes in, everything that it makes goes out, and no Python branch looks at a tensor, so that
+A `Task` has the methods of `gymnasium.experimental.functional.FuncEnv`, in torch. Methods get all they need as
+arguments and return all they produce, and no Python branch looks at a tensor. Therefore
 
 - a whole step, policy included, compiles into one graph (`torch.compile(..., fullgraph=True)`),
-- the same lines serve one environment, a million of them, and `torch.vmap` over single ones,
-- a state can be stored, copied, edited and started from.
+- the same code serves one environment, a million, and `torch.vmap` over single ones,
+- a state can be stored, copied, edited and used as a start.
 
-Shapes: a *state* is a NamedTuple of tensors (num_envs,). Features are kept as separate tensors (num_envs,) until
-`observation` stacks them, because that is what fuses into one loop on a CPU and one kernel on a GPU. Actions are
-integers (num_envs,) for a Discrete space and (num_envs, action_size) for a Box. The dtype and device of a state are
-those of the random numbers that `initial` is given.
+Shapes: a *state* is a NamedTuple of tensors (num_envs,). Features stay separate tensors (num_envs,) until
+`observation` stacks them, so that everything fuses into one loop on a CPU and one kernel on a GPU. Actions are integers
+(num_envs,) for a Discrete space and (num_envs, action_size) for a Box. A state has the dtype and device of the random
+numbers given to `initial`.
 
-Randomness: `rng` is what a method may use of it, already drawn: independent uniform numbers in [0, 1), each of shape
-(num_envs,). `Task.draws` says how many `initial` and `transition` take; `initial` takes at least one, which tells it
-the number of environments. What is seen and what is earned follow from states and actions.
-`torch.rand(n, num_envs, generator=generator).unbind()` makes them, and so does `nf_envs.randomness.uniforms`, which
-compiles.
+Randomness: `rng` holds a method's random numbers, already drawn: independent and uniform in [0, 1), each of shape
+(num_envs,). `Task.draws` says how many `initial` and `transition` take; `initial` takes at least one, whose length is
+the number of environments. Observations and rewards follow from states and actions alone.
+`torch.rand(n, num_envs, generator=generator).unbind()` makes such numbers; `nf_envs.randomness.uniforms` makes them
+inside a compiled function.
 
 Constants: `params` is a frozen dataclass; each constant is a number for all environments or a tensor (num_envs,).
 """
@@ -37,7 +37,7 @@ Constant = float | Tensor
 
 
 class Bounds(NamedTuple):
-    """What a constant may be; an annotation of constants."""
+    """The permitted values of a constant; used in annotations."""
 
     words: str
     least: float
@@ -64,21 +64,21 @@ class Draws(NamedTuple):
 
 
 class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[State]):
-    """A task as functions; a subclass says what its state, constants and physics are.
+    """A task as functions; a subclass defines its state, constants and physics.
 
     Args:
         params: Physical constants, an instance of the task's `constants`; None for its default values.
 
     Attributes:
         constants: The dataclass of the task's constants.
-        observation_space: Of one environment; the same whatever the constants are.
+        observation_space: Of one environment; independent of the constants.
         action_space: Of one environment.
-        default_params: The constants that are used where a method is given none.
-        draws: Numbers of random numbers that the methods take.
+        default_params: The constants for methods that are given none.
+        draws: How many random numbers the methods take.
         velocities: Indices of the features that are velocities.
-        still_action: The Discrete action that does least.
-        twin: Id of the task of Gymnasium that this one equals step by step, if there is one.
-        fps: Pictures per second where a step does not say how long it is.
+        still_action: The Discrete action closest to doing nothing.
+        twin: Id of the Gymnasium task that equals this one step by step, if there is one.
+        fps: Pictures per second of tasks without `dt`.
     """
 
     constants: type[Any]
@@ -103,13 +103,13 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
 
     @property
     def dt(self) -> float:
-        """Seconds per step, on average where environments differ; 1 for tasks that have no clock."""
+        """Seconds per step, averaged over environments; 1 for tasks without a clock."""
         dt = getattr(self.default_params, "dt", 1.0)
         return float(torch.stack([torch.as_tensor(x, dtype=torch.float64).mean() for x in _range(dt)]).mean())
 
     @property
     def pictures_per_second(self) -> int:
-        """How fast the task is shown."""
+        """Pictures per second at the speed of the task."""
         return round(1 / self.dt) if hasattr(self.default_params, "dt") else self.fps
 
     def features(self, state: State, rng: Rng = (), params: Any = None) -> tuple[Tensor, ...]:
@@ -117,7 +117,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         raise NotImplementedError
 
     def observation(self, state: State, rng: Rng = (), params: Any = None) -> Tensor:
-        """What the agent sees. Shape: (num_envs, observation_size)."""
+        """The observation. Shape: (num_envs, observation_size)."""
         return torch.stack(self.features(state, rng, params), dim=-1)
 
     @property
@@ -130,7 +130,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         return state
 
     def begin(self, physical: Any, rng: Rng, params: Any = None) -> State:
-        """The state of an episode that starts from a state of the physics, in place of `initial`'s."""
+        """The state of an episode that starts from a given state of the physics."""
         return physical
 
     def picture(self, state: State, params: Any = None) -> Any:
@@ -139,12 +139,12 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
 
 
 def check_constants(name: str, constants: Any) -> None:
-    """Refuse impossible constants.
+    """Check that constants are possible.
 
     Args:
         name: Of the task, for the message.
-        constants: A dataclass of numbers, tensors, or distributions that have `low` and `high`. A constant
-            greatest_… must not be below the one named least_…, nor …_high below …_low.
+        constants: A dataclass of numbers, tensors, or distributions with `low` and `high`. A constant greatest_… must
+            not be below least_…, nor …_high below …_low.
     Raises: ValueError naming the constant and what would work.
     """
     ranges: dict[str, tuple[Tensor, Tensor]] = {}
@@ -180,7 +180,7 @@ def with_constants(name: str, constants: Any, changes: Mapping[str, Any]) -> Any
         name: Of the task, for the message.
         constants: A dataclass.
         changes: New values by name.
-    Raises: ValueError if there is no such constant, or its value is impossible.
+    Raises: ValueError if a constant does not exist or its value is impossible.
     """
     known = [field.name for field in dataclasses.fields(constants)]
     unknown = [key for key in changes if key not in known]
@@ -197,7 +197,7 @@ def between(u: Tensor, low: Constant, high: Constant) -> Tensor:
 
 
 def clipped(x: Tensor, low: Constant, high: Constant) -> Tensor:
-    """Values no lower than low and no higher than high."""
+    """Clip values to [low, high]."""
     least: Any = low
     greatest: Any = high
     return x.clip(min=least).clip(max=greatest)

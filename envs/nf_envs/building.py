@@ -1,4 +1,4 @@
-"""Make a task from what a user names: a class or its path, constants, sensors and actuators."""
+"""Build a task from a class or its path, constants, sensors and actuators."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,18 +19,16 @@ def build(
     hide_velocities: bool = False,
     **unknown: Any,
 ) -> Task[Any]:
-    """A task as asked for.
+    """Build a task.
 
     Args:
-        task: A `Task`, which is used as it is, a class of one, a function that makes one, or the import path of
-            either, "module:name".
+        task: A `Task`, its class, a function that makes one, or the import path "module:name" of a class or function.
         constants: Physical constants that differ from the task's own: numbers, or distributions of
             `nf_envs.random_physics` from which each episode draws its own.
         sensing: Sensors and actuators of `nf_envs.sensing`, from the task outwards.
         hide_velocities: Whether to leave the velocities out of the observation, before anything else is sensed.
-        unknown: Whatever else a user hands to `gymnasium.make`; refused.
-    Raises: ValueError if the task, a constant or an option is not known, a value is impossible or a sensor does not
-        fit.
+        unknown: Any other argument of `gymnasium.make`; refused.
+    Raises: ValueError if the task, a constant or an option is unknown, a value is impossible or a sensor does not fit.
     """
     if unknown:
         raise ValueError(
@@ -58,14 +56,14 @@ def build(
 
 
 def about_task(task: Task[Any], about: Mapping[str, str] | None, render_mode: str | None, modes: list[str]) -> dict:
-    """The metadata that both views of a task have: how fast it is shown, its twin, and what is told about it.
+    """The metadata of both views of a task: pictures per second, twin, and description.
 
     Args:
         task: The task.
-        about: What it asks and where it is from.
-        render_mode: As a user gave it.
+        about: What the task asks, and its reference.
+        render_mode: The one that the user chose.
         modes: The possible ones.
-    Raises: ValueError if the render mode is none of them.
+    Raises: ValueError if the render mode is not possible.
     """
     if render_mode is not None and render_mode not in modes:
         raise ValueError(f"There is no render mode {render_mode!r}: use {' or '.join(map(repr, modes))}.")
@@ -73,9 +71,9 @@ def about_task(task: Task[Any], about: Mapping[str, str] | None, render_mode: st
 
 
 def changed_constants(task: Task[Any], base: Any, changes: Mapping[str, Any]) -> Any:
-    """The constants of a task with those changed that a user gave to `reset`.
+    """The constants of a task with the changes that a user gave to `reset`.
 
-    Raises: ValueError as `with_constants`, or if a constant that was not drawn at random from the start now is.
+    Raises: ValueError as `with_constants`, or if a change makes a fixed constant random.
     """
     for name, value in changes.items():
         if hasattr(value, "low") and name not in random_names(task.default_params):
@@ -86,13 +84,13 @@ def changed_constants(task: Task[Any], base: Any, changes: Mapping[str, Any]) ->
 
 
 def given_state(task: Task[Any], like: Any, entries: Any, number: Callable[[str, Any], Tensor]) -> Any:
-    """A state of a task's physics from what a user gave to `reset`.
+    """A state of a task's physics from the numbers that a user gave to `reset`.
 
     Args:
         task: The task.
-        like: Any state of it.
+        like: Any state of the task.
         entries: Numbers, in the order of the state's names.
-        number: Makes a tensor (num_envs,) of the name and the value of an entry.
+        number: Makes a tensor (num_envs,) from the name and value of an entry.
     Raises: ValueError if the entries do not fit the state.
     """
     like = task.physical(like)

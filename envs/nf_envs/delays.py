@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def check_delay(what: str, steps: int, greatest: int | None) -> None:
-    """Refuse impossible delays.
+    """Check that a delay is possible.
 
-    Raises: ValueError naming what is delayed.
+    Raises: ValueError naming the delayed thing.
     """
     if steps < 0 or (greatest is not None and greatest < steps):
         raise ValueError(f"An {what} delay is 0 steps or more, and its greatest not less: not {steps} to {greatest}.")

@@ -1,7 +1,7 @@
 """Pictures of tasks: shapes in metres, drawn with pygame.
 
-A task says what is to be seen (`Picture`), in its own units with y upwards; this module turns that into pixels. The
-picture is drawn at twice its size and scaled down, which smooths every edge.
+A task describes a `Picture` in its own units, y upwards; this module turns it into pixels. It draws at twice the size
+and scales down, which smooths every edge.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ COLOURS = {
 
 @dataclass
 class Picture:
-    """Shapes in the order in which they are drawn, centred on `centre`; lengths in the units of the task."""
+    """Shapes in drawing order, centred on `centre`; lengths in the units of the task."""
 
     width: float
     height: float
@@ -61,7 +61,7 @@ class Picture:
 
 
 class Screen:
-    """Where pictures are shown: a window, or an array of pixels.
+    """A window, or an array of pixels.
 
     Args:
         mode: "human" or "rgb_array".

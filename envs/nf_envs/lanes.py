@@ -1,8 +1,9 @@
-"""What a vector view does to its environments, as pure functions: start episodes, step, start the next ones.
+"""The vector view as pure functions: start episodes, step, start the next ones.
 
-`Lanes` is all that is remembered between steps. Each function is one graph for `torch.compile`.
+`Lanes` is all the memory between steps. Each function is one graph for `torch.compile`.
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import torch
@@ -11,15 +12,18 @@ from torch import Tensor
 from nf_envs.base import Task
 from nf_envs.randomness import uniforms
 
+_ENVS_FOR_THREADS = 4096
+"""Number of environments from which several threads speed up a compiled step on a CPU."""
+
 
 class Lanes(NamedTuple):
     """Environments side by side; all tensors (num_envs,)."""
 
     state: Any
     keys: Tensor
-    """What a lane's random numbers are made from, int32."""
+    """Key of the lane's random numbers, int32."""
     episodes: Tensor
-    """Count of the lane's episodes, int32."""
+    """Number of the lane's episode, int32."""
     steps: Tensor
     """Steps taken in the episode, int32."""
     over: Tensor
@@ -27,11 +31,11 @@ class Lanes(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step of all lanes gives."""
+    """The result of a step of all lanes."""
 
     lanes: Lanes
     obs: Tensor
-    """(num_envs, observation_size), of the new episode in a lane that has just begun one."""
+    """(num_envs, observation_size); of the new episode where a lane has just begun one."""
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
@@ -42,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 def where(mask: Tensor, yes: Any, no: Any) -> Any:
-    """A state with the lanes of `yes` where the mask (num_envs,) is true, else those of `no`."""
+    """The lanes of `yes` where the mask (num_envs,) is true, else those of `no`."""
     if isinstance(no, Tensor):
         return torch.where(mask.reshape(mask.shape + (1,) * (no.dim() - mask.dim())), yes, no)
     parts = [where(mask, a, b) for a, b in zip(yes, no, strict=True)]
@@ -57,10 +61,10 @@ def start(
     Args:
         task: The functional core.
         keys: int32 (num_envs,), from `randomness.lane_keys`.
-        episodes: Which episode of the lane it is; int32 (num_envs,).
+        episodes: Number of each lane's episode; int32 (num_envs,).
         params: Constants.
         dtype: Of the state.
-        physical: A state of `task.physics` to start from, in place of a random one.
+        physical: A state of `task.physics` to start from, instead of a random one.
     Returns: Lanes, and observations (num_envs, observation_size).
     """
     zeros = torch.zeros_like(episodes)
@@ -101,7 +105,7 @@ def step_same(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
 
 
 def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
-    """Step; a lane whose episode is over begins the next one instead (Gymnasium's NEXT_STEP)."""
+    """Step; a finished lane begins its next episode instead (Gymnasium's NEXT_STEP)."""
     out = advance(task, lanes, action, params, limit, dtype)
     begun, obs = restart(task, lanes, out.obs, lanes.over, params, dtype)
     state = where(lanes.over, begun, out.lanes)
@@ -116,7 +120,7 @@ def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
 
 
 def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
-    """Step; a lane whose episode is over waits, with reward 0, until it is reset (Gymnasium's DISABLED)."""
+    """Step; a finished lane earns 0 until it is reset (Gymnasium's DISABLED)."""
     out = advance(task, lanes, action, params, limit, dtype)
     held = where(lanes.over, lanes, out.lanes)
     return out._replace(
@@ -130,14 +134,38 @@ def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limi
     )
 
 
-def stored(out: Outcome) -> Outcome:
-    """The outcome of a compiled step on a CPU with flags that are written fast, and of which no more can be computed.
+def lane(state: Any, i: int) -> Any:
+    """The state of one environment, shape (1,) each."""
+    if isinstance(state, Tensor):
+        return state[i : i + 1]
+    parts = [lane(part, i) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
-    torch 2.13 stores vectors of bool one by one, and vectors of uint8 at once.
+
+def storing(step: Any) -> Any:
+    """A step for `compiled` whose flags are stored quickly on a CPU.
+
+    torch 2.13 stores vectors of bool one entry at a time, but vectors of uint8 at once. Nothing more can be computed
+    from such flags in the same graph.
     """
 
     def flags(mask: Tensor) -> Tensor:
         return torch.where(mask, 1.0, 0.0).to(torch.uint8).view(torch.bool)
 
-    lanes = out.lanes._replace(over=flags(out.lanes.over))
-    return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
+    def stepped(*arguments: Any) -> Outcome:
+        out = step(*arguments)
+        lanes = out.lanes._replace(over=flags(out.lanes.over))
+        return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
+
+    return stepped
+
+
+def compiled(step: Any, num_envs: int) -> Any:
+    """A step compiled into one graph; each view has its own cache where torch allows it."""
+    known = inspect.signature(torch.compile).parameters
+    # On a CPU everything is one loop; -1 stands for as many threads as torch has.
+    loop = {"max_fusion_size": 1000, "cpp.threads": -1 if num_envs >= _ENVS_FOR_THREADS else 1}
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": loop}
+    if "isolate_recompiles" in known:
+        options["isolate_recompiles"] = True
+    return torch.compile(step, **options)

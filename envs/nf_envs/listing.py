@@ -1,4 +1,4 @@
-"""All tasks at a glance, for commands and documentation."""
+"""A list of all tasks, for commands and documentation."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from nf_envs.registration import ENTRIES, Entry
 
 
 class Listed(NamedTuple):
-    """A task as it is listed."""
+    """An entry of the list."""
 
     id: str
     """With the namespace."""

@@ -1,4 +1,4 @@
-"""The vector view for those who work with NumPy."""
+"""The vector view in NumPy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from nf_envs.vector import TensorVectorEnv
 
 
 class NumpyVectorEnv(VectorWrapper):
-    """A `TensorVectorEnv` for those who work with NumPy; arrays share memory with the tensors where they can.
+    """A `TensorVectorEnv` that takes and returns arrays, which share memory with the tensors where possible.
 
     Args:
         env: The environments.
@@ -37,7 +37,7 @@ class NumpyVectorEnv(VectorWrapper):
 
 
 def to_numpy(value: Any) -> Any:
-    """Tensors as arrays, in dictionaries too."""
+    """Tensors as arrays, also inside dictionaries."""
     if isinstance(value, Tensor):
         return value.cpu().numpy()
     return {key: to_numpy(entry) for key, entry in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Which picture a task has: Gymnasium's own where it is Gymnasium's task, else its `Picture`."""
+"""The picture of a task: Gymnasium's own for a twin, else the task's `Picture`."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Painter:
 
         Args:
             state: Of the task, entries of shape (1,).
-            action: The last one, for those pictures that have an arrow.
+            action: The last one, for pictures with an arrow.
         Returns: The picture, if there is no window.
         """
         physical = _numbers(self.task.physical(state))
@@ -49,7 +49,7 @@ class Painter:
 
 
 def _numbers(state: Any) -> Any:
-    """The state of one environment as numbers; what is not one number stays a tensor."""
+    """The state of one environment as numbers; entries of several numbers stay tensors."""
     if isinstance(state, Tensor):
         return state.item() if state.numel() == 1 else state
     parts = [_numbers(part) for part in state]

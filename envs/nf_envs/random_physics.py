@@ -1,4 +1,4 @@
-"""Constants that are drawn anew for each episode of each environment.
+"""Constants that each episode of each environment draws for itself.
 
     gym.make_vec("nf/CartPole-v1", num_envs=512, constants={"pole_mass": Uniform(0.05, 0.2)})
 
@@ -49,7 +49,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class LogUniform:
-    """From low to high with a uniform logarithm: as often doubled as halved."""
+    """From low to high with a uniform logarithm: doubled as often as halved."""
 
     low: float
     high: float
@@ -66,7 +66,7 @@ class LogUniform:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal with a mean and a standard deviation, cut off at low and high."""
+    """Normal with a mean and a standard deviation, truncated at low and high."""
 
     mean: float
     std: float
@@ -91,17 +91,17 @@ def _check_bounds(distribution: Any) -> None:
 
 
 class RandomisedState(NamedTuple):
-    """State of the task inside, and the constants of the episode."""
+    """The inner state, and the constants of the episode."""
 
     inner: Any
     drawn: tuple[Tensor, ...]
 
 
 class Randomised(Wrapped):
-    """A task some of whose constants are distributions; the others are as they are.
+    """A task with at least one constant that is a distribution; the others are fixed.
 
     Args:
-        task: Whose default constants hold at least one distribution.
+        task: Its default constants hold at least one distribution.
     """
 
     def __init__(self, task: Task[Any]) -> None:

@@ -1,8 +1,8 @@
-"""Random numbers as a pure function of (lane, episode, count), so that they can be drawn inside a compiled step.
+"""Random numbers as a pure function of (lane, episode, count), for use inside a compiled step.
 
-A lane's numbers depend on nothing else: an environment starts the same episodes whatever its neighbours do, on a CPU
-or a GPU, eager or compiled, in float32 or float64. torch's own generators can neither be used inside a full graph nor
-be split into lanes. The mixing function is the 32-bit integer hash of C. Wellons' hash prospector (bias 0.11).
+Nothing else matters: an environment starts the same episodes whatever its neighbours do, on a CPU or a GPU, eager or
+compiled, in float32 or float64. torch's own generators work neither inside a full graph nor per lane. The mixing
+function is the 32-bit integer hash of C. Wellons' hash prospector (bias 0.11).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def mix(x: Tensor) -> Tensor:
 
 
 def lane_keys(seeds: Sequence[int], device: torch.device) -> Tensor:
-    """One key per lane; the lowest 32 bits of its seed count. Shape: (num_envs,), int32."""
+    """One key per lane, from the lowest 32 bits of its seed. Shape: (num_envs,), int32."""
     words = np.array([seed % 2**32 for seed in seeds], dtype=np.uint32).view(np.int32)
     return mix(torch.as_tensor(words, device=device))
 
@@ -39,13 +39,13 @@ def uniforms(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch
     Args:
         keys: Which lanes. Shape: (num_envs,), int32.
         episodes: Which episode of each lane. Shape: (num_envs,), int32.
-        first: Count of the numbers used before in the episode. Shape: (num_envs,), int32.
+        first: How many numbers the episode has used before. Shape: (num_envs,), int32.
         n: How many.
         dtype: Of the result.
     Returns: n tensors (num_envs,).
     """
     other = mix(episodes + 1) if n else episodes
-    # Each lane strides by its own odd number; with a common one, lanes would see each other's numbers later.
+    # Each lane strides by its own odd number; with a common stride, lanes would later repeat each other's numbers.
     stride = mix(keys ^ _signed(GOLDEN)) | 1 if n else keys
     counter = keys + first * stride
     words = [mix(mix(counter + i * stride) ^ other) for i in range(n)]
@@ -54,5 +54,5 @@ def uniforms(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch
 
 def normal(u: Tensor) -> Tensor:
     """Standard normal numbers from uniform ones in [0, 1); at most 5.3 standard deviations from 0."""
-    # The ends of the interval, where the quantile is infinite, are moved inwards by half a step of the numbers.
+    # The quantile is infinite at the ends of the interval: move them inwards by half a step of the numbers.
     return torch.special.ndtri(u * (1 - 2.0**-23) + 2.0**-24)

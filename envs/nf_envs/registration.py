@@ -10,12 +10,12 @@ class Entry:
 
     Attributes:
         id: Without the namespace.
-        task: Import path of its class, or of a function that makes one, within `nf_envs`.
+        task: Import path of its class or of a function that makes it, within `nf_envs`.
         limit: Steps after which an episode is truncated.
-        asks: What it asks of a policy, in a line.
-        reference: Where it is from.
-        velocities: Whether it shows velocities, and so has a variant without them.
-        options: What is done to the task, as for `nf_envs.build`.
+        asks: The task in one line.
+        reference: Its source.
+        velocities: Whether it shows velocities, and therefore has a variant without them.
+        options: Constants and sensors, as for `nf_envs.build`.
     """
 
     id: str
@@ -34,7 +34,7 @@ _ROBOTS = "SimuRLacra (Muratore 2020)"
 _TASKS = (
     Entry("CartPole-v1", "classic:CartPole", 500, "Keep a pole upright with pushes of full force.", _GYMNASIUM),
     Entry("Pendulum-v1", "classic:Pendulum", 200, "Swing a pendulum up with a weak motor and hold it.", _GYMNASIUM),
-    Entry("MountainCar-v0", "classic:MountainCar", 200, "Leave a valley by swinging, soon.", _GYMNASIUM),
+    Entry("MountainCar-v0", "classic:MountainCar", 200, "Leave a valley quickly by swinging.", _GYMNASIUM),
     Entry(
         "MountainCarContinuous-v0",
         "classic:MountainCarContinuous",
@@ -79,7 +79,7 @@ _TASKS = (
         "TMaze-v0",
         "memory:TMaze",
         100,
-        "Turn at the end of a corridor as the cue at its start said.",
+        "At the end of a corridor, turn as the cue at its start said.",
         "Bakker (2002), NeurIPS 14",
         velocities=False,
     ),
@@ -118,7 +118,7 @@ def _without_velocities(entry: Entry) -> Entry:
     name, _, version = entry.id.rpartition("-")
     asks = f"{entry.asks.rstrip('.')}, without seeing velocities."
     options = {**entry.options, "hide_velocities": True}
-    # What shows less than Gymnasium's task is not the same any more.
+    # A task that shows less is no longer the same as Gymnasium's.
     reference = f"{entry.id} of Gymnasium" if entry.reference == _GYMNASIUM else entry.reference
     return replace(
         entry, id=f"{name}NoVel-{version}", asks=asks, reference=reference, velocities=False, options=options
@@ -126,7 +126,7 @@ def _without_velocities(entry: Entry) -> Entry:
 
 
 ENTRIES = tuple(e for entry in _TASKS for e in ([entry, _without_velocities(entry)] if entry.velocities else [entry]))
-"""All registered tasks, in the order in which they are listed."""
+"""All registered tasks, in the order of the list."""
 
 
 def register_envs() -> None:

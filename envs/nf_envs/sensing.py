@@ -1,10 +1,9 @@
-"""What a robot does to a task: imperfect sensors and actuators, each a line in a list.
+"""Imperfect sensors and actuators in front of a task, each an entry of a list.
 
     gym.make("nf/CartPole-v1", sensing=[HideVelocities(), ObservationNoise(0.02), ActionDelay(1, 3)])
 
-Entries are applied from the task outwards: a sensor sees what the sensors before it show, and an actuator acts on
-what the ones before it. What they remember begins anew with each episode. Constants may be distributions
-(`Uniform`, `LogUniform`, `Normal`), of which every episode draws its own.
+Entries apply from the task outwards: the last one is nearest to the agent. Each episode resets their memory.
+Constants may be distributions (`Uniform`, `LogUniform`, `Normal`) from which every episode draws its own.
 """
 
 import math
@@ -73,7 +72,7 @@ class Observe:
 
 @dataclass(frozen=True)
 class HideVelocities:
-    """Show everything but the velocities."""
+    """Show all entries except the velocities."""
 
     def wrap(self, task: Task[Any]) -> Task[Any]:
         """Raises ValueError if the task shows no velocities, or nothing else."""
@@ -83,7 +82,7 @@ class HideVelocities:
 
 @dataclass(frozen=True)
 class OnlyVelocities:
-    """Show the velocities and nothing else."""
+    """Show only the velocities."""
 
     def wrap(self, task: Task[Any]) -> Task[Any]:
         """Raises ValueError if the task shows no velocities."""
@@ -105,7 +104,7 @@ class _Same:
 
 @dataclass(frozen=True)
 class Mask(_Same):
-    """Show 0 in place of some entries; the space keeps its shape, as RL Baselines3 Zoo's mask does."""
+    """Show 0 in place of some entries; like RL Baselines3 Zoo's mask, it keeps the shape of the space."""
 
     indices: Sequence[int]
 
@@ -167,7 +166,7 @@ class FrameDropout(_Same):
         return Draws(0, 1)
 
     def wrap(self, task: Task[Any]) -> Task[Any]:
-        """Raises ValueError if the probability is none."""
+        """Raises ValueError if the probability is not in [0, 1]."""
         if not 0 <= self.probability <= 1:
             raise ValueError(f"A probability of frame drop-out is from 0 to 1, not {self.probability}.")
         return super().wrap(task)
@@ -210,7 +209,7 @@ class _Filter(_Same):
 
 @dataclass(frozen=True)
 class ObservationDelay(_Same):
-    """Show what was to be seen `steps` ago; with `greatest`, a number drawn for each episode from `steps` to it."""
+    """Show the observation of `steps` ago; with `greatest`, each episode draws a number from `steps` to `greatest`."""
 
     steps: int
     greatest: int | None = None

@@ -15,16 +15,16 @@ from nf_envs.pictures import Painter
 
 
 class SingleEnv(gym.Env[np.ndarray, Any]):
-    """One environment of a task, in float64 as Gymnasium's own are.
+    """One environment of a task, in float64 like Gymnasium's own.
 
-    Random numbers come from `np_random` in the order of Gymnasium's tasks, so that a twin of one starts from the same
-    states with the same seeds.
+    Random numbers come from `np_random` in the order of Gymnasium's tasks, so that a twin starts from the same states
+    with the same seeds.
 
     Args:
         task: A `Task`, a class of one, or its import path "module:Class".
         render_mode: "human" or "rgb_array".
         about: Further entries of `metadata`: what the task asks, and its reference.
-        options: What is done to the task, as for `nf_envs.build`.
+        options: Constants and sensors, as for `nf_envs.build`.
     Raises: ValueError as `nf_envs.build`.
     """
 
@@ -56,7 +56,7 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
             seed: Of all random numbers from now on.
             options: `constants`, a dict of physical constants for this episode; `state`, a state of the physics to
                 start from, as numbers.
-        Raises: ValueError if an option is not known or does not fit.
+        Raises: ValueError if an option is unknown or does not fit.
         """
         super().reset(seed=seed)
         options = dict(options or {})
@@ -78,7 +78,7 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Take one step; `gymnasium.make` adds the time limit.
 
-        Raises: ValueError if the action is outside the space, or there is no episode.
+        Raises: ValueError if the action is outside the space, or no episode has begun.
         """
         if self.state is None:
             raise ValueError("Reset the environment before the first step.")

@@ -1,14 +1,11 @@
 """A task as a `gymnasium.vector.VectorEnv` on tensors of one device."""
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
@@ -16,6 +13,7 @@ from torch import Tensor
 from nf_envs import lanes
 from nf_envs.base import Task, with_constants
 from nf_envs.building import about_task, build, changed_constants, given_state
+from nf_envs.checks import autoreset_mode_of, check_actions, device_of
 from nf_envs.pictures import Painter
 from nf_envs.randomness import lane_keys, uniforms
 
@@ -25,36 +23,34 @@ _STEPS = {
     AutoresetMode.DISABLED: lanes.step_paused,
 }
 _NO_LIMIT = 2**31 - 1
-_WORTH_THREADS = 4096
-"""Environments from which a compiled step on a CPU is worth more than one thread."""
 
 
 class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
     """Environments of one task side by side; observations, actions, rewards and flags are tensors of a device.
 
-    Nothing is copied to another device in a step, except one flag where actions are checked. `info` has the task's
-    own entries as tensors (num_envs,) and, in the mode SAME_STEP, `final_obs` and `final_info` of all lanes with
-    `_final_obs` and `_final_info` (num_envs,) true where an episode ended in this step. The mode is in
-    `metadata["autoreset_mode"]`; where it is DISABLED, a lane whose episode is over waits with reward 0, whatever
-    its action is, until it is reset.
+    A step copies nothing to another device, except one flag if actions are checked. `info` holds the task's own
+    entries as tensors (num_envs,). In the autoreset mode SAME_STEP it also holds `final_obs` and `final_info` of all
+    lanes; `_final_obs` and `_final_info` (num_envs,) are true where an episode ended in this step. In the mode
+    DISABLED a finished lane ignores its action and earns 0 until it is reset. `metadata["autoreset_mode"]` states the
+    mode.
 
     Args:
         num_envs: Number of environments.
         task: A `Task`, a class of one, or its import path "module:Class".
         max_episode_steps: Steps after which an episode is truncated; None for no limit.
-        device: Where everything is, as torch names it.
-        dtype: Of the physics; observations and rewards are float32.
-        autoreset_mode: When an episode that is over is followed by the next one.
-        compile: Whether to compile the step with `torch.compile`; the first step takes seconds.
-        check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
+        device: Device of all tensors, as torch names it.
+        dtype: Of the physics. Observations and rewards are float32.
+        autoreset_mode: When the next episode follows a finished one.
+        compile: Compile the step with `torch.compile`; the first step then takes seconds.
+        check_actions: Refuse actions outside the space. On a GPU this waits for the device in each step.
         render_mode: "rgb_array" for pictures.
         about: Further entries of `metadata`: what the task asks, and its reference.
-        options: What is done to the task, as for `nf_envs.build`.
-    Raises: ValueError if there is no such device, or as `nf_envs.build`.
+        options: Constants and sensors, as for `nf_envs.build`.
+    Raises: ValueError if this machine has no such device, or as `nf_envs.build`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP, "torch": True}  # noqa: RUF012
-    # With these, others can play `func_env` with the episodes of this view.
+    # With these two, a loop of your own can play `func_env` through the same episodes as this view.
     lane_keys = staticmethod(lane_keys)
     uniforms = staticmethod(uniforms)
 
@@ -78,11 +74,11 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.func_env: Task[Any] = build(task, **options)
         self.num_envs = num_envs
         self.max_episode_steps = max_episode_steps
-        self.device = available(device)
+        self.device = device_of(device)
         self.dtype = dtype
         self.check_actions = check_actions
         self.render_mode = render_mode
-        mode = _mode(autoreset_mode)
+        mode = autoreset_mode_of(autoreset_mode)
         shown = about_task(self.func_env, about, render_mode, ["rgb_array"])
         self.metadata = {**shown, "autoreset_mode": mode, "torch": True}
         self.single_observation_space = copy.deepcopy(self.func_env.observation_space)
@@ -92,7 +88,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.params = self.func_env.default_params
         self.lanes: lanes.Lanes | None = None
         self._plain_step = _STEPS[mode]
-        self._step = compiled(_storing(self._plain_step), num_envs) if compile else self._plain_step
+        self._step = lanes.compiled(lanes.storing(self._plain_step), num_envs) if compile else self._plain_step
         self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._painter: Painter | None = None
@@ -101,16 +97,16 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Begin an episode in all lanes, or in some.
+        """Begin an episode in all lanes or in some of them.
 
         Args:
-            seed: One for all, from which lane i gets seed + i, or one per lane. A lane's episodes follow from its
-                seed alone; a lane without one goes on to its next episode.
-            options: `reset_mask` (num_envs,) bool, the lanes to reset; `constants`, a dict of physical constants as
-                numbers or (num_envs,), which last until the next reset of all lanes; `state`, a state of the physics
-                to start from, entries as numbers or (num_envs,).
+            seed: One number, which gives lane i the seed `seed + i`, or one per lane. A lane's episodes follow from
+                its seed alone; a lane without a seed goes on to its next episode.
+            options: `reset_mask` (num_envs,) bool, the lanes to reset; `constants`, a dict of physical constants,
+                each a number or (num_envs,), kept until the next reset of all lanes; `state`, a state of the physics
+                to start from, each entry a number or (num_envs,).
         Returns: Observations (num_envs, observation_size) of all lanes, and info.
-        Raises: ValueError if an option is not known or does not fit.
+        Raises: ValueError if an option is unknown or does not fit.
         """
         options = dict(options or {})
         mask = self._mask(options.pop("reset_mask", None))
@@ -119,7 +115,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         if options:
             raise ValueError(f"Unknown reset option {next(iter(options))!r}: known are reset_mask, constants, state.")
         if mask is not None and self.lanes is None:
-            raise ValueError("reset_mask needs environments that run: reset all of them first.")
+            raise ValueError("reset_mask needs running environments: reset all of them first.")
         self._set_constants(mask, changes or {})
         keys, episodes = self._next_episodes(seed)
         fresh, obs = lanes.start(
@@ -150,14 +146,14 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         return tuple(answer)
 
     def pure_step(self, lanes: lanes.Lanes, actions: Tensor) -> tuple[Any, ...]:
-        """`step` as a function of tensors, for loops that you compile: nothing is checked, nothing is remembered.
+        """`step` as a pure function of tensors, for loops of your own to compile: no checks, no memory.
 
-        Whoever overrides `step` should override this too.
+        A subclass that overrides `step` should override this too.
 
         Args:
-            lanes: `self.lanes`, which a reset made and the caller may set.
+            lanes: `self.lanes`, made by a reset; the caller may set it.
             actions: As for `step`.
-        Returns: The lanes after the step, and then what `step` returns.
+        Returns: The lanes after the step, followed by the results of `step`.
         """
         return self._taken(self._plain_step, lanes, actions)
 
@@ -176,11 +172,11 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         if self.render_mode is None or self.lanes is None:
             return None
         self._painter = self._painter or Painter(self.func_env, "rgb_array")
-        frames = (self._painter.show(lane(self.lanes.state, i)) for i in range(self.num_envs))
+        frames = (self._painter.show(lanes.lane(self.lanes.state, i)) for i in range(self.num_envs))
         return tuple(frame for frame in frames if frame is not None)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close what pictures were drawn with."""
+        """Close the painter of the pictures."""
         if self._painter is not None:
             self._painter.close()
 
@@ -222,7 +218,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         if not changes:
             self.params = base
             return
-        # A number is part of a compiled step, which would be compiled again for another one; a tensor is not.
+        # A compiled step contains its numbers and is compiled again when one changes; tensors are passed in.
         keep = () if self._compiled else (int, float)
         values = {
             k: v if hasattr(v, "low") or isinstance(v, keep) else self._lane_values(k, v) for k, v in changes.items()
@@ -231,7 +227,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         if mask is not None:
             old = {k: getattr(base, k) for k in changes}
             if any(hasattr(v, "low") for v in [*old.values(), *values.values()]):
-                raise ValueError("Constants that are drawn at random can be set in all lanes, not under a reset_mask.")
+                raise ValueError("Random constants can be set in all lanes, not under a reset_mask.")
             both = {k: (self._lane_values(k, values[k]), self._lane_values(k, old[k])) for k in changes}
             name = type(self.func_env.physics).__name__
             params = with_constants(name, base, {k: torch.where(mask, new, was) for k, (new, was) in both.items()})
@@ -247,71 +243,3 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         if not torch.isfinite(values).all():
             raise ValueError(f"The entry {name} of a state must be finite, not {value}.")
         return values
-
-
-def _mode(mode: str | AutoresetMode) -> AutoresetMode:
-    names = {known.value: known for known in AutoresetMode} | {known.name: known for known in AutoresetMode}
-    if isinstance(mode, str) and mode in names:
-        return names[mode]
-    if not isinstance(mode, AutoresetMode):
-        raise ValueError(f"There is no autoreset mode {mode!r}: known are {', '.join(m.value for m in AutoresetMode)}.")
-    return mode
-
-
-def lane(state: Any, i: int) -> Any:
-    """The state of one environment, shape (1,) each."""
-    if isinstance(state, Tensor):
-        return state[i : i + 1]
-    parts = [lane(part, i) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-
-
-def available(device: str | torch.device) -> torch.device:
-    """The device, if it is there.
-
-    Raises: ValueError if it is not.
-    """
-    try:
-        return torch.zeros((), device=device).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"There is no device {str(device)!r} here: use 'cpu'.") from error
-
-
-def check_actions(actions: Tensor, space: gym.Space[Any], num_envs: int) -> None:
-    """Refuse actions that do not fit the space of one environment.
-
-    Raises: ValueError naming the first that does not.
-    """
-    shape = (num_envs, *(space.shape or ()))
-    if actions.shape != shape:
-        raise ValueError(f"Actions must have shape {[*shape]}, not {[*actions.shape]}.")
-    if isinstance(space, Discrete):
-        if actions.is_floating_point():
-            raise ValueError(f"Actions must be integers from 0 to {int(space.n) - 1}, not {actions.dtype}.")
-        wrong = (actions < 0) | (actions >= int(space.n))
-    else:
-        assert isinstance(space, gym.spaces.Box)
-        low, high = (torch.as_tensor(side, device=actions.device) for side in (space.low, space.high))
-        # Written so that NaN is wrong.
-        wrong = ~((actions >= low) & (actions <= high)).all(-1)
-    if wrong.any():
-        i = int(wrong.nonzero()[0])
-        raise ValueError(f"The action of environment {i} is {actions[i].tolist()}, outside {space}.")
-
-
-def _storing(step: Any) -> Any:
-    def stepped(*arguments: Any) -> lanes.Outcome:
-        return lanes.stored(step(*arguments))
-
-    return stepped
-
-
-def compiled(step: Any, num_envs: int) -> Any:
-    """A step compiled into one graph; each view has a cache of its own where torch can do that."""
-    known = inspect.signature(torch.compile).parameters
-    # On a CPU everything is one loop; -1 stands for as many threads as torch has.
-    loop = {"max_fusion_size": 1000, "cpp.threads": -1 if num_envs >= _WORTH_THREADS else 1}
-    options: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": loop}
-    if "isolate_recompiles" in known:
-        options["isolate_recompiles"] = True
-    return torch.compile(step, **options)

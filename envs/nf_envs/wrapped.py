@@ -1,7 +1,7 @@
-"""Tasks around a task: what the agent sees, what its action becomes, and how long it lasts.
+"""Tasks around a task: sensors, actuators, and actions that last.
 
-Each wrapper is a `Task` again, so they compose in any order; its state holds the inner state and its own memory, and
-is made anew with each episode. Spaces do not depend on constants.
+Each wrapper is a `Task` itself, so that they compose in any order. Its state holds the inner state and its own memory,
+both reset with each episode. Spaces do not depend on constants.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ Features = tuple[Tensor, ...]
 
 
 class Sensor(Protocol):
-    """What becomes of the features on their way to the agent."""
+    """Changes the features on their way to the agent."""
 
     def space(self, box: Box) -> Box:
         """Of the features that leave the sensor."""
@@ -28,27 +28,27 @@ class Sensor(Protocol):
         """Random numbers for `size` features."""
 
     def first(self, features: Features, rng: Rng) -> tuple[Any, Features]:
-        """Memory at the start of an episode, and what is seen."""
+        """Memory and features at the start of an episode."""
 
     def sense(self, memory: Any, features: Features, rng: Rng) -> tuple[Any, Features]:
-        """Memory after a step, and what is seen."""
+        """Memory and features after a step."""
 
 
 class Actuator(Protocol):
-    """What becomes of an action on its way to the physics."""
+    """Changes an action on its way to the physics."""
 
     def draws(self, size: int) -> Draws:
         """Random numbers for an action of `size` entries."""
 
     def first(self, still: Tensor, rng: Rng) -> Any:
-        """Memory at the start of an episode, given the action that does least."""
+        """Memory at the start of an episode, given the still action."""
 
     def act(self, memory: Any, action: Tensor, rng: Rng) -> tuple[Any, Tensor]:
-        """Memory after a step, and the action that is applied."""
+        """Memory after a step, and the applied action."""
 
 
 class Wrapped(Task[Any]):
-    """A task that passes everything on to the task inside; `state.inner` is that task's state."""
+    """A task that forwards everything to an inner task; `state.inner` is the inner state."""
 
     def __init__(self, task: Task[Any]) -> None:
         self.task = task
@@ -100,7 +100,7 @@ class Wrapped(Task[Any]):
 
 
 class SensedState(NamedTuple):
-    """State of the task inside, the sensor's memory, and what it shows."""
+    """The inner state, the sensor's memory, and the features that it shows."""
 
     inner: Any
     memory: Any
@@ -141,7 +141,7 @@ class Sensed(Wrapped):
 
 
 class ActuatedState(NamedTuple):
-    """State of the task inside, the actuator's memory, and the action that was applied last."""
+    """The inner state, the actuator's memory, and the last applied action."""
 
     inner: Any
     memory: Any
@@ -149,7 +149,7 @@ class ActuatedState(NamedTuple):
 
 
 class Actuated(Wrapped):
-    """A task behind an actuator; the reward is that of the action which was applied."""
+    """A task behind an actuator; the reward is that of the applied action."""
 
     def __init__(self, task: Task[Any], actuator: Actuator) -> None:
         super().__init__(task)
@@ -191,14 +191,14 @@ class Actuated(Wrapped):
 
 
 class RepeatedState(NamedTuple):
-    """State of the task inside, and the sum of the rewards of the last action."""
+    """The inner state, and the sum of the rewards of the last action."""
 
     inner: Any
     total: Tensor
 
 
 class Repeated(Wrapped):
-    """A task in which every action lasts for several steps, or until the episode ends; rewards add up."""
+    """A task that repeats every action for several steps, or until the episode ends; rewards add up."""
 
     def __init__(self, task: Task[Any], times: int) -> None:
         super().__init__(task)

@@ -24,7 +24,7 @@ from nf_envs.sensing import (
     OnlyVelocities,
     Uniform,
 )
-from tests.envs.ids import vector
+from tests.envs.all_tasks import vector
 
 
 def refused(words, call, *args, kind=ValueError, **kwargs):
@@ -173,7 +173,7 @@ def test_wrong_reset_options_are_named(options, words):
 
 def test_wrong_masks_seeds_and_shapes_are_named():
     env = vector(CART)
-    refused("reset_mask needs environments that run", env.reset, options={"reset_mask": [True] * 4})
+    refused("reset_mask needs running environments", env.reset, options={"reset_mask": [True] * 4})
     refused("every environment needs a seed, or none", env.reset, seed=[1, None, 2, 3])
     env.reset(seed=0)
     refused("reset_mask must be 4 booleans", env.reset, options={"reset_mask": [1, 0, 1, 0]})

@@ -9,7 +9,7 @@ import torch
 from nf_envs.balance import DoublePole, DoublePoleDamping, SinglePole, damping_fitness, generalisation
 from nf_envs.balance.double_pole import Constants, State
 from nf_envs.balance.generalisation import generalisation_starts
-from tests.envs.ids import vector
+from tests.envs.all_tasks import vector
 
 
 @functools.cache
@@ -113,12 +113,12 @@ def test_the_starts_are_a_grid_of_five_places_in_each_of_four_ranges():
 
 
 def test_every_start_has_a_failure_flag_of_its_own():
-    many = generalisation(feedback(), None, visible=tuple(range(6)), steps=150)
+    many = generalisation(feedback(), None, observed=tuple(range(6)), steps=150)
     starts = generalisation_starts()
     chosen = [0, 312, 313, 400, 624]
     for i in chosen:
         alone = State(*(x[i : i + 1] for x in starts))
-        survives = generalisation(feedback(), None, visible=tuple(range(6)), steps=150, starts=alone)
+        survives = generalisation(feedback(), None, observed=tuple(range(6)), steps=150, starts=alone)
         assert survives.tolist() == [many[i].item()]
     assert 0 < many.sum() < 625  # some fail, and do not spoil the others
 

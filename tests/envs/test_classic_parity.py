@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nf_envs.base import with_constants
-from tests.envs.parity import EDGES, TWINS, episode
+from tests.envs.gymnasium_parity import EDGES, TWINS, episode
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -10,8 +10,7 @@ from nf_envs import lanes
 from nf_envs.base import Task
 from nf_envs.randomness import lane_keys, mix, normal, uniforms
 from nf_envs.sensing import Uniform
-from nf_envs.vector import compiled
-from tests.envs.ids import BARE, EVERYTHING, IDS, actions, core, vector
+from tests.envs.all_tasks import BARE, EVERYTHING, IDS, actions, core, vector
 
 
 def rng(n, num_envs, dtype, seed=0):
@@ -112,7 +111,7 @@ def check_compiled(task: Task, step=lanes.step_same):
     keys = lane_keys(range(16), torch.device("cpu"))
     start, _ = lanes.start(task, keys, torch.zeros(16, dtype=torch.int32), task.default_params, torch.float32)
     action = actions(task.action_space, 16, torch.Generator().manual_seed(0))
-    quick, plain = compiled(step, 16), start
+    quick, plain = lanes.compiled(step, 16), start
     fused = start
     for _ in range(4):
         expected = step(task, plain, action, task.default_params, 3, torch.float32)

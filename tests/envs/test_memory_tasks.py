@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nf_envs.memory.t_maze import BACKWARD, FORWARD, LEFT, RIGHT
-from tests.envs.ids import core, vector
+from tests.envs.all_tasks import core, vector
 
 LANES = 4096
 

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tests.envs.ids import BARE, IDS, vector
+from tests.envs.all_tasks import BARE, IDS, vector
 
 
 @pytest.mark.parametrize("env_id", IDS)

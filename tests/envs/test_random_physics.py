@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nf_envs.sensing import LogUniform, Normal, Uniform
-from tests.envs.ids import vector
+from tests.envs.all_tasks import vector
 
 U = torch.linspace(0, 1 - 2.0**-24, 200_001, dtype=torch.float64)
 

@@ -20,7 +20,7 @@ from nf_envs.sensing import (
     OnlyVelocities,
     Uniform,
 )
-from tests.envs.ids import BARE, EVERYTHING, core, play, vector
+from tests.envs.all_tasks import BARE, EVERYTHING, core, play, vector
 
 LANES = 6
 

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from nf_envs.sensing import HideVelocities
-from tests.envs.ids import BARE, IDS, core
+from tests.envs.all_tasks import BARE, IDS, core
 
 
 def warned(env_id, mode="rgb_array"):

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode
 
 from nf_envs import NumpyVectorEnv, TensorVectorEnv
 from nf_envs.sensing import Uniform
-from tests.envs.ids import IDS, actions, play, vector
+from tests.envs.all_tasks import IDS, actions, play, vector
 
 
 @pytest.mark.parametrize("env_id", IDS)

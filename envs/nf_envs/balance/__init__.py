@@ -1,4 +1,4 @@
-"""Pole balancing as neuroevolution knows it: one pole or two, damping fitness, generalisation test."""
+"""The pole balancing of neuroevolution: one pole or two, damping fitness, generalisation test."""
 
 from nf_envs.balance.damping import DoublePoleDamping, damping_fitness
 from nf_envs.balance.double_pole import DoublePole

@@ -1,4 +1,4 @@
-"""Two poles without wiggling: Gruau's fitness, which a policy cannot earn by shaking the cart.
+"""Two poles without wiggling: Gruau's fitness, which shaking the cart does not earn.
 
 Fitness after t steps, at most 1,000: 0.1 t / 1000 + 0.9 f, where f = 0 before 100 steps and else
 0.75 / sum over the last 100 steps of (|x| + |x'| + |theta_1| + |theta_1'|).
@@ -39,7 +39,7 @@ def wiggle(state: Any) -> Tensor:
 
 
 class State(NamedTuple):
-    """All (num_envs,), but `wiggles`."""
+    """All (num_envs,), except `wiggles`."""
 
     x: Tensor
     v: Tensor
@@ -56,7 +56,7 @@ _HIGH = np.full(6, 3, dtype=np.float32)
 
 
 class DoublePoleDamping(Task[State]):
-    """Rewards add up to the damping fitness: each is what the step changed in it."""
+    """Rewards add up to the damping fitness: each is the change of one step."""
 
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)

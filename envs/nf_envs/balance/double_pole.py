@@ -99,7 +99,7 @@ def balanced(state: tuple[Tensor, ...], action: Tensor, c: Constants) -> tuple[T
 
 
 def scaled(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The six variables as they are seen, within ±3."""
+    """The six variables as observed, within ±3."""
     scales = (2.4, 10, ANGLE_LIMIT, 5, ANGLE_LIMIT, 16)
     return tuple((entry / scale).clip(-3, 3) for entry, scale in zip(state[:6], scales, strict=True))
 

@@ -1,4 +1,4 @@
-"""From how many of 625 starts does a policy keep two poles up?
+"""How many of 625 starts does a policy survive with two poles?
 
 A solution of the damping task counts if it balances for 1,000 steps from at least 200 of them.
 
@@ -38,12 +38,12 @@ def generalisation(
     """Play from every start at once.
 
     Args:
-        policy: Takes observations (625, observed) and its memory, gives actions (625, 1) within ±1 and its memory.
-        memory: The policy's, at the start of an episode, for 625 episodes.
+        policy: From observations (625, observed) and its memory to actions (625, 1) within ±1 and its memory.
+        memory: The policy's memory at the start of 625 episodes.
         observed: Entries of `DoublePole`'s observation that the policy sees; by default those without velocities.
-        steps: To survive.
-        starts: Other starts than the usual ones.
-    Returns: Where the poles were up to the end. Shape: (625,), bool.
+        steps: Number of steps to survive.
+        starts: Starts to use instead of the usual ones.
+    Returns: Whether the poles stayed up to the end. Shape: (625,), bool.
     """
     task, state = DoublePole(), generalisation_starts() if starts is None else starts
     up = torch.ones_like(state.x, dtype=torch.bool)
@@ -51,6 +51,6 @@ def generalisation(
         action, memory = policy(task.observation(state)[:, list(observed)], memory)
         state = task.transition(state, action.to(state.x))
         up &= ~task.terminal(state)
-        # A lane that has failed may overflow; what becomes of it does not matter.
+        # A failed lane may overflow, which does no harm.
         state = State(*(torch.where(up, entry, 0.0) for entry in state))
     return up

@@ -1,6 +1,6 @@
 """Leave a valley with little fuel: Gymnasium's MountainCarContinuous-v0.
 
-Gymnasium keeps the state of this task, and no other, in float32; so its physics is float32 here in any dtype.
+Gymnasium keeps the state of this task, and of no other, in float32. Its physics here is therefore float32, too.
 """
 
 from dataclasses import dataclass

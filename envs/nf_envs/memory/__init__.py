@@ -1,4 +1,4 @@
-"""Tasks that a policy without memory fails by construction: at the time of the answer nothing shows it."""
+"""Tasks that need memory by construction: the observation at the time of an answer does not contain it."""
 
 from nf_envs.memory.count_parity import CountParity
 from nf_envs.memory.repeat_first import RepeatFirst

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nf_envs.base import Bounds, Constant, Draws, Rng, Task
 from nf_envs.drawing import Picture
-from nf_envs.memory.cues import cue_card, judged, whole
+from nf_envs.memory.cues import cue_card, graded, whole
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class State(NamedTuple):
 
 
 class CountParity(Task[State]):
-    """Sees the pulse; 1 for a right and -1 for a wrong answer from the second step on, in a sum of at most 1."""
+    """Sees the pulse; answers count from the second step on, right ones adding up to 1 and wrong ones to -1."""
 
     constants = Constants
     observation_space = Box(np.zeros(1, dtype=np.float32), np.ones(1, dtype=np.float32))
@@ -56,9 +56,9 @@ class CountParity(Task[State]):
     def reward(
         self, state: State, action: Tensor, next_state: State, rng: Rng = (), params: Constants | None = None
     ) -> Tensor:
-        """Per answer, 1 / the number of answers; the first step is not judged, for it needs no memory."""
+        """Per answer, 1 / the number of answers; the first step does not count, since it needs no memory."""
         c = params or self.default_params
-        return judged(action, state.parity, state.t >= 1) / (c.length - 1)
+        return graded(action, state.parity, state.t >= 1) / (c.length - 1)
 
     def terminal(self, state: State, rng: Rng = (), params: Constants | None = None) -> Tensor:
         """After the last answer."""

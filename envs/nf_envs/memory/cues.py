@@ -1,4 +1,4 @@
-"""What the memory tasks share: drawing whole numbers, showing and painting cues."""
+"""Shared by the memory tasks: drawing whole numbers, showing and painting cues."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ def one_hot(value: Tensor, n: int, shown: Tensor) -> tuple[Tensor, ...]:
     return tuple(((value == i) & shown).to(value) for i in range(n))
 
 
-def judged(answer: Tensor, right: Tensor, when: Tensor) -> Tensor:
+def graded(answer: Tensor, right: Tensor, when: Tensor) -> Tensor:
     """1 for the right answer and -1 for another where it counts, else 0; of the dtype of `right`."""
     return torch.where(when, torch.where(answer == right, 1.0, -1.0), 0.0).to(right)
 

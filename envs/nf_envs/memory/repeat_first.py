@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nf_envs.base import Count, Draws, Rng, Task
 from nf_envs.drawing import Picture
-from nf_envs.memory.cues import cue_card, judged, one_hot, whole
+from nf_envs.memory.cues import cue_card, graded, one_hot, whole
 
 CUES = 2
 
@@ -62,7 +62,7 @@ class RepeatFirst(Task[State]):
         self, state: State, action: Tensor, next_state: State, rng: Rng = (), params: Constants | None = None
     ) -> Tensor:
         """For the answer at the signal only."""
-        return judged(action, state.cue, state.t == state.delay)
+        return graded(action, state.cue, state.t == state.delay)
 
     def terminal(self, state: State, rng: Rng = (), params: Constants | None = None) -> Tensor:
         """After the answer."""

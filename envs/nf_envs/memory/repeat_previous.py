@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nf_envs.base import Bounds, Constant, Draws, Rng, Task
 from nf_envs.drawing import Picture
-from nf_envs.memory.cues import cue_card, judged, one_hot, whole
+from nf_envs.memory.cues import cue_card, graded, one_hot, whole
 
 CUES = 2
 BACK = 4
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 
 class RepeatPrevious(Task[State]):
-    """Sees (cue A, cue B); 1 for a right and -1 for a wrong answer from the fifth step on, in a sum of at most 1."""
+    """Sees (cue A, cue B); answers count from the fifth step on, right ones adding up to 1 and wrong ones to -1."""
 
     constants = Constants
     observation_space = Box(np.zeros(CUES, dtype=np.float32), np.ones(CUES, dtype=np.float32))
@@ -59,7 +59,7 @@ class RepeatPrevious(Task[State]):
     ) -> Tensor:
         """Per answer, 1 / the number of answers."""
         c = params or self.default_params
-        return judged(action, state.cues[BACK], state.t >= BACK) / (c.length - BACK)
+        return graded(action, state.cues[BACK], state.t >= BACK) / (c.length - BACK)
 
     def terminal(self, state: State, rng: Rng = (), params: Constants | None = None) -> Tensor:
         """After the last answer."""

@@ -1,4 +1,4 @@
-"""See at the start of a corridor where to turn at its end.
+"""A cue at the start of a corridor says where to turn at its end.
 
 Reference: Bakker (2002), Reinforcement learning with long short-term memory, NeurIPS 14; here the corridor's length is
 drawn for each episode, so that counting steps does not help.
@@ -21,7 +21,7 @@ FORWARD, BACKWARD, LEFT, RIGHT = range(4)
 
 @dataclass(frozen=True)
 class Constants:
-    """Steps from the start to the junction, drawn for each episode; the price of walking into a wall."""
+    """Steps from the start to the junction, drawn for each episode; the cost of walking into a wall."""
 
     least_length: Count = 5.0
     greatest_length: Count = 20.0
@@ -65,7 +65,7 @@ class TMaze(Task[State]):
     def reward(
         self, state: State, action: Tensor, next_state: State, rng: Rng = (), params: Constants | None = None
     ) -> Tensor:
-        """For the turn, and against walls."""
+        """For the turn, minus the cost of walls."""
         c = params or self.default_params
         right = action == state.turn + LEFT
         bumped = (next_state.position == state.position).to(state.turn) * c.bump

@@ -1,4 +1,4 @@
-"""All registered tasks, their two views, and one action for all lanes."""
+"""Every registered task, its two views, and random actions for all lanes."""
 
 from typing import Any
 
