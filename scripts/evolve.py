@@ -19,7 +19,7 @@ def main() -> None:
     """Evolve until the best policy balances on a hundred fresh episodes, and save it."""
     env = gym.make(ENV_ID)
     sizes = field_sizes(env.observation_space, env.action_space, VISIBLE)
-    field = start_field("SimpleNeuralField", *sizes, 2, dynamics="linear", activation="tanh", tau_init=5.0)
+    field = start_field("simple", *sizes, 2, dynamics="linear", activation="tanh", tau_init=5.0)
     policy = Policy(field, env.observation_space, env.action_space, visible=VISIBLE, env_id=ENV_ID)
     evolution = Evolution(policy, make_envs(ENV_ID, 128), seed=0, pop_size=16, episodes=8)
     while not evolution.reached(TARGET):

@@ -154,12 +154,11 @@ def new_policy(options: Any) -> "Policy":
     entries = ObservationEncoder(spaces[0]).total
     visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
     input_size, output_size = field_sizes(*spaces, visible)
-    default_size = 16 if options.field == "neural" else max(output_size, 2)
     field = start_field(
         options.field,
         input_size,
         output_size,
-        default_size if options.hidden_size is None else options.hidden_size,
+        options.hidden_size,
         self_excitation=options.self_excitation,
         seed=options.seed,
         **pairs(options.field_option),

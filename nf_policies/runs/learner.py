@@ -1,19 +1,14 @@
 """What a run asks of a learner. `Evolution` and `Training` are learners, and whatever has these members is one."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from nf_policies.policies.policy import Policy
 
-
-class State(NamedTuple):
-    """Everything that a learner needs to continue."""
-
-    numbers: dict[str, Any]
-    """JSON values."""
-    tensors: dict[str, Tensor]
+State = tuple[dict[str, Any], dict[str, Tensor]]
+"""Everything that a learner needs to continue: JSON values, and tensors."""
 
 
 class Learner(Protocol):

@@ -16,7 +16,7 @@ from nf_policies.atomic import uninterrupted
 from nf_policies.policies.policy import Policy
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
 from nf_policies.runs.directory import CONFIG, claimed, remove_leftovers, to_json, write_json
-from nf_policies.runs.learner import Learner, State
+from nf_policies.runs.learner import Learner
 from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
@@ -86,7 +86,7 @@ class Session:
             return 0, False
         run, numbers, tensors = load_checkpoint(path, self.learner.kind)
         try:
-            self.learner.load(State(numbers, tensors))
+            self.learner.load((numbers, tensors))
             return int(run["count"]), self.target is not None and run["reached"] == self.target
         except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
@@ -138,7 +138,7 @@ class Session:
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
         own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
-        policy.made_by = {**made, **known, **own}
+        policy.made_by, policy.env_id = {**made, **known, **own}, self.config["env"]
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
@@ -148,7 +148,8 @@ class Session:
         if self.is_twin and reason != "target":
             rivals = [best, learner.last()]
             scores = [self.score(policy, "choice", learner.iteration) for policy in rivals]
-            learner.count(sum(score.steps for score in scores))
+            for score in scores:
+                learner.count(score.steps)
             best = rivals[int(scores[1].returns.mean() > scores[0].returns.mean())]
             self._write_policy(best, "best")
         self._plot()

@@ -45,11 +45,11 @@ def test_evolve_and_rollout_in_a_new_process_agree(tmp_path, capsys) -> None:
     result = json.loads(lines[0])
     more = {"env_steps", "evaluations", "wall_seconds", "stop_reason", "run_dir", "policy"}
     assert set(result) >= KEYS | more
-    assert (result["stop_reason"], result["evaluations"], result["n_parameters"]) == ("generations", 24, 15)
+    played = int(rows(out)[-1]["evaluations"]) + 2  # of the best and the mean on the task itself
+    assert played >= 4 * (6 + 1) + 2, "the mean of the search plays along"
+    assert (result["stop_reason"], result["evaluations"], result["n_parameters"]) == ("generations", played, 15)
     assert set(EVOLVED) <= {path.name for path in out.iterdir()}
     assert any(path.name.startswith("events.out.tfevents") for path in out.iterdir())
-    assert len(rows(out)) == 4
-
     again = subprocess.run(
         [*COMMAND, "rollout", result["policy"], "--json", "--seed", str(result["seed"])],
         capture_output=True,
@@ -98,7 +98,7 @@ def test_a_run_stops_at_its_target(tmp_path, capsys) -> None:
     assert evolve("test/Constant-v0", "--target", "1", "--out", str(tmp_path / "run"), "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["stop_reason"], result["return_mean"]) == ("target", 1.0)
-    assert result["evaluations"] == 16, "one generation was enough"
+    assert len(rows(tmp_path / "run")) == 1, "one generation was enough"
 
 
 @pytest.mark.parametrize("options", [["--field", "neural"], ["--dynamics", "capacity_21", "--restarts", "bipop"]])

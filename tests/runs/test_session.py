@@ -66,11 +66,12 @@ class Climber:
         return policy(-self.iteration)
 
     def state(self) -> State:
-        return State({"iteration": self.iteration, "env_steps": self.env_steps}, {"t": torch.tensor(self.iteration)})
+        return {"iteration": self.iteration, "env_steps": self.env_steps}, {"t": torch.tensor(self.iteration)}
 
     def load(self, state: State) -> None:
-        self.iteration, self.env_steps = state.numbers["iteration"], state.numbers["env_steps"]
-        if int(state.tensors["t"]) != self.iteration:
+        numbers, tensors = state
+        self.iteration, self.env_steps = numbers["iteration"], numbers["env_steps"]
+        if int(tensors["t"]) != self.iteration:
             raise ValueError("The two do not agree.")
 
     def summary(self) -> dict[str, Any]:
