@@ -69,7 +69,6 @@ class FieldPPO(PPO):
     policy: NeuralFieldPolicy
     rollout_buffer: SequenceBuffer
     reward_scale: RewardScale | None = None
-    random: OwnRandom
     _last_potentials: Tensor | None = None
 
     def __init__(
