@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
 from nf_policies.evolution.strategy import Restarts, State, Strategy
-from nf_policies.fields.field import under
+from nf_policies.fields.dynamics import under
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, Played, episode_seeds, evaluate

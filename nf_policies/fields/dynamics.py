@@ -155,7 +155,7 @@ def apply(c: Coefficients, name: str, function: Activation, x: Tensor) -> Tensor
     parameters = c.modules.get(name)
     if not parameters:
         return function(x)
-    if type(function) is nn.Linear:
+    if type(function) is nn.Linear and not has_hooks(function):
         product = x @ parameters["weight"].mT
         return product + parameters["bias"].unsqueeze(-2) if "bias" in parameters else product
     assert isinstance(function, nn.Module)

@@ -63,7 +63,7 @@ class Sums(NamedTuple):
 
     returns: Tensor
     lengths: Tensor
-    count: Tensor
+    seen: Tensor
     total: Tensor
     square: Tensor
 
@@ -111,8 +111,9 @@ class Engine:
             raise ValueError(f"{envs} has no functional core on tensors: play it with evaluate, on make_envs.")
         self.envs: Any = envs
         self.mode, self.moments, self.bytes_max, self.steps_per_call = mode, moments, bytes_max, steps_per_call
-        self.dtype: torch.dtype = dtype or getattr(envs, "dtype", torch.float32)
-        self.device: torch.device = self.envs.device
+        functional: Any = envs
+        self.dtype: torch.dtype = functional.dtype if dtype is None else dtype
+        self.device: torch.device = functional.device
         self._known: dict[Any, tuple[Fused, int, Callable[..., Episodes]]] = {}
         self._params: Any = None
         self._limit()
@@ -145,7 +146,7 @@ class Engine:
                     returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
                     lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
                     parts.append(part)
-        count, total, square = (sum(values).cpu() for values in list(zip(*parts, strict=True))[2:])  # type: ignore[attr-defined]
+        count, total, square = (sum(values).cpu() for values in list(zip(*parts, strict=True))[2:])
         problem = None if np.isfinite(returns).all() else "An observation or a reward of the task is not finite."
         moments = (0.0, torch.zeros(1), torch.ones(1))
         if count > 0:

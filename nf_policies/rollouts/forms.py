@@ -5,7 +5,7 @@
 
 The n episodes are candidate-major: number candidate * episodes + episode. Both forms are used as
 
-    action, memory = form.act(coefficients, features, memory)
+    action, memory = form.act(form.unpack(coefficients), features, memory)
 
 with features after normalisation, one tensor (n,) each.
 """
@@ -43,6 +43,16 @@ class Layout(NamedTuple):
         for i, n in zip(index, self.shape, strict=True):
             at = at * n + (i if n > 1 else 0)
         return rows[self.first + at]
+
+
+class Unrolled(NamedTuple):
+    """What a step of few neurons uses, each number a tensor (n,)."""
+
+    neurons: list[Coefficients]
+    """Of each neuron, but for the lateral weights."""
+    inputs: list[list[Tensor]]
+    lateral: list[list[Tensor]]
+    outputs: list[list[Tensor]]
 
 
 class UnrolledPolicy:
@@ -109,45 +119,50 @@ class UnrolledPolicy:
         """The coefficients of some episodes."""
         return coefficients[:, which]
 
-    def start(self, coefficients: Tensor) -> Memory:
-        """The memory at the start of an episode: potentials, then activations."""
-        neurons = self._neurons(coefficients.unbind())
-        potentials = [c.initial_potentials for c in neurons]
-        return (*potentials, *self._activations(neurons, potentials))
+    def unpack(self, coefficients: Tensor) -> Unrolled:
+        """The coefficients, number by number."""
+        rows, at = coefficients.unbind(), self.layout
+        n_in, n, n_out = self.field.input_size, self.hidden_size, self.field.output_size
+        optional = [name for name in at if name.startswith("dynamics.")]
 
-    def act(self, coefficients: Tensor, features: Numbers, memory: Memory) -> tuple[Tensor, Memory]:
-        """One step: the actions (n, ...) and the memory after it."""
-        rows, at, size = coefficients.unbind(), self.layout, self.hidden_size
-        neurons, before = self._neurons(rows), memory[size:]
-        potentials = []
-        for i, c in enumerate(neurons):
-            external = dot([at["input"](rows, i, j) for j in range(len(features))], features)
-            internal = dot([at["lateral"](rows, i, j) for j in range(size)], before)
-            potentials.append(integrate(c, self.field.dynamics, memory[i], external + internal))
-        activations = self._activations(neurons, potentials)
-        n_outputs = range(self.field.output_size)
-        outputs = [dot([at["output"](rows, k, i) for i in range(size)], activations) for k in n_outputs]
-        return self.head.from_columns(outputs), (*potentials, *activations)
+        def matrix(name: str, height: int, width: int) -> list[list[Tensor]]:
+            return [[at[name](rows, i, j) for j in range(width)] for i in range(height)]
 
-    def _activations(self, neurons: Sequence[Coefficients], potentials: Numbers) -> list[Tensor]:
-        return [activate(c, f, u) for c, f, u in zip(neurons, self.functions, potentials, strict=True)]
-
-    def _neurons(self, rows: Numbers) -> list[Coefficients]:
-        """The coefficients of each neuron, (n,) each; `act` takes the lateral weights and those of the embeddings."""
-        names = [name for name in self.layout if name.startswith("dynamics.")]
-        return [
+        lateral = matrix("lateral", n, n)
+        neurons = [
             Coefficients(
-                lateral=rows[0],
-                resting_level=self.layout["resting_level"](rows, i),
-                rate=self.layout["rate"](rows, i),
-                scale=self.layout["scale"](rows, i),
-                bias=self.layout["bias"](rows, i) if "bias" in self.layout else None,
-                initial_potentials=self.layout["initial_potentials"](rows, i),
-                dynamics={name.removeprefix("dynamics."): self.layout[name](rows, i) for name in names},
+                lateral=lateral[i][i],
+                resting_level=at["resting_level"](rows, i),
+                rate=at["rate"](rows, i),
+                scale=at["scale"](rows, i),
+                bias=at["bias"](rows, i) if "bias" in at else None,
+                initial_potentials=at["initial_potentials"](rows, i),
+                dynamics={name.removeprefix("dynamics."): at[name](rows, i) for name in optional},
                 modules={},
             )
-            for i in range(self.hidden_size)
+            for i in range(n)
         ]
+        return Unrolled(neurons, matrix("input", n, n_in), lateral, matrix("output", n_out, n))
+
+    def start(self, unrolled: Unrolled) -> Memory:
+        """The memory at the start of an episode: potentials, then activations."""
+        potentials = [c.initial_potentials for c in unrolled.neurons]
+        return (*potentials, *self._activations(unrolled, potentials))
+
+    def act(self, unrolled: Unrolled, features: Numbers, memory: Memory) -> tuple[Tensor, Memory]:
+        """One step: the actions (n, ...) and the memory after it."""
+        before, dynamics = memory[self.hidden_size :], self.field.dynamics
+        potentials = [
+            integrate(c, dynamics, u, dot(weights, features) + dot(lateral, before))
+            for c, u, weights, lateral in zip(unrolled.neurons, memory, unrolled.inputs, unrolled.lateral, strict=False)
+        ]
+        activations = self._activations(unrolled, potentials)
+        outputs = [dot(weights, activations) for weights in unrolled.outputs]
+        return self.head.from_columns(outputs), (*potentials, *activations)
+
+    def _activations(self, unrolled: Unrolled, potentials: Numbers) -> list[Tensor]:
+        parts = zip(unrolled.neurons, self.functions, potentials, strict=True)
+        return [activate(c, function, u) for c, function, u in parts]
 
 
 class MatrixPolicy:
@@ -179,6 +194,10 @@ class MatrixPolicy:
     def pick(self, coefficients: Any, which: Tensor) -> Any:
         """The coefficients of the candidates of some whole groups of episodes."""
         return take(coefficients, which[:: self.group] // self.group)
+
+    def unpack(self, coefficients: Coefficients) -> Coefficients:
+        """As they are."""
+        return coefficients
 
     def start(self, coefficients: Coefficients) -> Memory:
         """The memory at the start of an episode."""

@@ -101,7 +101,8 @@ class Fused:
         state = task.initial(rng, params)
         zero = torch.zeros(len(keys), dtype=dtype, device=keys.device)
         sums = [zero] * (2 * len(self.world.visible) if self.moments else 0)
-        memory = self.form.start(coefficients)
+        unpacked: Any = self.form.unpack(coefficients)
+        memory = self.form.start(unpacked)
         self._state, self._memory = plan(state, dtype), plan(memory, dtype)
         return self._packed([zero, zero, zero + 1, *sums], state, memory, keys)
 
@@ -125,6 +126,7 @@ class Fused:
         state = unpack(self._state, numbers, iter(episodes.others))
         memory = unpack(self._memory, numbers, iter(episodes.memory))
         zeros = torch.zeros_like(episodes.keys)
+        unpacked: Any = self.form.unpack(coefficients)
         for i in range(n_steps):
             features = task.features(state, (), params)
             seen = [features[k] for k in self.world.visible]
@@ -135,7 +137,7 @@ class Fused:
                     *(s + x for s, x in zip(sums[:n_seen], counted, strict=True)),
                     *(torch.addcmul(s, x, x) for s, x in zip(sums[n_seen:], counted, strict=True)),
                 )
-            action, memory = self.form.act(coefficients, inputs, memory)
+            action, memory = self.form.act(unpacked, inputs, memory)
             rng: tuple[Tensor, ...] = ()
             if draws.transition:
                 first = zeros + (draws.initial + (t + i) * draws.transition)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,4 +38,5 @@ class Recorder:
 def save_recording(recording: dict[str, np.ndarray], path: Path) -> None:
     """Write a recording as a compressed .npz, atomically; read it with `numpy.load`."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **recording)  # numbers, so nothing is pickled
+        arrays: dict[str, Any] = dict(recording)
+        np.savez_compressed(file, **arrays)  # numbers, so nothing is pickled

@@ -137,7 +137,7 @@ def test_thousands_of_generations_continue_exactly() -> None:
         def make(restarts=restarts) -> Strategy:
             return Strategy(np.zeros(3), np.ones(3), pop_size=5, seed=8, restarts=restarts)
 
-        half = 2500 if restarts == "none" else 800
+        half = 2000 if restarts == "none" else 500
         assert assert_continued_exactly(make, half, half, "noise").generation == 2 * half
 
 
@@ -153,7 +153,7 @@ def test_a_search_of_many_parameters_continues_exactly_and_leaves_the_global_gen
 
 @pytest.mark.parametrize("restart_after", [None, 60])
 def test_the_state_of_twenty_thousand_generations_is_no_larger_than_that_of_two_hundred(restart_after) -> None:
-    search = Strategy(np.zeros(2), np.ones(2), pop_size=4, restart_after=restart_after)
+    search = Strategy(np.zeros(2), np.ones(2), pop_size=4, sigma_min=1e-6, restart_after=restart_after)
 
     def size() -> int:
         text, arrays = bytes_of(search.state())

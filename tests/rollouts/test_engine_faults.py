@@ -97,6 +97,19 @@ def test_the_step_of_a_subclass_and_hooks_are_played() -> None:
     assert returns == pytest.approx(step_by_step(envs, hooked, 5), rel=1e-5)
 
 
+def test_a_hook_of_an_embedding_runs_in_act_play_and_engine_alike() -> None:
+    envs = make_batched("nf/Pendulum-v1", **PENDULUM)
+    plain, hooked = policy_for(envs), policy_for(envs)
+    hooked.field.input_embedding.register_forward_hook(lambda module, inputs, output: -output)
+    obs, _ = envs.reset(seed=5)
+    with torch.no_grad():
+        action, _ = hooked.step(obs, hooked.field.start(1), torch.tensor([True]), hooked.coefficients())
+    np.testing.assert_allclose(action[0], hooked.act(obs[0].numpy(), episode_start=True), rtol=1e-6)
+    assert action[0] != torch.as_tensor(plain.act(obs[0].numpy(), episode_start=True))
+    returns = Engine(envs)(hooked, None, [5])[0][0, 0]
+    assert returns == pytest.approx(step_by_step(envs, hooked, 5), rel=1e-5)
+
+
 class Lazy(Policy):
     """Acts by half."""
 
