@@ -254,6 +254,7 @@ class Evolution:
             "evaluations": self.evaluations,
             "restarts": self.strategy.stop_reasons.total(),
             "not_finite": self.strategy.not_finite,
+            "problem": self.problem,
         }
 
     def line(self) -> str:

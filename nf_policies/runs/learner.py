@@ -24,15 +24,18 @@ class Learner(Protocol):
         env_steps: Environment steps that count against the budget.
     """
 
-    kind: str
-    columns: tuple[str, ...]
-    tags: Mapping[str, str]
-    curves: Mapping[str, str]
-    last_panel: str
-
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def tags(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def curves(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def last_panel(self) -> str: ...  # noqa: D102
     @property
     def iteration(self) -> int: ...  # noqa: D102
-
     @property
     def env_steps(self) -> int: ...  # noqa: D102
 

@@ -165,7 +165,7 @@ class Session:
         }
         write_json(self.run_dir / "result.json", result)
         if problem := result.get("problem"):
-            self.messages.print(problem, markup=False)
+            self.messages.print(f"Some returns were not finite: {problem}", markup=False)
         why = "the target is reached" if reason == "target" else f"all {reason} are done"
         return result, (
             f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "

@@ -101,6 +101,13 @@ def test_a_run_stops_at_its_target(tmp_path, capsys) -> None:
     assert len(rows(tmp_path / "run")) == 1, "one generation was enough"
 
 
+def test_returns_that_are_not_finite_are_counted_and_reported(tmp_path, capsys) -> None:
+    assert evolve("test/Broken-v0", "--generations", "3", "--out", str(tmp_path / "run"), "--json") == 0
+    out, messages = capsys.readouterr()
+    assert json.loads(out)["not_finite"] > 0
+    assert "Some returns were not finite: A reward of the task is not finite." in messages
+
+
 @pytest.mark.parametrize("options", [["--field", "neural"], ["--dynamics", "capacity_21", "--restarts", "bipop"]])
 def test_other_fields_and_searches_work(options, tmp_path) -> None:
     words = ["MountainCar-v0", "--max-episode-steps", "20", "--generations", "2", "--episodes", "1"]
