@@ -203,7 +203,7 @@ class Policy(nn.Module):
         return self.field(self.normalizer(features), potentials, episode_starts)
 
     def coefficients(self, parameters: Tensor | None = None) -> Any:
-        """The field's coefficients for `step`, of parameter vectors (pop_size, n_parameters) or, as one, of its own."""
+        """What `step` takes: of parameter vectors (pop_size, n_parameters), or of the field's own as the only one."""
         if parameters is None:
             return self.field.coefficients({name: p.detach()[None] for name, p in self.field.named_parameters()})
         return self.field.coefficients(ParameterVector.of(self.field).split(parameters))
@@ -229,7 +229,7 @@ class Policy(nn.Module):
 
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
-            episode_start: Whether an episode begins here, a bool or one per environment; at the first call one does.
+            episode_start: Whether an episode begins here, a bool or one per environment; the first call begins one.
                 The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
         Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry that is not finite.

@@ -40,14 +40,12 @@ class ObservationEncoder:
     """
 
     def __init__(self, space: Space[Any], visible: Sequence[int] | None = None) -> None:
-        self.counts: np.ndarray | None = None
-        """Number of each digit's values, where features are one-hot."""
+        self.digits: tuple[np.ndarray, ...] = ()
+        """For each digit, where features are one-hot: number of its values, the first of them, its first feature."""
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts = np.reshape(space.n if isinstance(space, spaces.Discrete) else space.nvec, -1)
-            self.counts, self.start = counts.astype(np.uint64), np.reshape(space.start, -1).astype(np.int64)
-            self.first = (counts.cumsum() - counts).astype(np.int64)
-            """Index of each digit's first feature."""
-            self.total = int(counts.sum())
+            start, first = (np.reshape(n, -1).astype(np.int64) for n in (space.start, counts.cumsum() - counts))
+            self.digits, self.total = (counts.astype(np.uint64), start, first), int(counts.sum())
         elif isinstance(space, spaces.Box | spaces.MultiBinary):
             self.total = math.prod(space.shape)
         else:
@@ -80,12 +78,13 @@ class ObservationEncoder:
         Raises: ValueError if an integer is outside a Discrete or MultiDiscrete space.
         """
         obs = np.asarray(obs)
-        if self.counts is not None:
-            digits = obs.reshape(len(obs), -1).astype(np.int64) - self.start
-            if (digits.view(np.uint64) >= self.counts).any():  # a negative one is huge without its sign
+        if self.digits:
+            counts, start, first = self.digits
+            digits = obs.reshape(len(obs), -1).astype(np.int64) - start
+            if (digits.view(np.uint64) >= counts).any():  # a negative one is huge without its sign
                 raise ValueError(f"An observation is outside {self.space}.")
             features = np.zeros((len(obs), self.total), dtype=np.float32)
-            features[np.arange(len(obs))[:, None], digits + self.first] = 1
+            features[np.arange(len(obs))[:, None], digits + first] = 1
         else:
             features = obs.reshape(len(obs), -1)
             if features.dtype != np.float64:
@@ -94,10 +93,7 @@ class ObservationEncoder:
 
     def of_tensors(self, obs: Tensor) -> Tensor:
         """The same for a tensor on any device; a GPU, which would have to be waited for, refuses no integer."""
-        if self.counts is None:
-            features = obs.reshape(len(obs), -1)
-            features = features if features.dtype == torch.float64 else features.float()
-        else:
+        if self.digits:
             counts, start, first = self._on(obs.device)[1:]
             digits = obs.reshape(len(obs), -1).long() - start
             checked = obs.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -105,13 +101,16 @@ class ObservationEncoder:
                 raise ValueError(f"An observation is outside {self.space}.")
             features = torch.zeros(len(obs), self.total, dtype=torch.float32, device=obs.device)
             features.scatter_(1, digits + first, 1.0)
+        else:
+            features = obs.reshape(len(obs), -1)
+            features = features if features.dtype == torch.float64 else features.float()
         return features if self.visible is None else features.index_select(1, self._on(obs.device)[0])
 
     def _on(self, device: torch.device) -> tuple[Tensor, ...]:
-        """Visible indices, and counts, starts and first features of the digits, as tensors."""
+        """Visible indices and the `digits`, as tensors."""
         if device not in self._constants:
-            numbers = (self.visible or (), *(() if self.counts is None else (self.counts, self.start, self.first)))
-            self._constants[device] = tuple(torch.tensor(n, dtype=torch.int64, device=device) for n in numbers)
+            numbers = [np.asarray(n, np.int64) for n in (self.visible or (), *self.digits)]
+            self._constants[device] = tuple(torch.as_tensor(n, device=device) for n in numbers)
         return self._constants[device]
 
 
