@@ -1,11 +1,10 @@
 """What a field is compared with: GRU, LSTM and a memoryless network, with a field's interface.
 
-`outputs, potentials = cell(inputs, potentials, episode_starts)`, time-major; the potentials of an LSTM are its hidden
-and its cell state side by side, those of a memoryless network have no entries.
+The potentials of an LSTM are its hidden and its cell state side by side, those of a memoryless network have no entries.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,7 +18,6 @@ class CellCoefficients(NamedTuple):
     """What a step uses, beside the cell's own parameters."""
 
     initial_potentials: Tensor
-    """(memory_size,), or (1, 1, memory_size) where a population of one was asked for."""
 
 
 class Cell(nn.Module):
@@ -30,6 +28,8 @@ class Cell(nn.Module):
 
     kinds: ClassVar[dict[str, type["Cell"]]] = {}
     """Every kind of cell by the name of its class; the first of a name counts."""
+    cell: nn.RNNCellBase
+    """Holds the parameters of the gates, if there are any."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -38,19 +38,14 @@ class Cell(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, memory_size: int, output_size: int | None) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.memory_size = memory_size
         self.output_size = hidden_size if output_size is None else output_size
         self.output_embedding = (
             nn.Identity() if output_size is None else nn.Linear(hidden_size, output_size, bias=False)
         )
-        self.initial_potentials: Tensor
-        self.register_buffer("initial_potentials", torch.zeros(memory_size), persistent=False)
+        self.initial_potentials: Tensor = nn.Buffer(torch.zeros(memory_size), persistent=False)
 
     def describe(self) -> dict[str, Any]:
-        """Options as JSON values; `Cell.kinds[type(cell).__name__](**options)` is a cell of the same shape.
-
-        Raises: ValueError if a file cannot describe it.
-        """
+        """Options as JSON values, as `Field.describe`; a ValueError if a file cannot describe the cell."""
         name = type(self).__name__
         if Cell.kinds.get(name) is not type(self) or type(self.output_embedding) is not nn.Linear:
             raise ValueError(f"A policy file cannot describe a {name} like this: save the state_dict instead.")
@@ -67,12 +62,12 @@ class Cell(nn.Module):
         return CellCoefficients(self.initial_potentials[None, None] if population else self.initial_potentials)
 
     def stimuli(self, inputs: Tensor) -> Tensor:
-        """What the inputs (..., input_size) contribute."""
-        raise NotImplementedError
+        """What the inputs (..., input_size) contribute. Shape: (..., gates * hidden_size)."""
+        return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
 
     def internal(self, potentials: Tensor) -> Tensor:
         """What the memory contributes, shaped as the stimuli."""
-        raise NotImplementedError
+        return functional.linear(potentials, self.cell.weight_hh, self.cell.bias_hh)
 
     def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden units (..., hidden_size) and potentials (..., memory_size) one step later."""
@@ -122,14 +117,6 @@ class GRU(Cell):
         super().__init__(input_size, hidden_size, hidden_size, output_size)
         self.cell = nn.GRUCell(input_size, hidden_size)
 
-    def stimuli(self, inputs: Tensor) -> Tensor:
-        """Shape: (..., 3 * hidden_size)."""
-        return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
-
-    def internal(self, potentials: Tensor) -> Tensor:
-        """Shape: (..., 3 * hidden_size)."""
-        return functional.linear(potentials, self.cell.weight_hh, self.cell.bias_hh)
-
     def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the gates: reset, update, new."""
         r, z, n = external.chunk(3, dim=-1)
@@ -150,13 +137,9 @@ class LSTM(Cell):
         super().__init__(input_size, hidden_size, 2 * hidden_size, output_size)
         self.cell = nn.LSTMCell(input_size, hidden_size)
 
-    def stimuli(self, inputs: Tensor) -> Tensor:
-        """Shape: (..., 4 * hidden_size)."""
-        return functional.linear(inputs, self.cell.weight_ih, self.cell.bias_ih)
-
     def internal(self, potentials: Tensor) -> Tensor:
-        """Shape: (..., 4 * hidden_size)."""
-        return functional.linear(potentials[..., : self.hidden_size], self.cell.weight_hh, self.cell.bias_hh)
+        """What the hidden state contributes."""
+        return super().internal(potentials[..., : self.hidden_size])
 
     def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the gates: input, forget, candidate, output."""
@@ -170,24 +153,21 @@ class Memoryless(Cell):
     """Layers of tanh units, hidden_size each, that see the present only; with no layers, a linear policy."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None, *, layers: int = 2) -> None:
-        sizes: Sequence[int] = [input_size] + [hidden_size] * layers
+        sizes = [input_size] + [hidden_size] * layers
         super().__init__(input_size, sizes[-1], 0, output_size)
-        self.n_layers = layers
-        modules: list[nn.Module] = []
-        for fan_in, fan_out in itertools.pairwise(sizes):
-            modules += [nn.Linear(fan_in, fan_out), nn.Tanh()]
-        self.layers = nn.Sequential(*modules)
+        layer_sizes = itertools.pairwise(sizes)
+        self.layers = nn.Sequential(*(module for size in layer_sizes for module in (nn.Linear(*size), nn.Tanh())))
 
     def describe(self) -> dict[str, Any]:
         """As that of `Cell`."""
-        return super().describe() | {"layers": self.n_layers}
+        return super().describe() | {"layers": len(self.layers) // 2}
 
     def stimuli(self, inputs: Tensor) -> Tensor:
-        """The layers' outputs. Shape: (..., hidden_size)."""
+        """The layers' outputs."""
         return self.layers(inputs)
 
     def internal(self, potentials: Tensor) -> Tensor:
-        """Nothing: shape (..., 0)."""
+        """Nothing."""
         return potentials
 
     def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """A policy is one file: safetensors with a JSON header. Loading never unpickles and never imports.
 
-The header holds the format version, the field's kind and options, the spaces, the visible entries, the task id and
-how the policy was made; the tensors are the field's parameters and buffers and the normaliser's statistics.
+The tensors are the field's parameters and buffers, and the normaliser's statistics.
 """
 
 import json
@@ -35,12 +34,8 @@ class PolicyFileError(ValueError):
 
 
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a policy's header and tensors, atomically.
+    """Write a policy's header (JSON values, and its field and spaces) and tensors, atomically.
 
-    Args:
-        path: Where to.
-        header: JSON values, and the policy's field and spaces.
-        tensors: By name.
     Raises:
         ValueError: If the field cannot be described, or `read` would refuse its sizes.
         OSError: If the file cannot be written; what was there is kept.
@@ -119,10 +114,7 @@ def check_sizes(options: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> No
 
 
 def build_field(kind: str, options: Mapping[str, Any]) -> Field | Cell:
-    """The field or cell that a header describes, with start values where the tensors will go.
-
-    Raises: ValueError or TypeError if it is not described well.
-    """
+    """The field or cell that a header describes, with start values where the tensors will go."""
     kinds: dict[str, Any] = {**Field.kinds, **Cell.kinds}
     if kind not in kinds:
         raise ValueError(f"unknown kind of field {kind!r}")
@@ -149,16 +141,12 @@ def space_to_json(space: Space[Any]) -> dict[str, Any]:
 
 
 def space_from_json(data: Mapping[str, Any]) -> Space[Any]:
-    """The space that `space_to_json` described.
-
-    Raises:
-        KeyError, ValueError: If the description is not complete or not known.
-    """
+    """The space that `space_to_json` described; a KeyError or ValueError if the description is not complete."""
     kind, dtype = data["kind"], np.dtype(data.get("dtype", "int64"))
     if kind == "Box":
         bounds = (np.array([number(x, dtype) for x in data[side]], dtype) for side in ("low", "high"))
         low, high = (bound.reshape(data["shape"]) for bound in bounds)
-        return spaces.Box(low, high, tuple(data["shape"]), dtype.type)
+        return spaces.Box(low, high, dtype=dtype.type)
     if kind == "Discrete":
         return spaces.Discrete(data["n"], start=data["start"], dtype=dtype.type)
     if kind == "MultiDiscrete":
@@ -172,7 +160,6 @@ def number(text: str, dtype: np.dtype[Any]) -> float | int:
     """A bound from its text; version 1 wrote those of integers as floats, which may be rounded past the dtype's."""
     if text.lstrip("-").isdigit():
         return int(text)
-    value = float(text)
     if dtype.kind in "iu":
-        return int(min(max(int(value), np.iinfo(dtype).min), np.iinfo(dtype).max))
-    return value
+        return int(min(max(int(float(text)), np.iinfo(dtype).min), np.iinfo(dtype).max))
+    return float(text)

@@ -19,6 +19,8 @@ from nf_policies.policies.spaces import ObservationEncoder, alike, finite_proble
 
 CLIP, EPSILON = 10.0, 1e-8
 """Normalised features are clipped to ± CLIP standard deviations."""
+PARTS = ("field", "observation_space", "action_space", "visible", "env_id")
+"""Arguments of a policy that its file holds under the same names."""
 
 
 class Normalizer(nn.Module):
@@ -26,12 +28,9 @@ class Normalizer(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.count: Tensor
-        self.mean: Tensor
-        self.var: Tensor
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("var", torch.ones(size))
+        self.count: Tensor = nn.Buffer(torch.zeros((), dtype=torch.float64))
+        self.mean: Tensor = nn.Buffer(torch.zeros(size))
+        self.var: Tensor = nn.Buffer(torch.ones(size))
 
     @property
     def std(self) -> Tensor:
@@ -58,7 +57,7 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, count: float, mean: Tensor, var: Tensor) -> None:
-        """Merge the statistics of a batch: its size, mean and (biased) variance, both of shape (size,).
+        """Merge the statistics of a batch: its size, mean and (biased) variance (size,).
 
         Reference: Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for sample variances.
         """
@@ -75,10 +74,10 @@ class Normalizer(nn.Module):
 def step(
     field: Any, normalizer: nn.Module, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Any
 ) -> Trace:
-    """One step of a field on features: normalise, reset the potentials of new episodes, step.
+    """One step of a `Field` or `Cell` on features: normalise, reset the potentials of new episodes, step.
 
     Args:
-        field: A `Field` or a `Cell`.
+        field: With a field's `trace`.
         normalizer: In front of it.
         features: Encoded observations. Shape: (..., batch, input_size).
         potentials: Before the step, not modified. Shape: (..., batch, memory_size).
@@ -89,11 +88,11 @@ def step(
 
 
 class Memory:
-    """A field in a control loop; a `Field` on the CPU takes compiled steps, with its parameters as they are now.
+    """A field or cell in a control loop; a field on the CPU takes compiled steps, with its parameters as they are now.
 
     Args:
         field: A `Field` or a `Cell`.
-        normalizer: In front of it, of all features.
+        normalizer: Of all features.
         potentials: To go on from; copied where the steps are compiled. Shape: (batch, memory_size).
         entries: Which of the features the field sees; None for all. Shape: (input_size,), integer.
     """
@@ -131,6 +130,12 @@ class Memory:
         return mine.outputs
 
 
+def steps_past_trace(field: Any) -> bool:
+    """Whether a field's `step` was overridden and the `trace` that it should go through was not."""
+    places = (vars(field), *map(vars, type(field).__mro__))
+    return next(("trace" not in place for place in places if "step" in place or "trace" in place), False)
+
+
 class Policy(nn.Module):
     """From observation to action through a neural field.
 
@@ -144,10 +149,9 @@ class Policy(nn.Module):
         visible: Indices of the observation's entries that the policy sees; None for all.
         env_id: The task it is for, kept in the file.
         squash: How Box actions stay within bounds, "tanh" or "clip".
-    Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for other sizes or a `batch_first` field.
+    Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for a field of other sizes, with
+        `batch_first`, or with a `step` of its own beside the `trace` of its base class.
     """
-
-    field: Any  # a Field, or a Cell, which has the same interface as far as a policy uses it
 
     def __init__(
         self,
@@ -172,8 +176,10 @@ class Policy(nn.Module):
             )
         if getattr(field, "batch_first", False):
             raise ValueError("A policy runs over (time, batch, features): make its field with batch_first=False.")
+        if steps_past_trace(field):
+            raise ValueError(f"This {type(field).__name__} overrides step, but a policy takes trace: override trace.")
         self.normalizer = Normalizer(self.encode.size)
-        self.field = field
+        self.field: Any = field
         self.made_by: dict[str, Any] = {}
         self._potentials: Tensor | None = None
         self._memory: Memory | None = None
@@ -197,11 +203,7 @@ class Policy(nn.Module):
         return self.field(self.normalizer(features), potentials, episode_starts)
 
     def coefficients(self, parameters: Tensor | None = None) -> Any:
-        """The field's coefficients for `step`, with a leading dimension of candidates.
-
-        Args:
-            parameters: Parameter vectors (pop_size, n_parameters); None for the field's own, a population of one.
-        """
+        """What `step` takes: of parameter vectors (pop_size, n_parameters), or of the field's own as the only one."""
         if parameters is None:
             return self.field.coefficients({name: p.detach()[None] for name, p in self.field.named_parameters()})
         return self.field.coefficients(ParameterVector.of(self.field).split(parameters))
@@ -211,11 +213,9 @@ class Policy(nn.Module):
     ) -> tuple[Tensor, Trace]:
         """One step of many episodes, each with the same bits in any company (but for the last bit of a sigmoid).
 
-        Args:
-            features: Encoded observations. Shape: (batch, input_size).
-            potentials: Before the step. Shape: (batch, memory_size).
-            episode_starts: True where an episode begins. Shape: (batch,).
-            coefficients: From `coefficients`, of `batch` candidates or 1.
+        Arguments as for `nf_policies.policies.policy.step`, one row per episode, with the coefficients of `batch`
+        candidates or of one.
+
         Returns: Actions (batch, *action_space.shape) and what happened in the field (batch, ...).
         """
         features, potentials, starts = (t.unsqueeze(1) for t in (features, potentials, episode_starts))
@@ -224,13 +224,13 @@ class Policy(nn.Module):
         return self.head(trace.outputs), trace
 
     @torch.no_grad()
-    def act(self, obs: Any, episode_start: Any = None) -> Any:
+    def act(self, obs: Any, episode_start: Any = False) -> Any:
         """The action for an observation, with the memory kept here from call to call.
 
         Args:
             obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
-            episode_start: Whether an episode begins here, a bool or one per environment; at the first call one always
-                does. The parameters and statistics of a field on the CPU are read then.
+            episode_start: Whether an episode begins here, a bool or one per environment; the first call begins one.
+                The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
         Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry that is not finite.
         """
@@ -239,7 +239,7 @@ class Policy(nn.Module):
         if problem := finite_problem(features, self.visible):
             raise ValueError(problem)
         n = len(features)
-        starts = np.full(n, False if episode_start is None else episode_start, dtype=bool)
+        starts = np.full(n, episode_start, dtype=bool)
         if self._potentials is None or (len(self._potentials) != n and starts.all()):
             self._potentials, self._memory = self.field.start(n), None
         elif len(self._potentials) != n:
@@ -275,20 +275,15 @@ class Policy(nn.Module):
 
         Raises: ValueError if it holds modules or functions of your own, OSError if the file cannot be written.
         """
-        parts = ("field", "observation_space", "action_space", "visible", "env_id", "n_parameters", "made_by")
-        header = {part: getattr(self, part) for part in parts} | {"squash": getattr(self.head, "squash", None)}
-        write(Path(path), header, self.state_dict())
+        header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by")}
+        write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a policy from its file; nothing in it is executed.
-
-        Raises: PolicyFileError if the file is missing, truncated, foreign or newer than this package.
-        """
+        """Read a policy from its file, in which nothing is executed; a PolicyFileError if it cannot be read."""
         header, tensors = read(Path(path))
         with complete(Path(path)):
-            parts = ("field", "observation_space", "action_space", "visible", "env_id")
-            policy = cls(**{part: header[part] for part in parts}, squash=header.get("squash") or "tanh")
+            policy = cls(**{part: header[part] for part in PARTS}, squash=header.get("squash") or "tanh")
             policy.made_by = dict(header["made_by"])
             policy.to(tensors["field.output_embedding.weight"].dtype)
             policy.load_state_dict(tensors)

@@ -13,15 +13,13 @@ import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
-SUPPORTED = "Box, Discrete, MultiDiscrete or MultiBinary"
-
 
 class UnsupportedSpaceError(ValueError):
     """A space that a policy cannot use; the message names it."""
 
 
 def alike(a: Space[Any], b: Space[Any]) -> bool:
-    """Whether two spaces are of one kind with the same shape, values and bounds, to float32; dtypes may differ."""
+    """Whether two spaces are of one kind with the same shape, values and bounds, to float32."""
     kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
     if a.shape != b.shape or not any(isinstance(a, kind) and isinstance(b, kind) for kind in kinds):
         return False
@@ -36,27 +34,24 @@ class ObservationEncoder:
 
     Args:
         space: The task's observation space, of a single environment.
-        visible: Indices of the flat features that the policy sees, in order; None for all. Velocities are hidden by
-            leaving them out here, so a saved policy plays the unmodified task and provably never reads them.
+        visible: Indices of the flat features that the policy sees, in order; None for all. What is left out here,
+            for example velocities, is never read, and a saved policy plays the unmodified task.
     Raises: UnsupportedSpaceError for other kinds of space, ValueError if an index is out of range or given twice.
     """
 
     def __init__(self, space: Space[Any], visible: Sequence[int] | None = None) -> None:
-        # Gymnasium's flatten would take nested spaces too, but slowly and one observation at a time.
-        self.counts: np.ndarray | None = None
-        """Number of each digit's values, where features are one-hot."""
+        self.digits: tuple[np.ndarray, ...] = ()
+        """For each digit, where features are one-hot: number of its values, the first of them, its first feature."""
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-            counts = np.atleast_1d(space.n if isinstance(space, spaces.Discrete) else space.nvec).reshape(-1)
-            self.counts, self.start = counts.astype(np.uint64), np.atleast_1d(space.start).reshape(-1).astype(np.int64)
-            self.first = (counts.cumsum() - counts).astype(np.int64)
-            """Index of each digit's first feature."""
-            self.total = int(counts.sum())
+            counts = np.reshape(space.n if isinstance(space, spaces.Discrete) else space.nvec, -1)
+            start, first = (np.reshape(n, -1).astype(np.int64) for n in (space.start, counts.cumsum() - counts))
+            self.digits, self.total = (counts.astype(np.uint64), start, first), int(counts.sum())
         elif isinstance(space, spaces.Box | spaces.MultiBinary):
             self.total = math.prod(space.shape)
         else:
             raise UnsupportedSpaceError(
-                f"{type(space).__name__} observations are not supported ({space}): a policy sees {SUPPORTED}; "
-                f"{flattening_advice(space)}."
+                f"{type(space).__name__} observations are not supported ({space}): a policy sees Box, Discrete, "
+                f"MultiDiscrete or MultiBinary; {flattening_advice(space)}."
             )
         if visible is not None:
             wrong = [i for i in visible if not 0 <= i < self.total]
@@ -83,12 +78,13 @@ class ObservationEncoder:
         Raises: ValueError if an integer is outside a Discrete or MultiDiscrete space.
         """
         obs = np.asarray(obs)
-        if self.counts is not None:
-            digits = obs.reshape(len(obs), -1).astype(np.int64) - self.start
-            if (digits.view(np.uint64) >= self.counts).any():  # a negative one is huge without its sign
+        if self.digits:
+            counts, start, first = self.digits
+            digits = obs.reshape(len(obs), -1).astype(np.int64) - start
+            if (digits.view(np.uint64) >= counts).any():  # a negative one is huge without its sign
                 raise ValueError(f"An observation is outside {self.space}.")
             features = np.zeros((len(obs), self.total), dtype=np.float32)
-            features[np.arange(len(obs))[:, None], digits + self.first] = 1
+            features[np.arange(len(obs))[:, None], digits + first] = 1
         else:
             features = obs.reshape(len(obs), -1)
             if features.dtype != np.float64:
@@ -96,14 +92,8 @@ class ObservationEncoder:
         return features if self.visible is None else features[:, list(self.visible)]
 
     def of_tensors(self, obs: Tensor) -> Tensor:
-        """The same features of a batch of observations that is a tensor on any device.
-
-        Integers outside their space are refused on a CPU alone; a GPU would have to be waited for.
-        """
-        if self.counts is None:
-            features = obs.reshape(len(obs), -1)
-            features = features if features.dtype == torch.float64 else features.float()
-        else:
+        """The same for a tensor on any device; a GPU, which would have to be waited for, refuses no integer."""
+        if self.digits:
             counts, start, first = self._on(obs.device)[1:]
             digits = obs.reshape(len(obs), -1).long() - start
             checked = obs.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -111,15 +101,16 @@ class ObservationEncoder:
                 raise ValueError(f"An observation is outside {self.space}.")
             features = torch.zeros(len(obs), self.total, dtype=torch.float32, device=obs.device)
             features.scatter_(1, digits + first, 1.0)
+        else:
+            features = obs.reshape(len(obs), -1)
+            features = features if features.dtype == torch.float64 else features.float()
         return features if self.visible is None else features.index_select(1, self._on(obs.device)[0])
 
     def _on(self, device: torch.device) -> tuple[Tensor, ...]:
-        """Visible indices, and counts, starts and first features of the digits, as tensors."""
+        """Visible indices and the `digits`, as tensors."""
         if device not in self._constants:
-            numbers = (self.visible or (), *(() if self.counts is None else (self.counts, self.start, self.first)))
-            self._constants[device] = tuple(
-                torch.as_tensor(np.asarray(n, dtype=np.int64), device=device) for n in numbers
-            )
+            numbers = [np.asarray(n, np.int64) for n in (self.visible or (), *self.digits)]
+            self._constants[device] = tuple(torch.as_tensor(n, device=device) for n in numbers)
         return self._constants[device]
 
 
@@ -141,17 +132,10 @@ def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str |
     return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
 
 
-SQUASHES = ("tanh", "clip")
-
-
 def first_logit_zero(outputs: Tensor, choices: Sequence[int], dim: int = -1) -> Tensor:
     """Logits of choices side by side, each with the logit 0 in front of its n - 1 outputs (one output if n is 1).
 
-    Args:
-        outputs: Shape: (..., sum of max(n_i - 1, 1)), or with this axis at `dim`.
-        choices: The n_i.
-        dim: The axis of the outputs.
-    Returns: Shape: (..., sum of n_i), or with this axis at `dim`.
+    Shapes: (..., sum of max(n - 1, 1)) -> (..., sum of n), or with this axis at `dim`.
     """
     first = torch.zeros_like(outputs.narrow(dim, 0, 1))
     parts = outputs.split([max(n - 1, 1) for n in choices], dim) if len(choices) > 1 else (outputs,)
@@ -200,11 +184,9 @@ class MultiDiscreteHead(Head):
 
     def __init__(self, space: spaces.MultiDiscrete) -> None:
         super().__init__()
-        self.nvec = [int(n) for n in space.nvec.reshape(-1)]
-        self.shape = space.shape
+        self.shape, self.nvec = space.shape, space.nvec.reshape(-1).tolist()
         self.output_size = sum(max(n - 1, 1) for n in self.nvec)
-        self.start: Tensor
-        self.register_buffer("start", torch.as_tensor(space.start.reshape(-1)), persistent=False)
+        self.start: Tensor = nn.Buffer(torch.as_tensor(space.start.reshape(-1)), persistent=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """The actions with the largest logits. Shape: (..., *space.shape)."""
@@ -218,8 +200,7 @@ class MultiBinaryHead(Head):
 
     def __init__(self, space: spaces.MultiBinary) -> None:
         super().__init__()
-        self.shape = space.shape
-        self.output_size = int(np.prod(space.shape))
+        self.shape, self.output_size = space.shape, math.prod(space.shape)
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Zeros and ones. Shape: (..., *space.shape)."""
@@ -231,15 +212,9 @@ class BoxHead(Head):
 
     def __init__(self, space: spaces.Box, squash: str = "tanh") -> None:
         super().__init__()
-        if squash not in SQUASHES:
-            raise ValueError(f"Unknown squash {squash!r}: choose {' or '.join(SQUASHES)}.")
-        self.squash = squash
-        self.shape = space.shape
-        self.output_size = int(np.prod(space.shape))
-        self.low: Tensor
-        self.high: Tensor
-        self.lowest: Tensor
-        self.highest: Tensor
+        if squash not in ("tanh", "clip"):
+            raise ValueError(f"Unknown squash {squash!r}: choose tanh or clip.")
+        self.squash, self.shape, self.output_size = squash, space.shape, math.prod(space.shape)
         exact = [torch.as_tensor(bound.reshape(-1).astype(np.float64)) for bound in (space.low, space.high)]
         low, high = (bound.to(torch.get_default_dtype()) for bound in exact)
         # Rounding must not lead out of the space: these are the last numbers within it.
@@ -251,8 +226,8 @@ class BoxHead(Head):
                 f"Box actions whose bounds are beyond or between the numbers of {low.dtype} are not supported "
                 f"({space}): give the space bounds that {low.dtype} can tell apart."
             )
-        for name, value in (("low", low), ("high", high), ("lowest", lowest), ("highest", highest)):
-            self.register_buffer(name, value, persistent=False)
+        bounds = [nn.Buffer(bound, persistent=False) for bound in (low, high, lowest, highest)]
+        self.low, self.high, self.lowest, self.highest = bounds
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Actions within the bounds. Shape: (..., *space.shape)."""
@@ -262,11 +237,8 @@ class BoxHead(Head):
 
 
 def make_head(space: Space[Any], squash: str = "tanh") -> Head:
-    """The head for an action space.
+    """The head for the action space of a single environment; `squash` as for `Policy`.
 
-    Args:
-        space: Of a single environment.
-        squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises: UnsupportedSpaceError for Dict, Tuple, Text, unbounded or integer Box, naming the space.
     """
     if isinstance(space, spaces.Discrete):

@@ -3,13 +3,10 @@
 from typing import Any
 
 import gymnasium as gym
-import torch
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from nf_policies.tasks.make import TaskError, register_installed
-
-NAMESPACE = "nf"
 
 
 def batched_twin(env_id: str) -> str | None:
@@ -17,7 +14,7 @@ def batched_twin(env_id: str) -> str | None:
     register_installed()
     if is_batched(env_id):
         return env_id
-    twin = f"{NAMESPACE}/{env_id}"
+    twin = f"nf/{env_id}"
     return twin if is_batched(twin) and make_batched(twin).func_env.twin == env_id else None  # type: ignore[attr-defined]
 
 
@@ -30,34 +27,20 @@ def is_batched(env_id: str) -> bool:
     return hasattr(load_env_creator(view) if isinstance(view, str) else view, "pure_step")
 
 
-def make_batched(
-    env_id: str,
-    num_envs: int = 1,
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    max_episode_steps: int | None = None,
-    check_actions: bool = True,
-    compile: bool = False,
-) -> VectorEnv:
+def make_batched(env_id: str, num_envs: int = 1, *, max_episode_steps: int | None = None, **options: Any) -> VectorEnv:
     """The vector view of a batched task.
 
     Args:
         env_id: Of a batched task, as from `batched_twin`.
         num_envs: Number of environments; an `Engine` ignores it.
-        device: As torch names it.
-        dtype: Of the physics.
         max_episode_steps: Time limit in steps, in place of the registered one.
-        check_actions: Whether to refuse actions outside the space; on a GPU this waits for the device in each step.
-        compile: Whether to compile its steps by themselves.
+        options: Of the view, for example the `device`, `dtype`, `check_actions` and `compile` of `nf_envs`.
     Raises: TaskError if it cannot be made.
     """
     register_installed()
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "check_actions": check_actions, "compile": compile}
     if max_episode_steps is not None:
         options["max_episode_steps"] = max_episode_steps
     try:
         return gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **options)
     except (gym.error.Error, ModuleNotFoundError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise TaskError(f"The batched task {env_id} cannot be made: {reason}") from error
+        raise TaskError(f"The batched task {env_id} cannot be made: {' '.join(str(error).split())}") from error

@@ -3,9 +3,7 @@
 import functools
 import inspect
 import warnings
-from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import Any
 
 import gymnasium as gym
 
@@ -27,10 +25,10 @@ def register_installed() -> None:
 
 
 def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode: str | None = None) -> gym.Env:
-    """One environment of a registered task, `package.module:EnvId` included.
+    """One environment of a task.
 
     Args:
-        env_id: Gymnasium id.
+        env_id: Gymnasium id, `package.module:EnvId` included.
         max_episode_steps: Time limit in steps, in place of the registered one.
         render_mode: Gymnasium's, "rgb_array" for pictures.
     Raises: TaskError if the id is unknown, a package is missing, its episodes could last for ever, or its reset takes
@@ -41,12 +39,14 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
     try:
         env: gym.Env = gym.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **pictures)
     except (gym.error.Error, ModuleNotFoundError) as error:
-        reason = " ".join(str(error).split())
-        raise TaskError(f"The task {env_id} cannot be made: {reason}") from error
+        raise TaskError(f"The task {env_id} cannot be made: {' '.join(str(error).split())}") from error
     if env.spec is None or env.spec.max_episode_steps is None:
         env.close()
         raise TaskError(f"{env_id} has no time limit, so an episode may never end: give max_episode_steps.")
-    for layer in layers(env):
+    layers = [env]
+    while isinstance(layers[-1], gym.Wrapper):
+        layers.append(layers[-1].env)
+    for layer in layers:
         try:
             inspect.signature(layer.reset).bind(seed=0, options=None)
         except TypeError as error:
@@ -56,11 +56,3 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
                 "seed=None, options=None)."
             ) from error
     return env
-
-
-def layers(env: gym.Env) -> Iterator[Any]:
-    """An environment's wrappers, from the outside, and the environment itself."""
-    yield env
-    while isinstance(env, gym.Wrapper):
-        env = env.env
-        yield env

@@ -36,21 +36,16 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
     """Environments with autoreset disabled, for `play`.
 
     Args:
-        env_id: Gymnasium id, `package.module:EnvId` included.
+        env_id: As for `make_task`, whose errors are raised.
         num_envs: Number of environments in this process, where there are no workers.
         workers: Number of environments in a process each, which pays where a step takes a millisecond or more.
-        max_episode_steps: Time limit in steps, in place of the registered one.
-    Raises: TaskError as `make_task`.
+        max_episode_steps: As for `make_task`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     if workers:
         # Forked workers inherit what the user has registered; they must not inherit torch's threads.
-        return AsyncVectorEnv(
-            [functools.partial(single_threaded, make)] * workers,
-            context="fork",
-            copy=False,
-            autoreset_mode=AutoresetMode.DISABLED,
-        )
+        fns = [functools.partial(single_threaded, make)] * workers
+        return AsyncVectorEnv(fns, copy=False, context="fork", autoreset_mode=AutoresetMode.DISABLED)
     return PausingSyncVectorEnv([make] * num_envs)
 
 
@@ -66,21 +61,20 @@ def training_envs(
     """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
 
     Args:
-        env_id: Gymnasium id, `package.module:EnvId` included.
+        env_id: As for `make_task`, whose errors are raised.
         num_envs: Number of environments.
         device: Where a batched task is played, as torch names it.
-        max_episode_steps: Time limit in steps, in place of the registered one.
-    Raises: TaskError as `make_task`.
+        max_episode_steps: As for `make_task`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     single = make()  # complains about a wrong id, and imports its module
     single.close()
-    if single.spec is not None and is_batched(single.spec.id):
+    spec: Any = single.spec
+    limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    if is_batched(spec.id):
         # The policy's actions are within the space, and what is not finite is found in what they bring.
-        options: Any = {"device": device, "max_episode_steps": max_episode_steps, "check_actions": False}
-        return make_batched(single.spec.id, num_envs, **options)
-    if single.spec is not None and single.spec.vector_entry_point is not None:
-        limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+        return make_batched(spec.id, num_envs, device=device, check_actions=False, **limit)
+    if spec.vector_entry_point is not None:
         batched = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **limit)
         if batched.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP:
             return batched

@@ -60,13 +60,13 @@ def visible_entries(
     """
     hidden = set(hide)
     if hide_velocity:
-        name = task_name(env_id)
-        if not velocities and not (name in VELOCITIES and is_gymnasiums(env_id)):
+        known = velocities or (VELOCITIES.get(task_name(env_id)) if is_gymnasiums(env_id) else None)
+        if not known:
             raise TaskError(
                 f"Which observations of {env_id} are velocities is not known: name their indices with --hide. "
                 f"Known are Gymnasium's {', '.join(VELOCITIES)}."
             )
-        hidden |= set(velocities or VELOCITIES[name])
+        hidden |= set(known)
     if not hidden:
         return None
     wrong = sorted(i for i in hidden if not 0 <= i < obs_size)

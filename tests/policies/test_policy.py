@@ -75,6 +75,46 @@ def test_a_policy_of_your_own_takes_its_own_step(policy) -> None:
     assert not still.act(obs).any()
 
 
+class Doubled(SimpleNeuralField):
+    """Steps otherwise than it traces."""
+
+    def step(self, inputs, potentials, coefficients=None):
+        outputs, after = super().step(inputs, potentials, coefficients)
+        return 2 * outputs, after
+
+
+class DoubledGRU(GRU):
+    """Likewise."""
+
+    step = Doubled.step
+
+
+class Shifted(SimpleNeuralField):
+    """Changes the formula where everything goes through it."""
+
+    def trace(self, inputs, potentials, coefficients=None):
+        return super().trace(inputs + 1, potentials, coefficients)
+
+
+def test_a_field_that_overrides_step_and_not_trace_is_refused() -> None:
+    set_on_one = SimpleNeuralField(3, 2)
+    set_on_one.step = set_on_one.step
+    for field in (Doubled(3, 2), DoubledGRU(3, 4, 2), type("Grandchild", (Doubled,), {})(3, 2), set_on_one):
+        with pytest.raises(ValueError, match=rf"This {type(field).__name__} overrides step.*: override trace\.$"):
+            Policy(field, OBS, ACT)
+
+
+def test_a_field_that_overrides_trace_acts_by_it_however_it_is_played() -> None:
+    policy = Policy(Shifted(3, 2, generator=torch.Generator().manual_seed(0)), OBS, ACT)
+    (obs,) = observations(1, 4)
+    outcome, _ = policy.step(
+        torch.as_tensor(obs), policy.field.start(4), torch.ones(4, dtype=bool), policy.coefficients()
+    )
+    np.testing.assert_allclose(policy.act(obs), outcome.detach(), atol=1e-6)
+    plain = Policy(SimpleNeuralField(3, 2, generator=torch.Generator().manual_seed(0)), OBS, ACT)
+    assert (policy.act(obs, True) != plain.act(obs)).all()
+
+
 def test_changed_parameters_and_statistics_act_from_the_next_episode_on(policy) -> None:
     (obs,) = observations(1, 1)[0]
     before = policy.act(obs, True)
