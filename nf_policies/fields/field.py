@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nf_policies.fields import dynamics as core
 from nf_policies.fields.activations import initial_potentials, names_of, resolve
-from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, is_linear, under, weights
+from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, under
 from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
-from nf_policies.kernels.operator import Problem, nonlinearity, pays, solve
+from nf_policies.kernels.operator import WIDTH_MAX, Problem, has_hooks, nonlinearity, pays, solve
 
 
 class Field(nn.Module):
@@ -212,44 +212,45 @@ class Field(nn.Module):
         memory = (inputs.shape[0 if batch_first else 1], self.hidden_size) if batched else (self.hidden_size,)
         check(potentials is None or potentials.shape == memory, potentials, "potentials must be {}", memory)
 
-        if batched and batch_first:
-            inputs = inputs.transpose(0, 1)
-            episode_starts = None if episode_starts is None else episode_starts.transpose(0, 1)
-        elif not batched:
-            inputs = inputs.unsqueeze(1)
-            episode_starts = None if episode_starts is None else episode_starts.unsqueeze(1)
-            potentials = None if potentials is None else potentials.unsqueeze(0)
         if potentials is None:
-            potentials = self.initial_potentials.expand(inputs.shape[1], -1)
-        outputs, trajectory = self._run(inputs, potentials, episode_starts)
-        if batched and batch_first:
-            return outputs.transpose(0, 1), trajectory.transpose(0, 1)
-        return (outputs, trajectory) if batched else (outputs.squeeze(1), trajectory.squeeze(1))
+            potentials = self.initial_potentials.expand(memory)
+        if not batched:
+            starts = None if episode_starts is None else episode_starts.unsqueeze(1)
+            outputs, trajectory = self._run(inputs.unsqueeze(1), potentials.unsqueeze(0), starts)
+            return outputs.squeeze(1), trajectory.squeeze(1)
+        if not batch_first:
+            return self._run(inputs, potentials, episode_starts)
+        starts = None if episode_starts is None else episode_starts.transpose(0, 1)
+        outputs, trajectory = self._run(inputs.transpose(0, 1), potentials, starts)
+        return outputs.transpose(0, 1), trajectory.transpose(0, 1)
 
-    def _run(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _run(self, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """Outputs and potentials of all time steps, time-major: by a kernel if one fits, else step by step."""
         c = self.coefficients()
-        if not self.is_plain():
-            return self._own_steps(c, inputs, potentials, episode_starts)
-        p = self.problem(c, inputs, potentials, episode_starts) if pays(inputs) else None
+        p = self.problem(c, inputs, potentials, starts) if pays(inputs) else None
         solved = None if p is None else solve(p)
-        if p is not None and solved is not None:
-            outputs, trajectory = solved
-            if p.weights_out is not None:
-                return outputs, trajectory
-        else:
-            external, kind = self._embed(c, inputs), (self.activation, self.dynamics, self.pooling_norm)
-            trajectory = core.unroll(c, *kind, external, potentials, episode_starts)
-        return self.read_out(c, trajectory), trajectory
+        if p is None or solved is None:
+            return self._unroll(c, inputs, potentials, starts)
+        outputs, trajectory = solved
+        return (self.read_out(c, trajectory) if p.weights_out is None else outputs), trajectory
 
-    def _own_steps(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `_run`, by a step of your own."""
-        outputs, trajectory = [inputs.new_empty(0, len(u), self.output_size)], [inputs.new_empty(0, *u.shape)]
-        for t, x in enumerate(inputs):
-            y, u = self.step(x, u if starts is None else core.reset(c, u, starts[t]), c)
-            outputs.append(y[None])
-            trajectory.append(u[None])
-        return torch.cat(outputs), torch.cat(trajectory)
+    def _unroll(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `_run`, step by step; a step of your own is called, all others leave the embeddings to whole sequences."""
+        own = len(inputs) > 0 and not self.is_plain()
+        external = inputs if own else self._embed(c, inputs)
+        outputs, trajectory = [], []
+        for t, x in enumerate(external):
+            if starts is not None:
+                u = core.reset(c, u, starts[t])
+            if own:
+                y, u = self.step(x, u, c)
+                outputs.append(y)
+            else:
+                internal = core.internal_stimuli(c, core.activate(c, self.activation, u), self.pooling_norm)
+                u = core.integrate(c, self.dynamics, u, x + internal)
+            trajectory.append(u)
+        potentials = torch.stack(trajectory) if trajectory else external.new_empty(0, *u.shape)
+        return (torch.stack(outputs) if own else self.read_out(c, potentials)), potentials
 
     def is_plain(self) -> bool:
         """Whether a step is what is written here, not a `step` or `trace` of a subclass or of this very field."""
@@ -263,21 +264,16 @@ class Field(nn.Module):
         own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
         own is left to the caller (no `weights_out`). A population, each with its part of the batch, is for `Stepper`.
         """
-        name = nonlinearity(self.activation)
-        if (
-            name is None
-            or self.pooling_norm != 1
-            or not self.is_plain()
-            or not is_linear(self.input_embedding, self.input_size, self.hidden_size)
-            or inputs.shape[-1] != self.input_size
-            or (form := core.polynomial(self.dynamics, c.dynamics)) is None
-        ):
+        name, form = nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
+        first = self._linear(c, "input_embedding", self.input_size, self.hidden_size)
+        last = self._linear(c, "output_embedding", self.hidden_size, self.output_size)
+        if name is None or form is None or first is None or inputs.shape[-1] != self.input_size:
+            return None
+        if self.pooling_norm != 1 or not self.is_plain():
             return None
         bias = torch.zeros_like(c.scale) if c.bias is None else c.bias
         rows = (c.resting_level, c.rate, c.scale, bias, c.initial_potentials, *form.terms)
-        reads = is_linear(self.output_embedding, self.hidden_size, self.output_size)
-        w_in, b_in = weights(c, "input_embedding", self.input_embedding)
-        w_out, b_out = weights(c, "output_embedding", self.output_embedding) if reads else (None, None)
+        (w_in, b_in), (w_out, b_out) = first, last or (None, None)
         reals = [t for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out) if t is not None]
         alike = all(t.dtype == inputs.dtype and t.device == inputs.device for t in reals)
         if not alike or (starts is not None and starts.device != inputs.device):
@@ -286,6 +282,16 @@ class Field(nn.Module):
         neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
         neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
         return Problem(inputs, potentials, starts, c.lateral, neurons, w_in, b_in, w_out, b_out, name, *form[:2])
+
+    def _linear(self, c: Coefficients, name: str, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor | None] | None:
+        """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
+        layer = getattr(self, name)
+        if type(layer) is not nn.Linear or has_hooks(layer) or max(fan_in, fan_out) > WIDTH_MAX:
+            return None
+        if layer.weight.shape != (fan_out, fan_in):
+            return None
+        of_population = c.modules.get(name)
+        return (of_population["weight"], of_population.get("bias")) if of_population else (layer.weight, layer.bias)
 
     @property
     def n_parameters(self) -> int:
