@@ -17,6 +17,8 @@ from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
 from nf_policies.kernels.operator import WIDTH_MAX, Problem, has_hooks, nonlinearity, pays, solve
 
+SIZES = ("input_size", "hidden_size", "output_size")
+
 
 class Field(nn.Module):
     """The part that `NeuralField` and `SimpleNeuralField` have in common; not for direct use.
@@ -32,9 +34,6 @@ class Field(nn.Module):
     pooling_norm = 1
     log_tau: Tensor
     log_kappa: Tensor
-    resting_level: Tensor
-    activation_scale: Tensor
-    activation_bias: Tensor
     initial_potentials: Tensor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -53,10 +52,10 @@ class Field(nn.Module):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, not {size}.")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+        for name in SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         self.options, self.dynamics, self.uses = options, dynamics, optional_parameters(dynamics)
 
         self.input_embedding = embedding(input_embedding, input_size, hidden_size, generator)
@@ -110,9 +109,9 @@ class Field(nn.Module):
         for name in ("input_embedding", "output_embedding"):
             if type(module := getattr(self, name)) is not nn.Linear or module.bias is not None:
                 raise ValueError(f"An {name} of your own cannot be described: save the state_dict instead.")
-        sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        sizes = {name: getattr(self, name) for name in SIZES}
         # Initial potentials are among the tensors.
-        return sizes | self.options.describe() | {"activation": names_of(self.activation), "initial_potentials": None}
+        return sizes | vars(self.options) | {"activation": names_of(self.activation), "initial_potentials": None}
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The interaction matrix (..., hidden_size, hidden_size) of (a population of) this field's parameters."""
@@ -122,8 +121,8 @@ class Field(nn.Module):
         """What a step uses, derived from the field's own parameters or from those of a population.
 
         Args:
-            population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
-        Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
+            population: For each learnable parameter's name, one value per candidate: (pop_size, *shape). The
+                coefficients then have that leading dimension, too.
         """
         p: dict[str, Any] = {**self._parameters, **self._buffers}
         if population:
@@ -135,11 +134,11 @@ class Field(nn.Module):
         if "kappa" in self.uses and self.kappa_is_off:
             optional["kappa"] = torch.zeros_like(rate)  # exactly off
         rows: Any = (p["resting_level"], rate, p["activation_scale"], p.get("activation_bias"), p["initial_potentials"])
-        if not population:
-            return Coefficients._make((self.lateral(p), *rows, optional, {}))
-        rows = [None if t is None else t.unsqueeze(-2) for t in rows]
-        optional = {name: t.unsqueeze(-2) for name, t in optional.items()}
-        modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
+        modules: dict[str, dict[str, Tensor]] = {}
+        if population:
+            rows = [None if t is None else t.unsqueeze(-2) for t in rows]
+            optional = {name: t.unsqueeze(-2) for name, t in optional.items()}
+            modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
         return Coefficients._make((self.lateral(p), *rows, optional, modules))
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
@@ -157,10 +156,7 @@ class Field(nn.Module):
         return self._layer(c, "output_embedding", core.activate(c, self.activation, potentials), "output_size")
 
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
-        """One step, with everything that happens in it. Arguments as for `step`.
-
-        Reference: Amari (1977), Biological Cybernetics 27; Luksch et al. (2012).
-        """
+        """One step, with everything that happens in it. Arguments as for `step`."""
         c = self.coefficients() if coefficients is None else coefficients
         external = self._embed(c, inputs)
         before = core.activate(c, self.activation, potentials)
@@ -210,10 +206,10 @@ class Field(nn.Module):
             if episode_starts.dtype != torch.bool:
                 raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
         memory = (inputs.shape[0 if batch_first else 1], self.hidden_size) if batched else (self.hidden_size,)
-        check(potentials is None or potentials.shape == memory, potentials, "potentials must be {}", memory)
-
         if potentials is None:
             potentials = self.initial_potentials.expand(memory)
+        check(potentials.shape == memory, potentials, "potentials must be {}", memory)
+
         if not batched:
             starts = None if episode_starts is None else episode_starts.unsqueeze(1)
             outputs, trajectory = self._run(inputs.unsqueeze(1), potentials.unsqueeze(0), starts)
@@ -262,7 +258,7 @@ class Field(nn.Module):
 
         That is where tensors differ in dtype or device, where step, activation, dynamics or input embedding are your
         own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
-        own is left to the caller (no `weights_out`). A population, each with its part of the batch, is for `Stepper`.
+        own is left to the caller (no `weights_out`). Coefficients of a population are for `Stepper` only.
         """
         name, form = nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
         first = self._linear(c, "input_embedding", self.input_size, self.hidden_size)
@@ -286,12 +282,10 @@ class Field(nn.Module):
     def _linear(self, c: Coefficients, name: str, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor | None] | None:
         """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
         layer = getattr(self, name)
-        if type(layer) is not nn.Linear or has_hooks(layer) or max(fan_in, fan_out) > WIDTH_MAX:
+        if type(layer) is not nn.Linear or has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
             return None
-        if layer.weight.shape != (fan_out, fan_in):
-            return None
-        of_population = c.modules.get(name)
-        return (of_population["weight"], of_population.get("bias")) if of_population else (layer.weight, layer.bias)
+        parameters: Any = c.modules.get(name) or layer._parameters
+        return None if max(fan_in, fan_out) > WIDTH_MAX else (parameters["weight"], parameters.get("bias"))
 
     @property
     def n_parameters(self) -> int:
@@ -300,7 +294,7 @@ class Field(nn.Module):
 
     def extra_repr(self) -> str:
         """Sizes, dynamics and the number of learnable parameters, for `repr`."""
-        shown = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        shown = {name: getattr(self, name) for name in SIZES}
         shown["dynamics"] = getattr(self.dynamics, "__name__", repr(self.dynamics))
         shown |= {"integrator": self.options.integrator, "dt": f"{self.dt:g}", "n_parameters": self.n_parameters}
         return ", ".join(f"{name}={value}" for name, value in shown.items())

@@ -87,11 +87,6 @@ class FieldOptions:
             raise ValueError(f"Unknown option {name!r} of a field: choose from {', '.join(known)}.")
         return cls(**given)
 
-    def describe(self) -> dict[str, Any]:
-        """The options as JSON values, but for functions and modules."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
     def tau(self, hidden_size: int) -> Tensor:
         """Start values of tau. Shape: (1,) for a shared one, or (hidden_size,)."""
         tau = spread("tau_init", self.tau_init, hidden_size)
