@@ -159,7 +159,7 @@ def case(steps: int, batch: int, hidden: int, options: Options, device: torch.de
 def main(options: Options) -> None:
     """Measure, print a table, write JSON."""
     device = torch.device(options.device)
-    if device.type == "cuda" and not (torch.cuda.is_available() and gpu.available() and gpu.hidden_max(device)):
+    if device.type == "cuda" and not (torch.cuda.is_available() and gpu.hidden_max(device)):
         raise SystemExit("This benchmark needs an NVIDIA GPU (Ampere or later) and Triton; this machine lacks one.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, which proves nothing"
     print(f"{name}, PyTorch {torch.__version__}; milliseconds of the field, and how many times as long its peers take")

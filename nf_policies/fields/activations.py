@@ -13,12 +13,7 @@ def identity(potentials: Tensor) -> Tensor:
     return potentials
 
 
-ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "identity": identity,
-}
+ACTIVATIONS: dict[str, Activation] = {f.__name__: f for f in (torch.sigmoid, torch.tanh, torch.relu, identity)}
 
 SIGMOID_INITIAL_POTENTIAL = -7.0
 """Sigmoid neurons start silent: sigmoid(-7) is below 0.001."""
@@ -42,8 +37,7 @@ class PerNeuron(nn.Module):
 def resolve(activation: str | Activation | Sequence[str | Activation], hidden_size: int) -> Activation:
     """The function for a name, a callable, or a sequence of either with one entry per neuron.
 
-    Raises:
-        ValueError: If a name is unknown or the sequence's length is not `hidden_size`.
+    Raises: ValueError if a name is unknown or the sequence's length is not `hidden_size`.
     """
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:

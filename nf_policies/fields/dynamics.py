@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import Activation
-from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX, has_hooks
+from nf_policies.kernels.operator import POTENTIALS_MAX
 
 Dynamics = Callable[..., Tensor]
 
@@ -65,17 +65,14 @@ DYNAMICS: dict[str, Dynamics] = {
 
 
 class Polynomial(NamedTuple):
-    """The six as one formula, so that one kernel serves them all: s + d (c0 + c1 |d|^k + c2 |d|^2k), d = h - u.
-
-    Attributes:
-        power: k, 1 or 2.
-        leak: c0, 1 or -1.
-        terms: c1 and c2, as many as there are. Shapes: as kappa or the capacity.
-    """
+    """The six as one formula, so that one kernel serves them all: s + d (c0 + c1 |d|^k + c2 |d|^2k), d = h - u."""
 
     power: int
+    """k, 1 or 2."""
     leak: float
+    """c0, 1 or -1."""
     terms: tuple[Tensor, ...]
+    """c1 and c2, as many as there are. Shapes: as kappa or the capacity."""
 
 
 POLYNOMIALS: dict[Dynamics, Callable[..., Polynomial]] = {
@@ -89,12 +86,7 @@ POLYNOMIALS: dict[Dynamics, Callable[..., Polynomial]] = {
 
 
 def polynomial(function: Dynamics, parameters: Mapping[str, Tensor]) -> Polynomial | None:
-    """The polynomial of a potential dynamics function, or None for one that is not among the six.
-
-    Args:
-        function: Potential dynamics; need not be hashable.
-        parameters: kappa or capacity, as the function names them.
-    """
+    """The polynomial of a potential dynamics function, hashable or not, or None for one that is not among the six."""
     form = next((form for known, form in POLYNOMIALS.items() if known is function), None)
     return None if form is None else form(**parameters)
 
@@ -143,14 +135,10 @@ class Trace(NamedTuple):
     outputs: Tensor
 
 
-def apply(c: Coefficients, name: str, function: Activation, x: Tensor) -> Tensor:
-    """A field's embedding or nonlinearity, with a population's parameters where there are any.
+def apply(c: Coefficients, name: str, function: Any, x: Tensor) -> Tensor:
+    """The field's input_embedding, output_embedding or activation, with a population's parameters where there are any.
 
-    Args:
-        c: Coefficients.
-        name: Which one: input_embedding, output_embedding or activation.
-        function: The field's module or function of that name.
-        x: Shape: (population, batch, features) with a population's parameters, else (..., features).
+    Shape of `x`: (population, batch, features) with a population's parameters, else (..., features).
     """
     parameters = c.modules.get(name)
     if not parameters:
@@ -158,22 +146,7 @@ def apply(c: Coefficients, name: str, function: Activation, x: Tensor) -> Tensor
     if type(function) is nn.Linear and not has_hooks(function):
         product = x @ parameters["weight"].mT
         return product + parameters["bias"].unsqueeze(-2) if "bias" in parameters else product
-    assert isinstance(function, nn.Module)
-    one = function
-    return torch.func.vmap(lambda p, x: torch.func.functional_call(one, p, (x,)))(parameters, x)
-
-
-def weights(c: Coefficients, name: str, layer: Any) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a linear embedding, a population's where there is one."""
-    own = c.modules.get(name) or {"weight": layer.weight, "bias": layer.bias}
-    return own["weight"], own.get("bias")
-
-
-def is_linear(module: nn.Module, fan_in: int, fan_out: int) -> bool:
-    """Whether a module is `nn.Linear` itself, of these sizes, not too wide for kernels and without hooks."""
-    if type(module) is not nn.Linear or has_hooks(module) or max(fan_in, fan_out) > WIDTH_MAX:
-        return False
-    return module.weight.shape == (fan_out, fan_in)
+    return torch.func.vmap(torch.func.functional_call, (None, 0, 0))(function, parameters, (x,))
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -197,11 +170,7 @@ def pool_channels(stimuli: Tensor, norm: int) -> Tensor:
     """LP pooling over channels: the p-th root of the sum of p-th powers, keeping the sign for odd p.
 
     At zero the root's slope is infinite; its gradient is taken as zero there.
-
-    Args:
-        stimuli: One internal stimulus per channel. Shape: (..., channels, batch, hidden_size).
-        norm: p >= 1.
-    Returns: Shape: (..., batch, hidden_size).
+    Shapes: (..., channels, batch, hidden_size) -> (..., batch, hidden_size).
     """
     total = (stimuli**norm).sum(-3)
     zero = total == 0
@@ -216,12 +185,9 @@ def integrate(c: Coefficients, dynamics: Dynamics, potentials: Tensor, stimuli: 
 
 
 def reset(c: Coefficients, potentials: Tensor, episode_starts: Tensor) -> Tensor:
-    """Potentials with the rows of new episodes at their initial level; gradient stops there.
+    """Potentials (..., batch, hidden_size) with the rows at their initial level where an episode starts.
 
-    Args:
-        c: Coefficients.
-        potentials: Field memory. Shape: (..., batch, hidden_size).
-        episode_starts: Where a new episode begins before this step. Bool, shape: (..., batch).
+    No gradient crosses there. `episode_starts` is bool, (..., batch).
     """
     return torch.where(episode_starts.unsqueeze(-1), c.initial_potentials, potentials)
 
@@ -235,39 +201,6 @@ def take(c: Coefficients, rows: Tensor) -> Coefficients:
         return None if value is None else value.index_select(0, rows)
 
     return Coefficients(*map(pick, c))
-
-
-def unroll(
-    c: Coefficients,
-    activation: Activation,
-    dynamics: Dynamics,
-    pooling_norm: int,
-    stimuli_external: Tensor,
-    potentials: Tensor,
-    episode_starts: Tensor | None,
-) -> Tensor:
-    """Potentials of all time steps under a sequence of external stimuli.
-
-    Args:
-        c: Coefficients without a population.
-        activation: Nonlinearity of the scaled potentials.
-        dynamics: Potential dynamics.
-        pooling_norm: p of the pooling over the lateral kernel's channels.
-        stimuli_external: Shape: (time, batch, hidden_size).
-        potentials: Before the first step. Shape: (batch, hidden_size).
-        episode_starts: Where potentials are reset before a step. Bool, shape: (time, batch), or None for nowhere.
-    Returns: Shape: (time, batch, hidden_size).
-    """
-    trajectory = []
-    for t, external in enumerate(stimuli_external):
-        if episode_starts is not None:
-            potentials = reset(c, potentials, episode_starts[t])
-        internal = internal_stimuli(c, activate(c, activation, potentials), pooling_norm)
-        potentials = integrate(c, dynamics, potentials, external + internal)
-        trajectory.append(potentials)
-    if not trajectory:
-        return stimuli_external.new_empty(0, *potentials.shape)
-    return torch.stack(trajectory)
 
 
 def check(fits: bool, tensor: Any, message: str, *parts: Any) -> None:

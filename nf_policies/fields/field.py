@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from nf_policies.fields import dynamics as core
 from nf_policies.fields.activations import initial_potentials, names_of, resolve
-from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, is_linear, under, weights
+from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, under
 from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
-from nf_policies.kernels.operator import Problem, nonlinearity, pays, solve
+from nf_policies.kernels.operator import WIDTH_MAX, Problem, has_hooks, nonlinearity, pays, solve
+
+SIZES = ("input_size", "hidden_size", "output_size")
 
 
 class Field(nn.Module):
@@ -32,9 +34,6 @@ class Field(nn.Module):
     pooling_norm = 1
     log_tau: Tensor
     log_kappa: Tensor
-    resting_level: Tensor
-    activation_scale: Tensor
-    activation_bias: Tensor
     initial_potentials: Tensor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -53,10 +52,10 @@ class Field(nn.Module):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, not {size}.")
         self.input_size, self.hidden_size, self.output_size = input_size, hidden_size, output_size
+        for name in SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         self.options, self.dynamics, self.uses = options, dynamics, optional_parameters(dynamics)
 
         self.input_embedding = embedding(input_embedding, input_size, hidden_size, generator)
@@ -110,9 +109,9 @@ class Field(nn.Module):
         for name in ("input_embedding", "output_embedding"):
             if type(module := getattr(self, name)) is not nn.Linear or module.bias is not None:
                 raise ValueError(f"An {name} of your own cannot be described: save the state_dict instead.")
-        sizes = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        sizes = {name: getattr(self, name) for name in SIZES}
         # Initial potentials are among the tensors.
-        return sizes | self.options.describe() | {"activation": names_of(self.activation), "initial_potentials": None}
+        return sizes | vars(self.options) | {"activation": names_of(self.activation), "initial_potentials": None}
 
     def lateral(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The interaction matrix (..., hidden_size, hidden_size) of (a population of) this field's parameters."""
@@ -122,8 +121,8 @@ class Field(nn.Module):
         """What a step uses, derived from the field's own parameters or from those of a population.
 
         Args:
-            population: For each learnable parameter's name, one value per candidate: (pop_size, *shape).
-        Returns: Coefficients with no leading dimension, or with a leading (pop_size,) one.
+            population: For each learnable parameter's name, one value per candidate: (pop_size, *shape). The
+                coefficients then have that leading dimension, too.
         """
         p: dict[str, Any] = {**self._parameters, **self._buffers}
         if population:
@@ -135,11 +134,11 @@ class Field(nn.Module):
         if "kappa" in self.uses and self.kappa_is_off:
             optional["kappa"] = torch.zeros_like(rate)  # exactly off
         rows: Any = (p["resting_level"], rate, p["activation_scale"], p.get("activation_bias"), p["initial_potentials"])
-        if not population:
-            return Coefficients._make((self.lateral(p), *rows, optional, {}))
-        rows = [None if t is None else t.unsqueeze(-2) for t in rows]
-        optional = {name: t.unsqueeze(-2) for name, t in optional.items()}
-        modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
+        modules: dict[str, dict[str, Tensor]] = {}
+        if population:
+            rows = [None if t is None else t.unsqueeze(-2) for t in rows]
+            optional = {name: t.unsqueeze(-2) for name, t in optional.items()}
+            modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
         return Coefficients._make((self.lateral(p), *rows, optional, modules))
 
     def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
@@ -157,10 +156,7 @@ class Field(nn.Module):
         return self._layer(c, "output_embedding", core.activate(c, self.activation, potentials), "output_size")
 
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
-        """One step, with everything that happens in it. Arguments as for `step`.
-
-        Reference: Amari (1977), Biological Cybernetics 27; Luksch et al. (2012).
-        """
+        """One step, with everything that happens in it. Arguments as for `step`."""
         c = self.coefficients() if coefficients is None else coefficients
         external = self._embed(c, inputs)
         before = core.activate(c, self.activation, potentials)
@@ -210,46 +206,47 @@ class Field(nn.Module):
             if episode_starts.dtype != torch.bool:
                 raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
         memory = (inputs.shape[0 if batch_first else 1], self.hidden_size) if batched else (self.hidden_size,)
-        check(potentials is None or potentials.shape == memory, potentials, "potentials must be {}", memory)
-
-        if batched and batch_first:
-            inputs = inputs.transpose(0, 1)
-            episode_starts = None if episode_starts is None else episode_starts.transpose(0, 1)
-        elif not batched:
-            inputs = inputs.unsqueeze(1)
-            episode_starts = None if episode_starts is None else episode_starts.unsqueeze(1)
-            potentials = None if potentials is None else potentials.unsqueeze(0)
         if potentials is None:
-            potentials = self.initial_potentials.expand(inputs.shape[1], -1)
-        outputs, trajectory = self._run(inputs, potentials, episode_starts)
-        if batched and batch_first:
-            return outputs.transpose(0, 1), trajectory.transpose(0, 1)
-        return (outputs, trajectory) if batched else (outputs.squeeze(1), trajectory.squeeze(1))
+            potentials = self.initial_potentials.expand(memory)
+        check(potentials.shape == memory, potentials, "potentials must be {}", memory)
 
-    def _run(self, inputs: Tensor, potentials: Tensor, episode_starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not batched:
+            starts = None if episode_starts is None else episode_starts.unsqueeze(1)
+            outputs, trajectory = self._run(inputs.unsqueeze(1), potentials.unsqueeze(0), starts)
+            return outputs.squeeze(1), trajectory.squeeze(1)
+        if not batch_first:
+            return self._run(inputs, potentials, episode_starts)
+        starts = None if episode_starts is None else episode_starts.transpose(0, 1)
+        outputs, trajectory = self._run(inputs.transpose(0, 1), potentials, starts)
+        return outputs.transpose(0, 1), trajectory.transpose(0, 1)
+
+    def _run(self, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """Outputs and potentials of all time steps, time-major: by a kernel if one fits, else step by step."""
         c = self.coefficients()
-        if not self.is_plain():
-            return self._own_steps(c, inputs, potentials, episode_starts)
-        p = self.problem(c, inputs, potentials, episode_starts) if pays(inputs) else None
+        p = self.problem(c, inputs, potentials, starts) if pays(inputs) else None
         solved = None if p is None else solve(p)
-        if p is not None and solved is not None:
-            outputs, trajectory = solved
-            if p.weights_out is not None:
-                return outputs, trajectory
-        else:
-            external, kind = self._embed(c, inputs), (self.activation, self.dynamics, self.pooling_norm)
-            trajectory = core.unroll(c, *kind, external, potentials, episode_starts)
-        return self.read_out(c, trajectory), trajectory
+        if p is None or solved is None:
+            return self._unroll(c, inputs, potentials, starts)
+        outputs, trajectory = solved
+        return (self.read_out(c, trajectory) if p.weights_out is None else outputs), trajectory
 
-    def _own_steps(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `_run`, by a step of your own."""
-        outputs, trajectory = [inputs.new_empty(0, len(u), self.output_size)], [inputs.new_empty(0, *u.shape)]
-        for t, x in enumerate(inputs):
-            y, u = self.step(x, u if starts is None else core.reset(c, u, starts[t]), c)
-            outputs.append(y[None])
-            trajectory.append(u[None])
-        return torch.cat(outputs), torch.cat(trajectory)
+    def _unroll(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `_run`, step by step; a step of your own is called, all others leave the embeddings to whole sequences."""
+        own = len(inputs) > 0 and not self.is_plain()
+        external = inputs if own else self._embed(c, inputs)
+        outputs, trajectory = [], []
+        for t, x in enumerate(external):
+            if starts is not None:
+                u = core.reset(c, u, starts[t])
+            if own:
+                y, u = self.step(x, u, c)
+                outputs.append(y)
+            else:
+                internal = core.internal_stimuli(c, core.activate(c, self.activation, u), self.pooling_norm)
+                u = core.integrate(c, self.dynamics, u, x + internal)
+            trajectory.append(u)
+        potentials = torch.stack(trajectory) if trajectory else external.new_empty(0, *u.shape)
+        return (torch.stack(outputs) if own else self.read_out(c, potentials)), potentials
 
     def is_plain(self) -> bool:
         """Whether a step is what is written here, not a `step` or `trace` of a subclass or of this very field."""
@@ -261,23 +258,18 @@ class Field(nn.Module):
 
         That is where tensors differ in dtype or device, where step, activation, dynamics or input embedding are your
         own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
-        own is left to the caller (no `weights_out`). A population, each with its part of the batch, is for `Stepper`.
+        own is left to the caller (no `weights_out`). Coefficients of a population are for `Stepper` only.
         """
-        name = nonlinearity(self.activation)
-        if (
-            name is None
-            or self.pooling_norm != 1
-            or not self.is_plain()
-            or not is_linear(self.input_embedding, self.input_size, self.hidden_size)
-            or inputs.shape[-1] != self.input_size
-            or (form := core.polynomial(self.dynamics, c.dynamics)) is None
-        ):
+        name, form = nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
+        first = self._linear(c, "input_embedding", self.input_size, self.hidden_size)
+        last = self._linear(c, "output_embedding", self.hidden_size, self.output_size)
+        if name is None or form is None or first is None or inputs.shape[-1] != self.input_size:
+            return None
+        if self.pooling_norm != 1 or not self.is_plain():
             return None
         bias = torch.zeros_like(c.scale) if c.bias is None else c.bias
         rows = (c.resting_level, c.rate, c.scale, bias, c.initial_potentials, *form.terms)
-        reads = is_linear(self.output_embedding, self.hidden_size, self.output_size)
-        w_in, b_in = weights(c, "input_embedding", self.input_embedding)
-        w_out, b_out = weights(c, "output_embedding", self.output_embedding) if reads else (None, None)
+        (w_in, b_in), (w_out, b_out) = first, last or (None, None)
         reals = [t for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out) if t is not None]
         alike = all(t.dtype == inputs.dtype and t.device == inputs.device for t in reals)
         if not alike or (starts is not None and starts.device != inputs.device):
@@ -287,6 +279,14 @@ class Field(nn.Module):
         neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
         return Problem(inputs, potentials, starts, c.lateral, neurons, w_in, b_in, w_out, b_out, name, *form[:2])
 
+    def _linear(self, c: Coefficients, name: str, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor | None] | None:
+        """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
+        layer = getattr(self, name)
+        if type(layer) is not nn.Linear or has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
+            return None
+        parameters: Any = c.modules.get(name) or layer._parameters
+        return None if max(fan_in, fan_out) > WIDTH_MAX else (parameters["weight"], parameters.get("bias"))
+
     @property
     def n_parameters(self) -> int:
         """Number of learnable parameters, those of the embeddings included."""
@@ -294,7 +294,7 @@ class Field(nn.Module):
 
     def extra_repr(self) -> str:
         """Sizes, dynamics and the number of learnable parameters, for `repr`."""
-        shown = {name: getattr(self, name) for name in ("input_size", "hidden_size", "output_size")}
+        shown = {name: getattr(self, name) for name in SIZES}
         shown["dynamics"] = getattr(self.dynamics, "__name__", repr(self.dynamics))
         shown |= {"integrator": self.options.integrator, "dt": f"{self.dt:g}", "n_parameters": self.n_parameters}
         return ", ".join(f"{name}={value}" for name, value in shown.items())

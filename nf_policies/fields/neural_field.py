@@ -22,7 +22,6 @@ class NeuralField(Field):
     tau du/dt = s + h - u + kappa (h - u)^3, with s = embedded inputs + kernel * activations, integrated with step dt.
 
     Args:
-        input_size: Number of inputs.
         hidden_size: Number of neurons, at least 2.
         output_size: Number of outputs; by default one per neuron.
         input_embedding: Module from (..., input_size) to (..., hidden_size); by default linear without bias.
@@ -94,11 +93,6 @@ def layout(kernel_size: int, mirrored: bool, hidden_size: int, padding: Padding)
 
     An even kernel reaches one neuron further to the right, as `torch.nn.Conv1d(padding="same")` has it.
 
-    Args:
-        kernel_size: Number of weights, at most hidden_size.
-        mirrored: Whether the kernel's second half is the mirror image of the free first half.
-        hidden_size: Number of neurons H.
-        padding: What lies beyond the field: its other end, its mirror image, or nothing.
     Returns: Indices of free weights, free_size(kernel_size, mirrored) standing for a zero. Where several weights meet
         in one entry of the matrix they lie in different layers. Shape: (layers, hidden_size, hidden_size).
     """

@@ -29,11 +29,10 @@ class FieldOptions:
     Attributes:
         activation: Nonlinearity of the scaled potentials: a name ("sigmoid", "tanh", "relu", "identity"), a function,
             or a sequence with one per neuron.
-        tau_init: Time constant in units of time: a number (shared), a pair (one per neuron, log-spaced between the
-            two) or one value per neuron.
+        tau_init: Time constant in units of time, in one of the three forms of `Values`.
         tau_learnable: Whether tau is learned.
         tau_min: tau stays above this. Explicit Euler steps overshoot where tau < dt.
-        kappa_init: Cubic decay, in the same three forms; 0 is exactly off. Only for dynamics that name it.
+        kappa_init: Cubic decay, likewise; 0 is exactly off. Only for dynamics that name it.
         kappa_learnable: Whether kappa is learned (if it is not off).
         initial_potentials: Potentials at an episode's start, one per neuron; by default -7 for sigmoid neurons and 0
             for others.
@@ -58,21 +57,23 @@ class FieldOptions:
 
     def __post_init__(self) -> None:
         if isinstance(self.activation, Sequence | nn.ModuleList) and not isinstance(self.activation, str):
-            self._keep(activation=tuple(self.activation))
+            self._keep("activation", tuple(self.activation))
         for name in ("tau_init", "kappa_init", "initial_potentials"):
             if (value := getattr(self, name)) is not None:
-                self._keep(**{name: numbers(name, value)})
-        self._keep(dt=float(self.dt), tau_min=float(self.tau_min))
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ValueError(f"The step dt must be positive and finite, not {self.dt}.")
-        if not (math.isfinite(self.tau_min) and self.tau_min > 0):
-            raise ValueError(f"tau_min must be positive, not {self.tau_min}.")
+                self._keep(name, numbers(name, value))
+        self._keep_positive("dt")
+        self._keep_positive("tau_min")
         self._choose("integrator", get_args(Integrator))
 
-    def _keep(self, **values: Any) -> None:
-        """Bring options into the form that is kept."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+    def _keep(self, name: str, value: Any) -> None:
+        """Bring an option into the form that is kept."""
+        object.__setattr__(self, name, value)
+
+    def _keep_positive(self, name: str) -> None:
+        value = float(getattr(self, name))
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be positive and finite, not {value}.")
+        self._keep(name, value)
 
     def _choose(self, name: str, known: Sequence[str]) -> None:
         if getattr(self, name) not in known:
@@ -85,11 +86,6 @@ class FieldOptions:
         for name in given.keys() - set(known):
             raise ValueError(f"Unknown option {name!r} of a field: choose from {', '.join(known)}.")
         return cls(**given)
-
-    def describe(self) -> dict[str, Any]:
-        """The options as JSON values, but for functions and modules."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def tau(self, hidden_size: int) -> Tensor:
         """Start values of tau. Shape: (1,) for a shared one, or (hidden_size,)."""
@@ -157,9 +153,7 @@ class SimpleOptions(FieldOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.capacity_init is not None:
-            self._keep(capacity_init=float(self.capacity_init))
-            if not (self.capacity_init > 0 and math.isfinite(self.capacity_init)):
-                raise ValueError(f"capacity_init must be positive and finite, not {self.capacity_init}.")
+            self._keep_positive("capacity_init")
 
 
 def numbers(name: str, value: Any) -> float | tuple[float, ...]:
@@ -200,8 +194,7 @@ def spread(name: str, init: Any, hidden_size: int) -> Tensor:
 def optional_parameters(dynamics: Function) -> tuple[str, ...]:
     """Which of kappa and capacity a potential dynamics function names in its signature.
 
-    Raises:
-        ValueError: If the signature is not (u, s, h) followed by none, one or both of them.
+    Raises: ValueError if the signature is not (u, s, h) followed by none, one or both of them.
     """
     names = tuple(inspect.signature(dynamics).parameters)
     extra = names[3:]

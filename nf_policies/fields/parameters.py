@@ -25,8 +25,7 @@ class ParameterVector:
     def of(cls, module: nn.Module) -> "ParameterVector":
         """Describe the learnable parameters of a field (or of any module).
 
-        Raises:
-            ValueError: If nothing is learnable or a start value is not finite.
+        Raises: ValueError if nothing is learnable or a start value is not finite.
         """
         learnable = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
         if not learnable:
@@ -55,16 +54,13 @@ class ParameterVector:
     def split(self, vectors: Tensor) -> dict[str, Tensor]:
         """Cut flat vectors (..., n_parameters) into named tensors (..., *shape).
 
-        Raises:
-            ValueError: If the last dimension is not `n_parameters`.
+        Raises: ValueError if the last dimension is not `n_parameters`.
         """
         if vectors.shape[-1] != len(self):
             raise ValueError(f"A parameter vector of this field has {len(self)} entries, not {vectors.shape[-1]}.")
         parts = vectors.split([shape.numel() for _, shape in self.entries], dim=-1)
-        return {
-            name: part.reshape(*vectors.shape[:-1], *shape)
-            for (name, shape), part in zip(self.entries, parts, strict=True)
-        }
+        pairs = zip(self.entries, parts, strict=True)
+        return {name: part.reshape(*vectors.shape[:-1], *shape) for (name, shape), part in pairs}
 
     @torch.no_grad()
     def load(self, module: nn.Module, vector: Tensor) -> None:

@@ -17,8 +17,6 @@ class SimpleNeuralField(Field):
     """A few neurons, each connected to each, with a choice of potential dynamics.
 
     Args:
-        input_size: Number of inputs.
-        output_size: Number of outputs.
         hidden_size: Number of neurons; by default one per output.
         input_embedding: Module from (..., input_size) to (..., hidden_size); by default linear without bias.
         output_embedding: Module from (..., hidden_size) to (..., output_size); by default linear without bias.

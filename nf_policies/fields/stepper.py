@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_policies.fields.dynamics import Coefficients, weights
 from nf_policies.fields.field import Field
 from nf_policies.kernels import cpu
 
@@ -51,11 +50,6 @@ class Stepper:
         compiled: Whether compiled code takes the steps, all but an output embedding of your own.
     """
 
-    compiled: bool
-    _reads: bool
-    _field: Field
-    _coefficients: Coefficients
-
     @torch.inference_mode(False)  # so that its memory can be used in and outside
     @torch.no_grad()
     def __init__(self, field: Field, batch_size: int = 1, population: Mapping[str, Tensor] | None = None) -> None:
@@ -67,37 +61,38 @@ class Stepper:
             like.new_zeros(*lead, batch_size, size) for size in (field.input_size, field.hidden_size, field.output_size)
         )
         starts = torch.zeros(*lead, batch_size, dtype=torch.bool)
-        self._bind(field, field.coefficients(population), Memory(inputs, starts, potentials, outputs))
-        if self.compiled and self._reads:
-            self._coefficients = frozen(field, self._coefficients)
+        self.tensors = Memory(inputs, starts, potentials, outputs)
+        self.inputs, self.episode_starts, self.potentials, self.outputs = (t.numpy() for t in self.tensors)
+
+        c = field.coefficients(population)
+        rows = inputs.reshape(1, -1, field.input_size), potentials.flatten(0, -2), starts.reshape(1, -1)
+        p = field.problem(c, *rows)
+        run = None if p is None else cpu.in_place(p, outputs.reshape(1, -1, field.output_size))
+        self.compiled = run is not None
+        self._population = {name: t.clone() for name, t in (population or {}).items()}
+        self._read: dict[str, Tensor] = {}
+        if run is not None and p is not None and p.weights_out is not None:
+            self._call: cpu.Run = run
+            self._field, self._read = field, {name: t.clone() for name, t in field.state_dict().items()}
         else:  # what has not been read yet must not change later
+            self._call = self._step if run is None else functools.partial(self._read_out, run)
             self._field = copy.deepcopy(field)
-            self._coefficients = self._field.coefficients(population)
+            self._coefficients = self._field.coefficients(self._population)
+        self._start = c.initial_potentials.expand(potentials.shape).clone()
         self.reset()
 
-    def _bind(self, field: Field, c: Coefficients, memory: Memory) -> None:
-        """Compile the steps for some memory."""
-        self._field, self._coefficients, self.tensors = field, c, memory
-        self._start = c.initial_potentials.expand(memory.potentials.shape).clone()
-        self.inputs: np.ndarray = memory.inputs.numpy()
-        self.episode_starts: np.ndarray = memory.episode_starts.numpy()
-        self.potentials: np.ndarray = memory.potentials.numpy()
-        self.outputs: np.ndarray = memory.outputs.numpy()
-        inputs, outputs = (t.reshape(1, -1, t.shape[-1]) for t in (memory.inputs, memory.outputs))
-        before = memory.potentials.flatten(0, -2), memory.episode_starts.reshape(1, -1)
-        p = field.problem(c, inputs, *before)
-        run = None if p is None else cpu.in_place(p, outputs)
-        self.compiled, self._reads = run is not None, p is not None and p.weights_out is not None
-        self._call = self._step if run is None else run if self._reads else functools.partial(self._read_out, run)
-
     def __getstate__(self) -> tuple[Any, ...]:
-        """What `_bind` takes; the compiled step points into this process's memory."""
-        return self._field, self._coefficients, Memory(*(t.clone() for t in self.tensors))
+        """The field as it was and the memory; the compiled step points into this process's memory."""
+        field = copy.deepcopy(self._field)
+        field.load_state_dict(self._read, strict=False, assign=True)
+        return field, self._population, [t.clone() for t in self.tensors]
 
     @torch.inference_mode(False)
-    @torch.no_grad()
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._bind(*state)
+        field, population, memory = state
+        Stepper.__init__(self, field, memory[0].shape[-2], population)
+        for mine, kept in zip(self.tensors, memory, strict=True):
+            mine.copy_(kept)
 
     def __call__(self, inputs: np.ndarray | None = None) -> np.ndarray:
         """Advance by one step.
@@ -133,19 +128,3 @@ class Stepper:
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)
-
-
-def frozen(field: Field, c: Coefficients) -> Coefficients:
-    """A copy of coefficients that holds the weights of linear embeddings too."""
-    layers = {}
-    for name in ("input_embedding", "output_embedding"):
-        weight, bias = weights(c, name, getattr(field, name))
-        layers[name] = {"weight": weight} | ({} if bias is None else {"bias": bias})
-    return copy_of(c._replace(modules=c.modules | layers))
-
-
-def copy_of(value: Any) -> Any:
-    """Tensors, and dictionaries and named tuples of them, cloned."""
-    if isinstance(value, dict):
-        return {name: copy_of(v) for name, v in value.items()}
-    return type(value)(*map(copy_of, value)) if isinstance(value, tuple) else None if value is None else value.clone()

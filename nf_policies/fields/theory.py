@@ -25,15 +25,12 @@ GRID = 4096
 
 
 class Bump(NamedTuple):
-    """A stationary solution of one active interval.
-
-    Attributes:
-        width: Of the active interval, in the kernel's unit of length.
-        rate: At which a disturbed width comes back, times tau. Negative: stable; positive: the bump dies or grows.
-    """
+    """A stationary solution of one active interval."""
 
     width: float
+    """Of the active interval, in the kernel's unit of length."""
     rate: float
+    """At which a disturbed width comes back, times tau. Negative: stable; positive: the bump dies or grows."""
 
     @property
     def stable(self) -> bool:
@@ -111,7 +108,7 @@ def linear_relaxation(potentials: Tensor, fixed_point: Tensor, rate: Tensor, ste
         potentials: u0. Shape: (..., hidden_size).
         fixed_point: u*, resting level plus stimulus. Shape: (..., hidden_size).
         rate: Of one step, from `dynamics.euler` or `dynamics.exponential_euler`. Shape: (1,) or (hidden_size,).
-        steps: Number of steps t.
+        steps: t.
     Returns: After 1, 2, ... t steps. Shape: (steps, ..., hidden_size).
     """
     t = torch.arange(1, steps + 1, dtype=potentials.dtype).reshape(-1, *[1] * potentials.dim())

@@ -13,6 +13,8 @@ RENAMED = {
     "potentials_to_activations.bias": "activation_bias",
     "prev_activations_embedding.weight": "interaction.weight",
     "resting_level": "resting_level",
+    "_kappa_opt": "log_kappa",
+    "_capacity_opt": "log_capacity",
 }
 NONLINEARITY = "potentials_to_activations.nonlin"
 
@@ -32,18 +34,15 @@ def load_neuralfields(field: Field, state_dict: Mapping[str, Tensor]) -> None:
     Raises: ValueError naming the entry that is missing, unexpected or of another shape.
     """
     own = field.state_dict()
+    if "kappa" in field.uses and "_kappa_opt" in state_dict:
+        upstream_off = bool((state_dict["_kappa_opt"] == -torch.inf).all())
+        if upstream_off != field.kappa_is_off:
+            needed = "kappa_init=0" if upstream_off else "a positive kappa_init"
+            raise ValueError(f"The upstream model was made with its cubic decay differently: use {needed}.")
     values: dict[str, Tensor] = {"initial_potentials": own["initial_potentials"]}
     for name, value in state_dict.items():
         if name == "_tau_opt":
             values["log_tau"] = (value.exp() + (1e-5 - field.options.tau_min)).log()
-        elif name == "_kappa_opt":
-            upstream_off = bool((value == -torch.inf).all())
-            if "kappa" in field.uses and upstream_off != field.kappa_is_off:
-                needed = "kappa_init=0" if upstream_off else "a positive kappa_init"
-                raise ValueError(f"The upstream model was made with its cubic decay differently: use {needed}.")
-            values["log_kappa"] = value
-        elif name == "_capacity_opt":
-            values["log_capacity"] = value
         elif name == "conv_layer.weight":
             values["kernel"] = value.squeeze(1)
         elif name.startswith(("input_embedding.", "output_embedding.")):

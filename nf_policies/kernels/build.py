@@ -16,7 +16,6 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -28,31 +27,26 @@ FLAGS = (
 )
 NATIVE: tuple[list[str], ...] = (["-march=native"], ["-mcpu=native"], [])
 THREADS: tuple[list[str], ...] = (["-fopenmp"], [])
+DEFINED = ("REAL", "HIDDEN", "INPUTS", "OUTPUTS", "POWER", "TERMS", "TANH")
+"""What a library is compiled for, see `recurrence.cpp`."""
 TIMEOUT = 300
 """Seconds after which a compiler is given up."""
 
 
-class Shape(NamedTuple):
-    """What a library is compiled for; the names are those in `recurrence.cpp`."""
+class Library:
+    """The functions of one compiled library, each of which takes the address of a `cpu.Call`.
 
-    real: str
-    hidden: int
-    inputs: int
-    outputs: int
-    power: int
-    terms: int
-    tanh: int
+    Attributes:
+        packed_bytes: Work memory for one candidate's parameters.
+    """
 
-    def definitions(self) -> list[str]:
-        """The compiler's arguments."""
-        return [f"-D{name.upper()}={value}" for name, value in self._asdict().items()]
-
-
-class Toolchain(NamedTuple):
-    """A compiler that works, and all that it says of itself and of the processor it compiles for."""
-
-    command: tuple[str, ...]
-    predefined: str
+    def __init__(self, path: Path) -> None:
+        functions = ctypes.CDLL(str(path))  # stays open when its file is gone
+        functions.packed_size.restype = ctypes.c_int64
+        self.packed_bytes = int(functions.packed_size())
+        self.prepare, self.forward, self.backward = functions.prepare, functions.forward, functions.backward
+        for function in (self.prepare, self.forward, self.backward):
+            function.argtypes, function.restype = [ctypes.c_void_p], None
 
 
 def only_ours(status: os.stat_result) -> bool:
@@ -80,8 +74,11 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def toolchain() -> Toolchain | None:
-    """The compiler in `CXX`, or g++ or clang++ from the path; None, and a word in the log, if none works."""
+def toolchain() -> tuple[tuple[str, ...], str] | None:
+    """A compiler that works, in `CXX` or on the path, and what it says of itself and of the processor it compiles for.
+
+    None, and a word in the log, if none works.
+    """
     named = os.environ.get("CXX")
     candidates = [shlex.split(named)] if named else [["g++"], ["clang++"], ["c++"]]
     for command in candidates if os.name == "posix" else []:
@@ -89,7 +86,7 @@ def toolchain() -> Toolchain | None:
             arguments = [*command, *FLAGS, *native]
             probe = run([*arguments, "-x", "c++", "-dM", "-E", os.devnull])
             if probe is not None and probe.returncode == 0:
-                return Toolchain(tuple(arguments), probe.stdout)
+                return tuple(arguments), probe.stdout
     logger.warning(
         "No C++ compiler works here (%s), so neural fields run in plain PyTorch, slower. Install g++ or clang++, or "
         "name one in CXX. NF_POLICIES_FUSED=0 says that this is meant.",
@@ -99,29 +96,33 @@ def toolchain() -> Toolchain | None:
 
 
 @functools.cache
-def library(shape: Shape) -> ctypes.CDLL | None:
-    """The compiled recurrence for a shape, from the cache or made now; None, and a word in the log, if it cannot be."""
+def library(*shape: str | int) -> Library | None:
+    """The compiled recurrence for a shape, from the cache or made now; None, and a word in the log, if it cannot be.
+
+    Args:
+        shape: The values of `DEFINED`.
+    """
     tools = toolchain()
     if tools is None:
         return None
+    command, _ = tools
+    definitions = [f"-D{name}={value}" for name, value in zip(DEFINED, shape, strict=True)]
     texts = (path.read_text(encoding="utf-8") for path in (SOURCE, *HEADERS))
-    made_from = (*texts, *tools, *shape.definitions())
-    key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
+    key = digest(repr((*texts, *tools, *definitions)).encode())
     found = from_cache(key)
     if found is not None:
         return found
     try:
         with tempfile.TemporaryDirectory(prefix="nf-policies-") as folder:
-            made = compile_library(tools, shape, Path(folder) / "recurrence.so")
+            made = compile_library([*command, *definitions], Path(folder) / "recurrence.so")
             keep(made, key)
-            kept = from_cache(key)  # a temporary folder may forbid execution
-            return ctypes.CDLL(str(made)) if kept is None else kept  # stays open when its file is gone
+            return from_cache(key) or Library(made)  # a temporary folder may forbid execution
     except (OSError, RuntimeError) as error:
         logger.warning("The compiled recurrence is not used, plain PyTorch runs instead, slower: %s", error)
         return None
 
 
-def from_cache(key: str) -> ctypes.CDLL | None:
+def from_cache(key: str) -> Library | None:
     """The library made from what `key` stands for, if the cache has one that is undamaged and only the user's."""
     try:
         paths = sorted(cache_folder().glob(f"{key}-*.so"))
@@ -133,7 +134,7 @@ def from_cache(key: str) -> ctypes.CDLL | None:
             if not (stat.S_ISREG(status.st_mode) and only_ours(status)):
                 continue
             if path.name == finished_name(key, path):
-                return ctypes.CDLL(str(path))
+                return Library(path)
             path.unlink()
         except OSError:
             continue
@@ -144,35 +145,35 @@ def keep(made: Path, key: str) -> None:
     """Put a library into the cache, if that can be written; it appears there complete or not at all."""
     try:
         folder = cache_folder()
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".unfinished-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(made.read_bytes())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, folder / finished_name(key, made))
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as own:
+            copy = shutil.copyfile(made, Path(own) / finished_name(key, made))
+            copy.chmod(0o600)
+            copy.replace(folder / copy.name)
     except OSError as error:
         logger.warning("Compiled recurrences are not kept, so each run waits for the compiler: %s", error)
 
 
 def finished_name(key: str, path: Path) -> str:
     """What a library is called in the cache: what it was made from, and a digest of its bytes."""
-    return f"{key}-{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.so"
+    return f"{key}-{digest(path.read_bytes())}.so"
 
 
-def compile_library(tools: Toolchain, shape: Shape, target: Path) -> Path:
-    """Compile for a shape, with threads if the compiler has OpenMP.
+def digest(contents: bytes) -> str:
+    """Half of SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(contents).hexdigest()[:32]
+
+
+def compile_library(command: list[str], target: Path) -> Path:
+    """Compile, with threads if the compiler has OpenMP.
 
     Raises: RuntimeError with the compiler's own words if it fails.
     """
     for threads in THREADS:
-        result = run([*tools.command, *threads, *shape.definitions(), str(SOURCE), "-o", str(target)])
+        result = run([*command, *threads, str(SOURCE), "-o", str(target)])
         if result is not None and result.returncode == 0:
             return target
     words = "it took too long or could not be started" if result is None else result.stderr.strip()[-2000:]
-    raise RuntimeError(f"{tools.command[0]} failed: {words}")
+    raise RuntimeError(f"{command[0]} failed: {words}")
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str] | None:

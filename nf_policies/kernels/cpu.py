@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nf_policies.kernels import build
-from nf_policies.kernels.operator import Gradients, Problem, constant, solver_of
+from nf_policies.kernels.operator import Gradients, Problem, constant, empty_gradients, solver_of
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 HIDDEN_MAX = 256
@@ -24,18 +24,15 @@ Run = Callable[[], None]
 
 COUNTS = ("time", "batch", "population", "threads")
 STRIDES = ("inputs_time", "inputs_batch", "starts_time", "starts_batch", "potentials_batch")
+PARAMETERS = ("lateral", "neurons", "weights_in", "bias_in", "weights_out", "bias_out")
 POINTERS = (
-    *("inputs", "potentials", "starts", "lateral", "neurons", "weights_in", "bias_in", "weights_out", "bias_out"),
-    *("packed", "trajectory", "outputs", "d_trajectory", "d_outputs", "d_stimuli", "d_potentials", "d_lateral"),
-    *("d_neurons", "d_weights_in", "d_bias_in", "d_weights_out", "d_bias_out"),
+    *("inputs", "potentials", "starts", *PARAMETERS, "packed", "trajectory", "outputs", "d_trajectory", "d_outputs"),
+    *("d_stimuli", "d_potentials", *(f"d_{name}" for name in PARAMETERS)),
 )
 
 
-PARAMETERS = ("lateral", "neurons", "weights_in", "bias_in", "weights_out", "bias_out")
-
-
 class Call(ctypes.Structure):
-    """The structure of the same name in `recurrence.cpp`."""
+    """The structure of the same name in `memory.h`."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in (*COUNTS, *STRIDES)),
@@ -44,38 +41,14 @@ class Call(ctypes.Structure):
     )
 
 
-class Library:
-    """The functions of one compiled library.
-
-    Attributes:
-        packed_size: Bytes of work memory for one candidate's parameters.
-    """
-
-    def __init__(self, functions: ctypes.CDLL) -> None:
-        functions.packed_size.restype = ctypes.c_int64
-        self.packed_size = int(functions.packed_size())
-        self.prepare: Callable[[object], None] = functions.prepare
-        self.forward: Callable[[object], None] = functions.forward
-        self.backward: Callable[[object], None] = functions.backward
-        for function in (functions.prepare, functions.forward, functions.backward):
-            function.argtypes, function.restype = [ctypes.c_void_p], None
-
-
-@functools.cache
-def library(*shape: Any) -> Library | None:
-    """The compiled library for a shape, or None where it cannot be had."""
-    functions = build.library(build.Shape(*shape))
-    return None if functions is None else Library(functions)
-
-
 @constant
 def available(*shape: Any) -> bool:
     """Whether there is a library for a shape; a constant for `torch.compile`, which cannot look into a compiler."""
-    return library(*shape) is not None
+    return build.library(*shape) is not None
 
 
 def shape_of(p: Problem) -> tuple[Any, ...]:
-    """What a library for this problem is compiled for: the fields of `build.Shape`."""
+    """What a library for this problem is compiled for: the arguments of `build.library`."""
     _, _, hidden, outputs = p.sizes
     inputs = 0 if p.weights_in is None else p.weights_in.shape[-1]
     terms = p.neurons.shape[-2] - 5
@@ -87,24 +60,14 @@ def fits(p: Problem) -> bool:
     return p.neurons.dtype in REALS and p.lateral.shape[-1] <= HIDDEN_MAX and available(*shape_of(p))
 
 
-def library_for(p: Problem) -> Library:
-    """The library of a problem that fits."""
-    found = library(*shape_of(p))
-    assert found is not None
-    return found
-
-
 def forward(p: Problem) -> tuple[Tensor, Tensor]:
     """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size) of all time steps."""
-    solver, p = library_for(p), rows_contiguous(p)
     time, batch, hidden, n_outputs = p.sizes
     outputs = p.inputs.new_empty(time, batch, n_outputs)
     trajectory = p.inputs.new_empty(time, batch, hidden)
-    packed = torch.empty(solver.packed_size + ALIGNMENT, dtype=torch.uint8)
-    call = describe(p, packed, trajectory)
+    call, library = prepared(p, trajectory)
     call.outputs = outputs.data_ptr()
-    solver.prepare(ctypes.addressof(call))
-    solver.forward(ctypes.addressof(call))
+    library.forward(ctypes.addressof(call))
     return outputs, trajectory
 
 
@@ -112,25 +75,17 @@ def backward(
     p: Problem, trajectory: Tensor, d_outputs: Tensor | None, d_trajectory: Tensor | None, inputs_need_it: bool
 ) -> Gradients:
     """Gradients of all of a problem's tensors. See `operator.Solver`."""
-    solver, p = library_for(p), rows_contiguous(p)
     d_outputs = None if d_outputs is None else d_outputs.contiguous()
     d_trajectory = None if d_trajectory is None else d_trajectory.contiguous()
-    d_stimuli = torch.empty_like(trajectory) if inputs_need_it else trajectory.new_empty(0)
-    gradients = Gradients(
-        d_stimuli,
-        p.potentials.new_empty(p.potentials.shape),
-        *(like(t, p.neurons) for t in (p.lateral, p.neurons, p.weights_in, p.bias_in, p.weights_out, p.bias_out)),
-    )
-    packed = torch.empty(solver.packed_size + ALIGNMENT, dtype=torch.uint8)
-    call = describe(p, packed, trajectory)
+    gradients = empty_gradients(p, trajectory if inputs_need_it else None)
+    call, library = prepared(p, trajectory)
     call.d_outputs, call.d_trajectory = pointer(d_outputs), pointer(d_trajectory)
-    call.d_stimuli = pointer(d_stimuli)
+    call.d_stimuli = pointer(gradients.inputs)
     for name, gradient in zip(Gradients._fields[1:], gradients[1:], strict=True):
         setattr(call, f"d_{name}", pointer(gradient))
-    solver.prepare(ctypes.addressof(call))
-    solver.backward(ctypes.addressof(call))
+    library.backward(ctypes.addressof(call))
     if inputs_need_it and p.weights_in is not None:
-        gradients = gradients._replace(inputs=d_stimuli @ p.weights_in)
+        gradients = gradients._replace(inputs=gradients.inputs @ p.weights_in)
     return gradients
 
 
@@ -145,16 +100,12 @@ def in_place(p: Problem, outputs: Tensor) -> Run | None:
     """
     if p.neurons.device.type != "cpu" or solver_of(p) is None:
         return None
-    solver, p = library_for(p), rows_contiguous(p)
-    population = len(p.lateral) if p.lateral.dim() == 3 else 1
-    packed = torch.empty(solver.packed_size * population + ALIGNMENT, dtype=torch.uint8)
-    call = describe(p, packed, p.potentials)
-    call.population, call.batch = population, p.inputs.shape[1] // population
+    call, library = prepared(p, p.potentials, len(p.lateral) if p.lateral.dim() == 3 else 1)
     call.outputs = outputs.data_ptr()
-    call.threads = threads() if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 > THREADS_PAY_FROM else 1
-    solver.prepare(ctypes.addressof(call))
-    run = functools.partial(solver.forward, ctypes.addressof(call))
-    run.alive = (call, packed, p, outputs)  # type: ignore[attr-defined]  # the call holds only their addresses
+    if p.inputs.shape[1] * p.lateral.shape[-1] ** 2 <= THREADS_PAY_FROM:
+        call.threads = 1
+    run = functools.partial(library.forward, ctypes.addressof(call))
+    run.alive = (call, outputs)  # type: ignore[attr-defined]  # the call's address keeps nothing alive
     return run
 
 
@@ -163,45 +114,33 @@ def threads() -> int:
     return torch.get_num_threads() if os.getpid() == IMPORTED_BY else 1
 
 
-def describe(p: Problem, packed: Tensor, trajectory: Tensor) -> Call:
-    """The call's counts, strides and those pointers that both passes need."""
+def prepared(p: Problem, trajectory: Tensor, population: int = 1) -> tuple[Call, build.Library]:
+    """A call with what both passes need, its parameters read already, and the library that takes it."""
+    library = build.library(*shape_of(p))
+    assert library is not None
+    copied = {name: t.contiguous() for name in PARAMETERS if (t := getattr(p, name)) is not None}
+    for name in ("inputs", "potentials"):  # only the numbers of a row must lie side by side
+        tensor = getattr(p, name)
+        copied[name] = tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+    packed = torch.empty(library.packed_bytes * population + ALIGNMENT, dtype=torch.uint8)
     call = Call()
-    call.time, call.batch, call.population, call.threads = *p.inputs.shape[:2], 1, threads()
-    call.inputs_time, call.inputs_batch = p.inputs.stride()[:2]
+    call.alive = (copied, packed, trajectory, p.episode_starts)  # it holds only their addresses
+    call.time, batch = p.inputs.shape[:2]
+    call.batch, call.population, call.threads = batch // population, population, threads()
+    call.inputs_time, call.inputs_batch = copied["inputs"].stride()[:2]
+    call.potentials_batch = copied["potentials"].stride(0)
     if p.episode_starts is not None:
         call.starts_time, call.starts_batch = p.episode_starts.stride()
         call.starts = p.episode_starts.data_ptr()
-    call.potentials_batch = p.potentials.stride(0)
     call.c0 = p.leak
-    call.inputs, call.potentials = p.inputs.data_ptr(), p.potentials.data_ptr()
-    call.lateral, call.neurons = p.lateral.data_ptr(), p.neurons.data_ptr()
-    call.weights_in, call.bias_in = pointer(p.weights_in), pointer(p.bias_in)
-    call.weights_out, call.bias_out = pointer(p.weights_out), pointer(p.bias_out)
-    call.packed = aligned(packed)
+    for name, tensor in copied.items():
+        setattr(call, name, pointer(tensor))
+    call.packed = packed.data_ptr() + -packed.data_ptr() % ALIGNMENT
     call.trajectory = trajectory.data_ptr()
-    return call
-
-
-def rows_contiguous(p: Problem) -> Problem:
-    """The problem with parameters contiguous and the numbers of each input row side by side, copied only if need be."""
-    copied: dict[str, Any] = {name: None if (t := getattr(p, name)) is None else t.contiguous() for name in PARAMETERS}
-    for name in ("inputs", "potentials"):
-        tensor = getattr(p, name)
-        copied[name] = tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-    return p._replace(**copied)
+    library.prepare(ctypes.addressof(call))
+    return call, library
 
 
 def pointer(tensor: Tensor | None) -> int | None:
     """Where a tensor's numbers lie; None for no tensor or an empty one."""
     return None if tensor is None or tensor.numel() == 0 else tensor.data_ptr()
-
-
-def aligned(memory: Tensor) -> int:
-    """The first address in some memory that is a multiple of a vector's size."""
-    address = memory.data_ptr()
-    return address + -address % ALIGNMENT
-
-
-def like(tensor: Tensor | None, reals: Tensor) -> Tensor:
-    """Contiguous memory for a tensor's gradient; empty for no tensor."""
-    return reals.new_empty(0) if tensor is None else reals.new_empty(tensor.shape)

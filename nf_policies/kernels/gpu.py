@@ -30,21 +30,18 @@ NUMBERS_MAX = 2**31
 
 
 class Tiling(NamedTuple):
-    """How a field is cut into programs.
-
-    Attributes:
-        hidden_tile: Neurons, with padding to a power of two.
-        forward: Sequences of one program in the forward pass.
-        backward: The same in the backward pass, whose sums need more registers.
-        warps: Warps of one program. They are few, as they wait for each other in every step.
-        precision: Of the product with the interaction matrix.
-    """
+    """How a field is cut into programs."""
 
     hidden_tile: int
+    """Neurons, with padding to a power of two."""
     forward: int
+    """Sequences of one program in the forward pass."""
     backward: int
+    """The same in the backward pass, whose sums need more registers."""
     warps: int
+    """Warps of one program. They are few, as they wait for each other in every step."""
     precision: str
+    """Of the product with the interaction matrix."""
 
 
 def tiling(hidden: int) -> Tiling:
@@ -65,19 +62,15 @@ def fits(p: Problem) -> bool:
 @constant
 def hidden_max(device: torch.device) -> int:
     """The most neurons that the kernels can do on a device: 128, 64, or 0 where it lacks what they use."""
-    return neurons_max(device) if available() else 0
-
-
-@functools.cache
-def available() -> bool:
-    """Whether Triton is installed; it is not imported for the answer."""
-    return importlib.util.find_spec("triton") is not None
+    return neurons_max(device)
 
 
 @functools.cache
 def neurons_max(device: torch.device) -> int:
-    """The same where Triton is installed."""
-    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < CAPABILITY_MIN:
+    """The same, cached; Triton is looked for, not imported."""
+    if importlib.util.find_spec("triton") is None or torch.version.cuda is None:
+        return 0
+    if torch.cuda.get_device_capability(device) < CAPABILITY_MIN:
         return 0
     properties = torch.cuda.get_device_properties(device)
     memory = getattr(properties, "shared_memory_per_block_optin", 0) or SHARED_MEMORY[64]  # since Ampere all have that

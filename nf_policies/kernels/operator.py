@@ -75,8 +75,9 @@ class Gradients(NamedTuple):
     bias_out: Tensor
 
 
+N_FIELDS = len(Problem._fields)
 N_TENSORS = len(Gradients._fields) + 1
-"""Tensors of a problem: those with gradients, and the episode starts."""
+"""Tensors come first among a problem's fields: those with gradients, and the episode starts."""
 
 
 class Solver(Protocol):
@@ -96,14 +97,9 @@ class Solver(Protocol):
         d_trajectory: Tensor | None,
         inputs_need_it: bool,
     ) -> Gradients:
-        """Gradients of all of a problem's tensors; those of the inputs only if they are needed.
+        """Gradients of all of a problem's tensors, those of the inputs only where they need it.
 
-        Args:
-            p: The problem that was solved.
-            trajectory: The potentials that `forward` returned.
-            d_outputs: Gradient of the outputs, or None for zero.
-            d_trajectory: Gradient of the potentials, or None for zero.
-            inputs_need_it: Whether the gradient of the inputs is wanted.
+        Given are the potentials that `forward` returned and the gradients of both that it returned, None for zero.
         """
 
 
@@ -177,27 +173,24 @@ PROBLEM = (
     "Tensor inputs, Tensor potentials, Tensor? episode_starts, Tensor lateral, Tensor neurons, Tensor? weights_in, "
     "Tensor? bias_in, Tensor? weights_out, Tensor? bias_out, str activation, SymInt power, float leak"
 )
+D_OUTPUT = "Tensor trajectory, Tensor? d_outputs, Tensor? d_trajectory, bool inputs_need_it"
+GRADIENTS = ", ".join(["Tensor"] * len(Gradients._fields))
 
 
 @torch.library.custom_op("nf_policies::recurrence", mutates_args=(), schema=f"({PROBLEM}) -> (Tensor, Tensor)")
 def recurrence(*problem: Any) -> tuple[Tensor, Tensor]:
-    """Outputs (time, batch, output_size) and potentials (time, batch, hidden_size); arguments as in `Problem`."""
+    """`Solver.forward` of a problem's fields."""
     p = Problem(*problem)
     return demand(p).forward(p)
 
 
 @torch.library.custom_op(
-    "nf_policies::recurrence_backward",
-    mutates_args=(),
-    schema=f"(Tensor? d_outputs, Tensor? d_trajectory, Tensor trajectory, bool inputs_need_it, {PROBLEM}) -> "
-    f"({', '.join(['Tensor'] * len(Gradients._fields))})",
+    "nf_policies::recurrence_backward", mutates_args=(), schema=f"({PROBLEM}, {D_OUTPUT}) -> ({GRADIENTS})"
 )
-def recurrence_backward(
-    d_outputs: Tensor | None, d_trajectory: Tensor | None, trajectory: Tensor, inputs_need_it: bool, *problem: Any
-) -> Gradients:
-    """Gradients in the order of `Gradients`, empty where there is no tensor; arguments as in `Solver.backward`."""
-    p = Problem(*problem)
-    return demand(p).backward(p, trajectory, d_outputs, d_trajectory, inputs_need_it)
+def recurrence_backward(*arguments: Any) -> Gradients:
+    """`Solver.backward` of a problem's fields and its other arguments."""
+    p = Problem(*arguments[:N_FIELDS])
+    return demand(p).backward(p, *arguments[N_FIELDS:])
 
 
 @recurrence.register_fake
@@ -208,11 +201,15 @@ def _(*problem: Any) -> tuple[Tensor, Tensor]:
 
 
 @recurrence_backward.register_fake
-def _(d_outputs: Tensor, d_trajectory: Tensor, trajectory: Tensor, inputs_need_it: bool, *problem: Any) -> Any:
-    p = Problem(*problem)
-    tensors = [getattr(p, name) for name in Gradients._fields]
-    gradients = [p.neurons.new_empty(0 if t is None else t.shape) for t in tensors]
-    return (gradients[0] if inputs_need_it else p.neurons.new_empty(0), *gradients[1:])
+def _(*arguments: Any) -> Gradients:
+    p, inputs_need_it = Problem(*arguments[:N_FIELDS]), arguments[-1]
+    return empty_gradients(p, p.inputs if inputs_need_it else None)
+
+
+def empty_gradients(p: Problem, inputs: Tensor | None) -> Gradients:
+    """Contiguous memory for gradients of a problem's tensors, and for that of its inputs as large as `inputs`."""
+    tensors = (inputs, *(getattr(p, name) for name in Gradients._fields[1:]))
+    return Gradients(*(p.neurons.new_empty(0 if t is None else t.shape) for t in tensors))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -221,18 +218,15 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.set_materialize_grads(False)
 
 
-def _gradients(problem: tuple[Any, ...], found: tuple[Tensor, ...], needed: tuple[bool, ...]) -> tuple[Any, ...]:
-    """One gradient for each of a problem's arguments, None where it is not a tensor or needs none."""
-    named = dict(zip(Gradients._fields, found, strict=True))
-    arguments = zip(Problem._fields, problem, needed, strict=True)
-    return tuple(named[name] if wanted and value is not None else None for name, value, wanted in arguments)
-
-
-def _differentiate(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> tuple[Any, ...]:
+def _differentiate(ctx: Any, *d_output: Tensor | None, backward: Any = None) -> tuple[Tensor | None, ...]:
+    """One gradient for each of a problem's fields, None where it is not a tensor or needs none."""
     *tensors, trajectory = ctx.saved_tensors
-    problem = (*tensors, *ctx.options)
-    found = recurrence_backward(d_outputs, d_trajectory, trajectory, ctx.needs_input_grad[0], *problem)
-    return _gradients(problem, found, ctx.needs_input_grad)
+    p, needed = Problem(*tensors, *ctx.options), ctx.needs_input_grad[-N_FIELDS:]
+    arguments = (trajectory, *d_output, needed[0])
+    found = recurrence_backward(*p, *arguments) if backward is None else backward(p, *arguments)
+    named = dict(zip(Gradients._fields, found, strict=True))
+    fields = zip(p._fields, p, needed, strict=True)
+    return tuple(named[name] if wanted and value is not None else None for name, value, wanted in fields)
 
 
 class EagerRecurrence(torch.autograd.Function):
@@ -246,14 +240,10 @@ class EagerRecurrence(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, d_outputs: Tensor | None, d_trajectory: Tensor | None) -> Any:  # noqa: D102
+    def backward(ctx: Any, *d_output: Tensor | None) -> Any:  # noqa: D102
         if torch.is_grad_enabled():
             return _refuse(ctx)
-        *tensors, trajectory = ctx.saved_tensors
-        problem = (*tensors, *ctx.options)
-        needed = ctx.needs_input_grad[1:]
-        found = ctx.solver.backward(Problem(*problem), trajectory, d_outputs, d_trajectory, needed[0])
-        return None, *_gradients(problem, found, needed)
+        return None, *_differentiate(ctx, *d_output, backward=ctx.solver.backward)
 
 
 def _refuse(ctx: Any, *gradients: Any) -> Any:
@@ -266,19 +256,13 @@ recurrence.register_autograd(_differentiate, setup_context=_keep)
 recurrence_backward.register_autograd(_refuse)
 
 
-def _one_by_one(operator: Callable[..., tuple[Tensor, ...]]) -> Callable[..., Any]:
-    """The vmap of an operator as a loop: each member of a batch is a whole problem already."""
-
-    def batched(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], Any]:
-        results = [
-            operator(*(a if d is None else a.select(d, i) for a, d in zip(arguments, in_dims, strict=True)))
-            for i in range(info.batch_size)
-        ]
-        stacked = tuple(torch.stack(parts) for parts in zip(*results, strict=True))
-        return stacked, (0,) * len(stacked)
-
-    return batched
-
-
-recurrence.register_vmap(_one_by_one(recurrence))
-recurrence_backward.register_vmap(_one_by_one(recurrence_backward))
+@recurrence.register_vmap
+def _(info: Any, in_dims: tuple[int | None, ...], *problem: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """A loop, as each member of a batch is a whole problem already."""
+    solved = [
+        recurrence(
+            *(value if dim is None else value.select(dim, i) for value, dim in zip(problem, in_dims, strict=True))
+        )
+        for i in range(info.batch_size)
+    ]
+    return tuple(torch.stack(parts) for parts in zip(*solved, strict=True)), (0, 0)

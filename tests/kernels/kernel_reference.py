@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nf_policies.fields.activations import ACTIVATIONS
-from nf_policies.fields.dynamics import Coefficients, activate, unroll
+from nf_policies.fields.dynamics import Coefficients, activate, integrate, internal_stimuli, reset
 from nf_policies.kernels.operator import SOLVERS, Gradients, Problem
 
 TENSORS = Gradients._fields
@@ -27,7 +27,13 @@ def reference(p: Problem) -> tuple[Tensor, Tensor]:
     c = Coefficients(p.lateral, resting_level, rate, scale, bias, initial_potentials, {}, {})
     activation = ACTIVATIONS[p.activation]
     stimuli = p.inputs if p.weights_in is None else torch.nn.functional.linear(p.inputs, p.weights_in, p.bias_in)
-    trajectory = unroll(c, activation, dynamics, 1, stimuli, p.potentials, p.episode_starts)
+    potentials, steps = p.potentials, []
+    for t, external in enumerate(stimuli):
+        potentials = potentials if p.episode_starts is None else reset(c, potentials, p.episode_starts[t])
+        internal = internal_stimuli(c, activate(c, activation, potentials), 1)
+        potentials = integrate(c, dynamics, potentials, external + internal)
+        steps.append(potentials)
+    trajectory = torch.stack(steps)
     if p.weights_out is None:
         return trajectory.new_empty(*trajectory.shape[:2], 0), trajectory
     outputs = torch.nn.functional.linear(activate(c, activation, trajectory), p.weights_out, p.bias_out)

@@ -17,13 +17,13 @@ import logging, sys, torch
 logging.basicConfig(level=logging.INFO, format="LOG %(message)s")
 torch.set_num_threads(1)
 from nf_policies import SimpleNeuralField
-from nf_policies.kernels import cpu
+from nf_policies.kernels import build
 g = torch.Generator().manual_seed(0)
 field = SimpleNeuralField(2, 1, 2, dynamics="linear", activation="tanh", generator=g)
 outputs = None
 for _ in range(3):
     outputs, _ = field(torch.ones(4, 3, 2))
-print("compiled" if cpu.library("float", 2, 2, 1, 2, 0, 1) is not None else "plain")
+print("compiled" if build.library("float", 2, 2, 1, 2, 0, 1) is not None else "plain")
 print(" ".join(f"{x:.5f}" for x in outputs.flatten().tolist()))
 """
 

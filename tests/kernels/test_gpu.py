@@ -46,7 +46,6 @@ def problem(hidden: int = 8, time: int = 4, **options) -> Problem:
 @pytest.fixture
 def pretended_gpu(monkeypatch) -> FakeTensorMode:
     """Tensors without numbers, of which torch believes that they are on a GPU, and Triton beside them."""
-    monkeypatch.setattr(gpu, "available", lambda: True)
     monkeypatch.setattr(gpu, "neurons_max", lambda device: 128)
     return FakeTensorMode()
 
@@ -67,9 +66,10 @@ def test_what_triton_cannot_do_goes_elsewhere(options, pretended_gpu) -> None:
         assert solver_of(problem(**{"device": "cuda"} | options)) is not gpu
 
 
-def test_without_triton_nothing_goes_to_triton(pretended_gpu, monkeypatch) -> None:
-    monkeypatch.setattr(gpu, "available", lambda: False)
-    with pretended_gpu:
+def test_without_triton_nothing_goes_to_triton(monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(gpu, "neurons_max", gpu.neurons_max.__wrapped__)
+    with FakeTensorMode():
         assert solver_of(problem(device="cuda")) is None
 
 
@@ -79,6 +79,7 @@ def test_without_triton_nothing_goes_to_triton(pretended_gpu, monkeypatch) -> No
     ids=["T4", "A100", "RTX 3090", "H100", "RTX 5090"],
 )
 def test_the_number_of_neurons_is_limited_by_the_gpu(capability, kilobytes, most, monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     properties = SimpleNamespace(shared_memory_per_block_optin=kilobytes * 1024)
