@@ -2,8 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -17,14 +17,13 @@ WIDE = 160
 class Envs:
     """List the batched tasks: what they show and take, how long they last, what they ask, and where they are from."""
 
-    words: tyro.conf.Positional[tuple[str, ...]] = field(default=())
-    """Only tasks that have all these words in their id, text or reference."""
-    json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print one JSON object."""
+    words: tyro.conf.Positional[tuple[str, ...]] = ()  # Only tasks with all these words in their id, text or reference.
+    json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
         """Find and filter. Returns the text for stdout."""
-        tasks = [task for task in batched_tasks() if _has(task, self.words)]
+        words = [word.lower() for word in self.words]
+        tasks = [task for task in batched_tasks() if all(word in searched(task) for word in words)]
         if not tasks:
             wanted = " and ".join(map(repr, self.words)) or "a batched task"
             raise ValueError(f"No task with {wanted}: nf-policies envs without words lists all.")
@@ -32,9 +31,9 @@ class Envs:
             return json.dumps({"tasks": tasks}) + "\n"
         console = Console(highlight=False)
         if not console.is_terminal:
-            console = Console(highlight=False, width=WIDE)
+            console.width = WIDE
         with console.capture() as table:
-            console.print(_table(tasks))
+            console.print(table_of(tasks))
         return table.get()
 
 
@@ -48,42 +47,39 @@ def batched_tasks() -> list[dict[str, Any]]:
     from nf_policies.tasks.make import register_installed
 
     register_installed()
-    specs = [spec for spec in list(gym.registry.values()) if "about" in spec.kwargs]
-    return [_described(spec, gym.make(spec, disable_env_checker=True).unwrapped) for spec in specs]
+    tasks = []
+    for spec in [spec for spec in gym.registry.values() if "about" in spec.kwargs]:
+        env: Any = gym.make(spec, disable_env_checker=True).unwrapped
+        space = env.action_space
+        takes = f"1 of {space.n}" if hasattr(space, "n") else f"{math.prod(space.shape)} within ±{space.high.max():g}"
+        tasks.append(
+            {
+                "env_id": spec.id,
+                "observation_space": str(env.observation_space).replace("\n", ""),
+                "action_space": str(space),
+                "max_episode_steps": spec.max_episode_steps,
+                "dt": env.func_env.dt,
+                "asks": env.metadata["asks"],
+                "reference": env.metadata["reference"],
+                "gymnasium_id": env.metadata["twin"],
+                "shows": math.prod(env.observation_space.shape),
+                "takes": takes,
+            }
+        )
+    return tasks
 
 
-def _described(spec: Any, env: Any) -> dict[str, Any]:
-    return {
-        "env_id": spec.id,
-        "observation_space": str(env.observation_space).replace("\n", ""),
-        "action_space": str(env.action_space),
-        "max_episode_steps": spec.max_episode_steps,
-        "dt": env.func_env.dt,
-        "asks": env.metadata["asks"],
-        "reference": env.metadata["reference"],
-        "gymnasium_id": env.metadata["twin"],
-        "shows": math.prod(env.observation_space.shape),
-        "takes": _choice(env.action_space),
-    }
+def searched(task: dict[str, Any]) -> str:
+    """The text of a task that words are looked for in."""
+    return " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
 
 
-def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
-    text = " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
-    return all(word.lower() in text for word in words)
-
-
-def _choice(space: Any) -> str:
-    discrete = hasattr(space, "n")
-    return f"1 of {space.n}" if discrete else f"{math.prod(space.shape)} within ±{float(space.high.max()):g}"
-
-
-def _table(tasks: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "task", "shows", "takes", "steps", "dt [s]", "asks", "from", box=None, header_style="bold", pad_edge=False
-    )
-    for number in (1, 3, 4):
-        table.columns[number].justify = "right"
-    table.columns[0].no_wrap = True
+def table_of(tasks: list[dict[str, Any]]) -> Table:
+    """A table for people."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("task", no_wrap=True)
+    for name in ("shows", "takes", "steps", "dt [s]", "asks", "from"):
+        table.add_column(name, justify="right" if name in ("shows", "steps", "dt [s]") else "left")
     for task in tasks:
         twin = f"= {task['gymnasium_id']}" if task["gymnasium_id"] else task["reference"]
         dt = "" if task["dt"] == 1 else f"{task['dt']:g}"
