@@ -9,9 +9,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-WIDE = 160
-"""Characters in a line of a table that goes into a file."""
-
 
 @dataclass
 class Envs:
@@ -22,8 +19,7 @@ class Envs:
 
     def run(self, messages: Console) -> str:
         """Find and filter. Returns the text for stdout."""
-        words = [word.lower() for word in self.words]
-        tasks = [task for task in batched_tasks() if all(word in searched(task) for word in words)]
+        tasks = [task for task in batched_tasks() if _has(task, self.words)]
         if not tasks:
             wanted = " and ".join(map(repr, self.words)) or "a batched task"
             raise ValueError(f"No task with {wanted}: nf-policies envs without words lists all.")
@@ -31,9 +27,9 @@ class Envs:
             return json.dumps({"tasks": tasks}) + "\n"
         console = Console(highlight=False)
         if not console.is_terminal:
-            console.width = WIDE
+            console.width = 160  # of a table that goes into a file
         with console.capture() as table:
-            console.print(table_of(tasks))
+            console.print(_table(tasks))
         return table.get()
 
 
@@ -69,13 +65,12 @@ def batched_tasks() -> list[dict[str, Any]]:
     return tasks
 
 
-def searched(task: dict[str, Any]) -> str:
-    """The text of a task that words are looked for in."""
-    return " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
+def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
+    text = " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
+    return all(word.lower() in text for word in words)
 
 
-def table_of(tasks: list[dict[str, Any]]) -> Table:
-    """A table for people."""
+def _table(tasks: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("task", no_wrap=True)
     for name in ("shows", "takes", "steps", "dt [s]", "asks", "from"):

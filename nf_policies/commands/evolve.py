@@ -121,10 +121,11 @@ def new_policy(options: Any) -> "Policy":
         spaces, velocities = (env.observation_space, env.action_space), velocities_of(env)
     entries = ObservationEncoder(spaces[0]).total
     visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
-    sizes = (*field_sizes(*spaces, visible), options.hidden_size)
+    sizes = *field_sizes(*spaces, visible), options.hidden_size
     more = {"self_excitation": options.self_excitation, "seed": options.seed}
+    make_field = functools.partial(start_field, options.field, *sizes, **more)
     with fitting():
-        field = start_field(options.field, *sizes, **more, **pairs(options.field_option))
+        field = make_field(**pairs(options.field_option))
     return Policy(field, *spaces, visible=visible, env_id=options.env)
 
 
@@ -133,18 +134,13 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
+    same = ("seed", "episodes", "sigma", "sigma_min", "restarts", "restart_after", "normalise")
     return Evolution(
         policy,
         evaluator,
-        seed=options.seed,
-        episodes=options.episodes,
         episodes_max=max(options.episodes, options.episodes_max or 1),
-        sigma=options.sigma,
-        sigma_min=options.sigma_min,
         pop_size=options.population,
-        restarts=options.restarts,
-        restart_after=options.restart_after,
         objective=objective_of(options.objective),
-        normalise=options.normalise,
         scales=pairs(options.scale),
+        **{name: getattr(options, name) for name in same},
     )

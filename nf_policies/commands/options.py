@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nf_policies.runs.session import Session
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
+NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
+"""Further arguments of a field's constructor."""
 CALL = ("json", "resume", "out")
 """Options that say how a command is called, not what its run is."""
 
@@ -65,8 +67,10 @@ class RunOptions:
         for name in ("seed", "workers"):
             if getattr(options, name, 0) < 0:
                 raise RunError(f"--{name} must be 0 or more, not {getattr(options, name)}.")
-        if sizes := {"input_size", "output_size", "hidden_size"} & pairs(options.field_option).keys():
-            raise RunError(f"--field-option cannot set {min(sizes)}: use --hidden-size; the task decides the others.")
+        if wrong := NOT_OPTIONS & pairs(options.field_option).keys():
+            raise RunError(
+                f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
+            )
         return options
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:

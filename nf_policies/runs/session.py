@@ -85,7 +85,7 @@ class Session:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         bar = Bar(*columns, console=messages, disable=not messages.is_terminal)
         with closing(Progress(self.run_dir, learner, count)) as progress, bar:
-            task = bar.add_task("", total=1.0, completed=max(self._used().values(), default=0))
+            task = bar.add_task("", total=1.0, completed=max(self._used().values(), default=0))  # type: ignore[arg-type]
             reason = self._spent()
             while not reason:
                 row = learner.step()
