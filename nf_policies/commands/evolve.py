@@ -121,11 +121,11 @@ def new_policy(options: Any) -> "Policy":
         spaces, velocities = (env.observation_space, env.action_space), velocities_of(env)
     entries = ObservationEncoder(spaces[0]).total
     visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
-    sizes = *field_sizes(*spaces, visible), options.hidden_size
+    input_size, output_size = field_sizes(*spaces, visible)
     more = {"self_excitation": options.self_excitation, "seed": options.seed}
-    make_field = functools.partial(start_field, options.field, *sizes, **more)
     with fitting():
-        field = make_field(**pairs(options.field_option))
+        given = pairs(options.field_option)
+        field = start_field(options.field, input_size, output_size, options.hidden_size, **more, **given)
     return Policy(field, *spaces, visible=visible, env_id=options.env)
 
 

@@ -19,9 +19,7 @@ class Rollout:
     env: str | None = None  # Task: a Gymnasium id or package.module:EnvId; by default the one the policy was made for.
     episodes: int = 100  # Number of episodes.
     seed: int = 0  # Seed of the first episode; the next have the seeds after it.
-    backend: Literal["gymnasium", "batched"] = (
-        "gymnasium"  # The task itself, or its batched twin, all episodes at once.
-    )
+    backend: Literal["gymnasium", "batched"] = "gymnasium"  # The task, or its batched twin, all episodes at once.
     max_episode_steps: int | None = None  # Time limit in steps; by default the run's, or else the registered one.
     video: Path | None = None  # Film the first episode into this .mp4 or .gif (needs the video extra, but no display).
     record: Path | None = None  # Save observations, actions, rewards, potentials, stimuli and activations as this .npz.
