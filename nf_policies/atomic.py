@@ -11,12 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; it takes the place of `path` when the block succeeds.
+    """Yield a temporary path that takes the place of `path` when the block succeeds; if not, `path` stays as it was.
 
     The temporary name keeps the suffix, because writers choose the format by it. Parent folders are made.
-
-    Raises:
-        OSError: If the file cannot be written; `path` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
@@ -48,11 +45,12 @@ def write_text(path: Path, text: str) -> None:
 def uninterrupted() -> Iterator[None]:
     """Delay a Ctrl-C until the block is done, instead of raising KeyboardInterrupt anywhere inside.
 
-    For files that belong together, and for a queue shared with another thread: half a hand-over makes both wait for
-    ever.
+    For files that belong together, and for a queue shared with a thread: half a hand-over makes both wait for ever.
     """
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
         yield
         return
     pressed: list[int] = []

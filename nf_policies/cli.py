@@ -5,12 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-INTERRUPTED = 130
+from typing import Any
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -25,16 +20,14 @@ def main(args: Sequence[str] | None = None) -> int:
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films need no display, and SDL need not look for one
         sys.path.append(os.getcwd())  # so that package.module:EnvId finds the user's own module
-        from rich.console import Console
-
-        messages = Console(stderr=True, soft_wrap=True, highlight=False)
-        return _run(args, messages)
+        return _run(args)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130
 
 
-def _run(args: Sequence[str] | None, messages: "Console") -> int:
+def _run(args: Sequence[str] | None) -> int:
     import tyro
+    from rich.console import Console
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
@@ -42,27 +35,19 @@ def _run(args: Sequence[str] | None, messages: "Console") -> int:
     from nf_policies.commands.train import Train
 
     commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "rollout": Rollout, "envs": Envs}
+    config = (tyro.conf.FlagCreatePairsOff,)
+    messages = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        command: Any = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="nf-policies",
-            args=args,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args, config=config)
         output: str = command.run(messages)
     except (ValueError, OSError) as error:
         if os.environ.get("NF_POLICIES_DEBUG"):
             raise
         messages.print(f"nf-policies: {error}{_place_of(error)}", markup=False)
         return 1
-    return _write(output)
-
-
-def _write(output: str) -> int:
-    """Write to stdout, whatever it can encode."""
     try:
         if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")
+            sys.stdout.reconfigure(errors="replace")  # whatever it can encode
         sys.stdout.write(output)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` for one, has seen enough

@@ -12,14 +12,10 @@ Backend = Literal["auto", "gymnasium", "batched"]
 
 
 def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers: int = 0) -> str | None:
-    """The id of the batched task to play, or None for Gymnasium's environments.
+    """The id of the batched task to play a task as, or None for Gymnasium's environments.
 
-    Args:
-        env_id: Of the task that is asked for.
-        backend: "auto" takes the batched task if there is one and no workers are asked for.
-        device: Gymnasium's environments know the CPU alone.
-        workers: Processes for Gymnasium's environments.
-    Raises: TaskError if there is no batched task although one is needed.
+    "auto" takes the batched task if there is one and no workers, which are Gymnasium's, are asked for. A TaskError if
+    there is none although the backend or the device needs one.
     """
     if backend == "batched" and workers:
         raise TaskError("A batched task has no workers: use --backend gymnasium, or leave out --workers.")
@@ -32,10 +28,7 @@ def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers:
 
 
 def device_of(name: str) -> str:
-    """A device that is there, as torch names it; "auto" is a GPU if there is one.
-
-    Raises: RunError if there is no such device.
-    """
+    """A device as torch names it; "auto" is a GPU if there is one. A RunError if it is not there."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

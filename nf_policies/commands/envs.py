@@ -2,25 +2,20 @@
 
 import json
 import math
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
-
-WIDE = 160
-"""Characters in a line of a table that goes into a file."""
 
 
 @dataclass
 class Envs:
     """List the batched tasks: what they show and take, how long they last, what they ask, and where they are from."""
 
-    words: tyro.conf.Positional[tuple[str, ...]] = field(default=())
-    """Only tasks that have all these words in their id, text or reference."""
-    json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print one JSON object."""
+    words: tyro.conf.Positional[tuple[str, ...]] = ()  # Only tasks with all these words in their id, text or reference.
+    json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
         """Find and filter. Returns the text for stdout."""
@@ -32,7 +27,7 @@ class Envs:
             return json.dumps({"tasks": tasks}) + "\n"
         console = Console(highlight=False)
         if not console.is_terminal:
-            console = Console(highlight=False, width=WIDE)
+            console.width = 160  # of a table that goes into a file
         with console.capture() as table:
             console.print(_table(tasks))
         return table.get()
@@ -48,23 +43,26 @@ def batched_tasks() -> list[dict[str, Any]]:
     from nf_policies.tasks.make import register_installed
 
     register_installed()
-    specs = [spec for spec in list(gym.registry.values()) if "about" in spec.kwargs]
-    return [_described(spec, gym.make(spec, disable_env_checker=True).unwrapped) for spec in specs]
-
-
-def _described(spec: Any, env: Any) -> dict[str, Any]:
-    return {
-        "env_id": spec.id,
-        "observation_space": str(env.observation_space).replace("\n", ""),
-        "action_space": str(env.action_space),
-        "max_episode_steps": spec.max_episode_steps,
-        "dt": env.func_env.dt,
-        "asks": env.metadata["asks"],
-        "reference": env.metadata["reference"],
-        "gymnasium_id": env.metadata["twin"],
-        "shows": math.prod(env.observation_space.shape),
-        "takes": _choice(env.action_space),
-    }
+    tasks = []
+    for spec in [spec for spec in gym.registry.values() if "about" in spec.kwargs]:
+        env: Any = gym.make(spec, disable_env_checker=True).unwrapped
+        space = env.action_space
+        takes = f"1 of {space.n}" if hasattr(space, "n") else f"{math.prod(space.shape)} within ±{space.high.max():g}"
+        tasks.append(
+            {
+                "env_id": spec.id,
+                "observation_space": str(env.observation_space).replace("\n", ""),
+                "action_space": str(space),
+                "max_episode_steps": spec.max_episode_steps,
+                "dt": env.func_env.dt,
+                "asks": env.metadata["asks"],
+                "reference": env.metadata["reference"],
+                "gymnasium_id": env.metadata["twin"],
+                "shows": math.prod(env.observation_space.shape),
+                "takes": takes,
+            }
+        )
+    return tasks
 
 
 def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
@@ -72,18 +70,11 @@ def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
     return all(word.lower() in text for word in words)
 
 
-def _choice(space: Any) -> str:
-    discrete = hasattr(space, "n")
-    return f"1 of {space.n}" if discrete else f"{math.prod(space.shape)} within ±{float(space.high.max()):g}"
-
-
 def _table(tasks: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "task", "shows", "takes", "steps", "dt [s]", "asks", "from", box=None, header_style="bold", pad_edge=False
-    )
-    for number in (1, 3, 4):
-        table.columns[number].justify = "right"
-    table.columns[0].no_wrap = True
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("task", no_wrap=True)
+    for name in ("shows", "takes", "steps", "dt [s]", "asks", "from"):
+        table.add_column(name, justify="right" if name in ("shows", "steps", "dt [s]") else "left")
     for task in tasks:
         twin = f"= {task['gymnasium_id']}" if task["gymnasium_id"] else task["reference"]
         dt = "" if task["dt"] == 1 else f"{task['dt']:g}"

@@ -6,10 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import tyro
 from rich.console import Console
 
-from nf_policies.commands.options import CALL, RunOptions, pairs, words
+from nf_policies.commands.options import CALL, Repeated, RunOptions, pairs, words
 
 if TYPE_CHECKING:
     from nf_policies.evolution.evolution import Evolution
@@ -33,39 +32,22 @@ class Evolve(RunOptions):
     changeable = ("generations", "steps", "target", "workers", *CALL)
     positive = (*RunOptions.positive, "generations", "episodes", "episodes_max")
 
-    field: Literal["simple", "neural"] | None = None
-    """SimpleNeuralField (all neurons interact) or NeuralField (a convolution over neurons)."""
-    generations: int | None = None
-    """Stop after this many generations, those before --resume included."""
-    population: int | None = None
-    """Candidates per generation."""
-    episodes: int | None = None
-    """Episodes per candidate and generation, the same for all of a generation."""
-    episodes_max: int | None = None
-    """Episodes grow up to this number while chance decides which candidate looks better."""
-    sigma: float | None = None
-    """First standard deviation of the search, in units of each parameter's scale."""
-    sigma_min: float | None = None
-    """Lower bound of the standard deviation."""
-    scale: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """NAME=FACTOR: change the natural scale of the parameters whose names begin with NAME. Repeatable."""
-    restarts: Literal["none", "ipop", "bipop"] = "none"
-    """Restart a converged search with a larger population (ipop), or also with small local ones (bipop)."""
-    restart_after: int | None = None
-    """Restart after this many generations."""
-    objective: str = "mean"
-    """What is maximised over a candidate's episodes: mean, worst:K (mean of the K worst) or cvar:SHARE (of the worst
-    share)."""
-    normalise: bool | None = None
-    """Whether observations are normalised by what has been seen."""
-    self_excitation: float | None = None
-    """Start value of a simple field's interaction of each neuron with itself."""
-    backend: Literal["auto", "gymnasium", "batched"] = "auto"
-    """Play Gymnasium's environments, the batched task that equals them (all episodes at once), or that if there is."""
-    engine: Literal["auto", "eager", "compiled"] = "auto"
-    """How a batched task is run: compiling takes long and pays for long runs."""
-    workers: int = 0
-    """Play in this many processes, if a step of the task takes a millisecond or more."""
+    field: Literal["simple", "neural"] | None = None  # Neurons that all interact (simple), or a convolution (neural).
+    generations: int | None = None  # Stop after this many generations, those before --resume included.
+    population: int | None = None  # Candidates per generation.
+    episodes: int | None = None  # Episodes per candidate and generation, the same for all of a generation.
+    episodes_max: int | None = None  # Episodes grow up to this number while chance decides which candidate looks best.
+    sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
+    sigma_min: float | None = None  # Lower bound of the standard deviation.
+    scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
+    restarts: Literal["none", "ipop", "bipop"] = "none"  # Restart when converged: larger (ipop), or also small (bipop).
+    restart_after: int | None = None  # Restart after this many generations.
+    objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
+    normalise: bool | None = None  # Whether observations are normalised by what has been seen.
+    self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
+    backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
+    engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
+    workers: int = 0  # Play in this many processes, if a step of the task takes a millisecond or more.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
@@ -89,23 +71,17 @@ class Evolve(RunOptions):
         from nf_policies.rollouts.engine import Engine, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
-        from nf_policies.runs.session import Purpose, Session
         from nf_policies.tasks.batched import make_batched
         from nf_policies.tasks.side_by_side import make_envs
 
         policy = new_policy(options)
-        env_id, limit, workers, device = (
-            options.env,
-            options.max_episode_steps,
-            options.workers,
-            device_of(options.device),
-        )
+        env_id, limit, workers = options.env, options.max_episode_steps, options.workers
+        device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
-        at_once = options.population * options.episodes
         if batched:
-            envs = make_batched(batched, device=device, max_episode_steps=limit)
+            envs: Any = make_batched(batched, device=device, max_episode_steps=limit)
             if options.engine == "auto":
-                ahead = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)  # type: ignore[attr-defined]
+                ahead = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)
                 options = dataclasses.replace(options, engine=engine_mode(ahead, at_once))
             evaluator: Evaluator = Engine(envs, mode=options.engine, moments=bool(options.normalise))
             same = "" if batched == env_id else f", which equals {env_id} step by step"
@@ -118,7 +94,7 @@ class Evolve(RunOptions):
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
-        def score(policy: "Policy", purpose: Purpose, iteration: int) -> Score:
+        def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
             if batched == env_id or workers:
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
@@ -126,24 +102,16 @@ class Evolve(RunOptions):
 
         with closing(envs):
             evolution = new_evolution(options, policy, evaluator)
-            run_dir = options.run_directory()
+            more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
+            session = options.session(evolution, score, messages, **more)
             messages.print(playing, markup=False)
-            session = Session(
-                evolution,
-                run_dir,
-                self.command,
-                options.config(),
-                score,
-                messages,
-                is_twin=batched is not None and batched != env_id,
-                extra={"backend": options.backend},
-            )
             return session.run(resume=self.resume is not None, as_json=self.json)
 
 
 def new_policy(options: Any) -> "Policy":
     """The policy at its start, of resolved options of `Evolve`."""
     from nf_policies.evolution.start import start_field
+    from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
     from nf_policies.policies.spaces import ObservationEncoder, field_sizes
     from nf_policies.tasks.make import make_task
@@ -154,15 +122,10 @@ def new_policy(options: Any) -> "Policy":
     entries = ObservationEncoder(spaces[0]).total
     visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
     input_size, output_size = field_sizes(*spaces, visible)
-    field = start_field(
-        options.field,
-        input_size,
-        output_size,
-        options.hidden_size,
-        self_excitation=options.self_excitation,
-        seed=options.seed,
-        **pairs(options.field_option),
-    )
+    more = {"self_excitation": options.self_excitation, "seed": options.seed}
+    with fitting():
+        given = pairs(options.field_option)
+        field = start_field(options.field, input_size, output_size, options.hidden_size, **more, **given)
     return Policy(field, *spaces, visible=visible, env_id=options.env)
 
 
@@ -171,18 +134,13 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
+    same = ("seed", "episodes", "sigma", "sigma_min", "restarts", "restart_after", "normalise")
     return Evolution(
         policy,
         evaluator,
-        seed=options.seed,
-        episodes=options.episodes,
         episodes_max=max(options.episodes, options.episodes_max or 1),
-        sigma=options.sigma,
-        sigma_min=options.sigma_min,
         pop_size=options.population,
-        restarts=options.restarts,
-        restart_after=options.restart_after,
         objective=objective_of(options.objective),
-        normalise=options.normalise,
         scales=pairs(options.scale),
+        **{name: getattr(options, name) for name in same},
     )

@@ -4,16 +4,24 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union
 
 import tyro
+from rich.console import Console
 
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, read_config
 from nf_policies.runs.presets import preset_of
 
+if TYPE_CHECKING:
+    from nf_policies.runs.learner import Learner
+    from nf_policies.runs.session import Session
+
+Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
+NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
+"""Further arguments of a field's constructor."""
 CALL = ("json", "resume", "out")
 """Options that say how a command is called, not what its run is."""
 
@@ -28,40 +36,23 @@ class RunOptions:
     positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
     """Options that are at least 1."""
 
-    env: tyro.conf.Positional[str | None] = None
-    """Task: a Gymnasium id, or package.module:EnvId. Not needed with --resume."""
-    hide_velocity: bool = False
-    """Hide the velocities of CartPole, MountainCar, MountainCarContinuous, Pendulum, Acrobot or LunarLander."""
-    hide: tuple[int, ...] = ()
-    """Indices of observation entries to hide, for any task."""
-    seed: int = 0
-    """Seed of everything random."""
-    steps: int | None = None
-    """Stop after this many environment steps, those before --resume included; by default the preset's."""
-    target: float | None = None
-    """Stop when the best policy returns this much on average, confirmed over 100 fresh episodes."""
+    env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
+    hide_velocity: bool = False  # Hide the velocities of a classic control task, LunarLander or a batched task.
+    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    seed: int = 0  # Seed of everything random.
+    steps: int | None = None  # Stop after this many environment steps, those before --resume included.
+    target: float | None = None  # Stop when the best policy returns this much on average over 100 fresh episodes.
     field: str | None = None
-    """What to search."""
-    hidden_size: int | None = None
-    """Number of neurons."""
-    dynamics: str | None = None
-    """Potential dynamics of a simple field: linear, cubic, capacity_21 or another; a neural field's are cubic."""
-    activation: str | None = None
-    """Nonlinearity of the potentials: tanh, sigmoid or another."""
-    tau: float | None = None
-    """Start value of the time constant, in steps."""
-    field_option: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable."""
-    max_episode_steps: int | None = None
-    """Time limit in steps, instead of the registered one."""
-    device: str = "cpu"
-    """Where the field and a batched task are computed, as torch names it; small ones are fastest on the CPU."""
-    out: Path | None = None
-    """Folder of the run; by default the next free runs/<task>-<command>-001."""
-    resume: Path | None = None
-    """Continue the run in this folder."""
-    json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print one JSON object; progress stays on stderr."""
+    hidden_size: int | None = None  # Number of neurons.
+    dynamics: str | None = None  # Of a simple field (a neural one is cubic): linear, cubic, capacity_21 or another.
+    activation: str | None = None  # Nonlinearity of the potentials: tanh, sigmoid or another.
+    tau: float | None = None  # Start value of the time constant, in steps.
+    field_option: Repeated = ()  # NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable.
+    max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
+    device: str = "cpu"  # Where the field and a batched task are computed, as torch names it; the CPU suits small ones.
+    out: Path | None = None  # Folder of the run; by default the next free runs/<task>-<command>-001.
+    resume: Path | None = None  # Continue the run in this folder.
+    json: bool = False  # Print one JSON object; progress stays on stderr.
 
     def resolved(self) -> Self:
         """The options with nothing left to fill in: those of the run to resume, or with the task's preset.
@@ -76,6 +67,10 @@ class RunOptions:
         for name in ("seed", "workers"):
             if getattr(options, name, 0) < 0:
                 raise RunError(f"--{name} must be 0 or more, not {getattr(options, name)}.")
+        if wrong := NOT_OPTIONS & pairs(options.field_option).keys():
+            raise RunError(
+                f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
+            )
         return options
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
@@ -100,17 +95,14 @@ class RunOptions:
         """The options with which the run began, except those that may change and are given anew."""
         assert self.resume is not None
         stored = read_config(self.resume)
-        command = stored.pop("command", None)
-        if command != self.command:
+        if (command := stored.pop("command", None)) != self.command:
             raise RunError(f"{self.resume} is not a run of nf-policies {self.command}, but of {command}.")
         stored = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
         hints = typing.get_type_hints(type(self))
         for name, value in stored.items():
             if name in CALL or name not in hints or not fits(value, hints[name]):
                 raise RunError(f"{self.resume / CONFIG} cannot be continued: {name} is {value!r}.")
-        defaults = type(self)()
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        given = {name: value for name, value in given.items() if value != getattr(defaults, name)}
+        given = {name: value for name, value in vars(self).items() if value != getattr(type(self), name)}
         changed = [name for name in given if name not in self.changeable and given[name] != stored.get(name)]
         if changed:
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -119,12 +111,15 @@ class RunOptions:
 
     def config(self) -> dict[str, Any]:
         """What a run's folder keeps of the options."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in CALL}
+        return {name: value for name, value in vars(self).items() if name not in CALL}
 
-    def run_directory(self) -> Path:
-        """The folder of the run to resume, or a new one."""
+    def session(self, learner: "Learner", score: Callable[..., Any], messages: Console, **more: Any) -> "Session":
+        """The session of resolved options, in the folder of the run to resume or in a new one."""
+        from nf_policies.runs.session import Session
+
         assert self.env is not None
-        return self.resume or new_run_directory(self.out, self.env, self.command)
+        run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
+        return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:

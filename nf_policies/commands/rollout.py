@@ -3,7 +3,7 @@
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
@@ -15,26 +15,16 @@ from nf_policies.runs.directory import RunError, to_json
 class Rollout:
     """Play whole episodes of a saved policy on its Gymnasium task and report what it reaches."""
 
-    file: tyro.conf.Positional[Path]
-    """Policy file, as evolve and train save it."""
-    env: str | None = None
-    """Task to play, a Gymnasium id or package.module:EnvId; by default the one the policy was made for."""
-    episodes: int = 100
-    """Number of episodes."""
-    seed: int = 0
-    """Seed of the first episode; the next have the seeds after it."""
-    backend: Literal["gymnasium", "batched"] = "gymnasium"
-    """Play the task itself, or its batched twin, all episodes at once (for thousands of them)."""
-    max_episode_steps: int | None = None
-    """Time limit in steps; by default that of the policy's run, or else the registered one."""
-    video: Path | None = None
-    """Film the first episode into this .mp4 or .gif (needs the video extra, but no display)."""
-    record: Path | None = None
-    """Save observations, actions, rewards, potentials, stimuli and activations of all steps into this .npz."""
-    plot: Path | None = None
-    """Draw the first episode into this picture."""
-    json: Annotated[bool, tyro.conf.arg(name="json")] = False
-    """Print one JSON object."""
+    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it.
+    env: str | None = None  # Task: a Gymnasium id or package.module:EnvId; by default the one the policy was made for.
+    episodes: int = 100  # Number of episodes.
+    seed: int = 0  # Seed of the first episode; the next have the seeds after it.
+    backend: Literal["gymnasium", "batched"] = "gymnasium"  # The task, or its batched twin, all episodes at once.
+    max_episode_steps: int | None = None  # Time limit in steps; by default the run's, or else the registered one.
+    video: Path | None = None  # Film the first episode into this .mp4 or .gif (needs the video extra, but no display).
+    record: Path | None = None  # Save observations, actions, rewards, potentials, stimuli and activations as this .npz.
+    plot: Path | None = None  # Draw the first episode into this picture.
+    json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
         """Load, play, and write the files. Returns the text for stdout."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.rollouts.score import Score
 
+Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
 SCORE_EPISODES = 100
 EVALUATION_EPISODES = 50
 
@@ -31,37 +32,21 @@ class Train(RunOptions):
     command = "train"
     positive = (*RunOptions.positive, "num_envs", "n_steps", "batch_size", "n_epochs", "seq_len")
 
-    field: Literal["neural", "simple", "gru", "lstm", "memoryless"] | None = None
-    """What is trained: a NeuralField (convolution over neurons), a SimpleNeuralField (all neurons interact), or for
-    comparison a GRU, an LSTM or a network without memory."""
-    num_envs: int | None = None
-    """Environments side by side."""
-    n_steps: int | None = None
-    """Steps of each environment between two updates."""
-    batch_size: int | None = None
-    """Steps in a minibatch, a multiple of --seq-len."""
-    seq_len: int | None = None
-    """Steps through which gradients flow; by default as long as --n-steps and --batch-size allow."""
-    n_epochs: int | None = None
-    """Passes over the steps of an update."""
-    learning_rate: float | None = None
-    """Of the first update; it falls linearly to zero with the last."""
-    gamma: float | None = None
-    """Discount of rewards per step."""
-    gae_lambda: float | None = None
-    """How far advantages look ahead: one step (0) to whole episodes (1)."""
-    ent_coef: float | None = None
-    """Weight of the entropy, which keeps exploration up."""
-    normalize_rewards: bool | None = None
-    """Divide rewards by the running standard deviation of the discounted return."""
-    use_sde: bool | None = None
-    """Let the noise of Box actions follow the neurons' activations (gSDE): smooth exploration."""
-    sde_sample_freq: int | None = None
-    """Steps after which gSDE draws new noise; -1 for once per update."""
-    log_std_init: float | None = None
-    """First log standard deviation of Box actions, in units of half their range."""
-    compile: bool = False
-    """Compile the steps of the policy, and of a batched task with it: faster, after a quarter of a minute."""
+    field: Kind | None = None  # A NeuralField, a SimpleNeuralField, or for comparison a GRU, an LSTM or no memory.
+    num_envs: int | None = None  # Environments side by side.
+    n_steps: int | None = None  # Steps of each environment between two updates.
+    batch_size: int | None = None  # Steps in a minibatch, a multiple of --seq-len.
+    seq_len: int | None = None  # Steps through which gradients flow; by default what --n-steps and --batch-size allow.
+    n_epochs: int | None = None  # Passes over the steps of an update.
+    learning_rate: float | None = None  # Of the first update; it falls linearly to zero with the last.
+    gamma: float | None = None  # Discount of rewards per step.
+    gae_lambda: float | None = None  # How far advantages look ahead: one step (0) to whole episodes (1).
+    ent_coef: float | None = None  # Weight of the entropy, which keeps exploration up.
+    normalize_rewards: bool | None = None  # Divide rewards by the running standard deviation of the discounted return.
+    use_sde: bool | None = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
+    sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
+    log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
+    compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
@@ -74,7 +59,6 @@ class Train(RunOptions):
         options: Any = self.resolved()
         from nf_policies.commands.backends import device_of
         from nf_policies.ppo.training import Training
-        from nf_policies.runs.session import Session
         from nf_policies.tasks.side_by_side import make_envs, training_envs
 
         limit = {"max_episode_steps": options.max_episode_steps}
@@ -83,25 +67,12 @@ class Train(RunOptions):
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
             training = Training(model, evaluation_envs, options.steps, seed=options.seed)
-            session = Session(
-                training,
-                options.run_directory(),
-                self.command,
-                options.config(),
-                lambda policy, *_: final_score(policy, options),
-                messages,
-            )
+            session = options.session(training, lambda policy, *_: final_score(policy, options), messages)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
 
 def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
-    """The model to train, at its start.
-
-    Args:
-        options: Of `Train`, resolved.
-        envs: To train in.
-        policy_kwargs: Further options of `NeuralFieldPolicy`.
-    """
+    """The model to train, at its start, of resolved options of `Train` and further ones of `NeuralFieldPolicy`."""
     from gymnasium.spaces import Box
 
     from nf_policies.commands.backends import device_of

@@ -5,7 +5,8 @@ An option is written here, with its default, its documentation and its check, an
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -204,3 +205,12 @@ def optional_parameters(dynamics: Function) -> tuple[str, ...]:
             f"The potential dynamics {name}({', '.join(names)}) must take (u, s, h) and then kappa and/or capacity."
         )
     return extra
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Say in a ValueError, in one sentence, which option the class of a field or cell does not take."""
+    try:
+        yield
+    except (TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"An option of the field does not fit: {' '.join(str(error).split())}.") from error

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nf_policies.fields.field import Field
+from nf_policies.fields.options import fitting
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.ppo.distributions import parameters_layer
@@ -111,6 +112,7 @@ def has_readout(kind: str | type[nn.Module]) -> bool:
     return class_of(kind) in map(class_of, NEURAL_FIELDS)
 
 
+@fitting()
 def make_field(
     kind: str | type[nn.Module],
     input_size: int,

@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,8 @@ class RunError(ValueError):
 
 
 def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
-    """Make the folder of a new run.
+    """Make the folder of a new run: `out`, or the next free `runs/<task>-<command>-001`, which no other run gets.
 
-    Args:
-        out: Where; by default the next free `runs/<task>-<command>-001`, even if others look for one just now.
-        env_id: Gymnasium id.
-        command: "evolve" or "train".
     Raises: RunError if `out` holds a run already or cannot be made.
     """
     task = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
@@ -42,23 +38,17 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
             return out
         for number in itertools.count(1):
             out = Path("runs") / f"{task}-{command}-{number:03}"
-            try:
+            with suppress(FileExistsError):
                 out.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            break
+                return out
     except OSError as error:
         raise RunError(f"The folder {out} cannot be made: {error.strerror or error}.") from error
-    assert out is not None
-    return out
+    raise AssertionError("There is always another number.")
 
 
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder as long as the block lasts.
-
-    Raises: RunError if another process is writing there.
-    """
+    """Keep other processes out of a run's folder; a RunError if one is writing there."""
     if fcntl is None:
         yield
         return
@@ -102,10 +92,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """The configuration with which a run began.
-
-    Raises: RunError if there is no run in the folder, or one that an earlier nf-policies began.
-    """
+    """The configuration with which a run began; a RunError if there is none, or of an earlier nf-policies."""
     for name in OLD_CHECKPOINTS:
         if (run_dir / name).exists():
             raise RunError(

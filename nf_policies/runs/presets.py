@@ -74,20 +74,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
 
 
 def preset_of(command: str, env_id: str, *, hide_velocity: bool = False) -> dict[str, Any]:
-    """The settings for a task: its own, those of the same task with other observations, or the general ones.
-
-    Args:
-        command: "evolve" or "train".
-        env_id: Gymnasium id. Only tasks of Gymnasium and of nf_envs are known by their names.
-        hide_velocity: Whether velocities are hidden.
-    """
+    """The settings for a task of Gymnasium or nf_envs: its own, those with other observations, or the general ones."""
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
     name = re.sub(r"-v\d+$", "", versioned) if ours else ""
     bare = name.removesuffix("NoVel")
-    table = PRESETS[command]
-    without_velocities = f"{bare}NoVel" if hide_velocity or name != bare else bare
-    own = table.get(without_velocities) or table.get(bare) or {}
-    general = GENERAL[command]
+    table, general = PRESETS[command], GENERAL[command]
+    own = table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
     return {**general, **own, "field_option": {**general["field_option"], **own.get("field_option", {})}}

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from nf_policies.atomic import atomic_path, uninterrupted
+from nf_policies.atomic import atomic_path
+from nf_policies.runs.learner import Learner
 
 TABLE = "progress.csv"
 STYLES: tuple[dict[str, Any], ...] = ({"color": "0.6"}, {"color": "tab:blue"}, {"color": "tab:red", "linewidth": 2})
 
 
 class Progress:
-    """Append rows to `progress.csv` and to TensorBoard.
+    """Append rows to `progress.csv` and to TensorBoard; those after `count` are removed, as they are made again."""
 
-    Args:
-        run_dir: The run's folder.
-        columns: The first one counts up.
-        tags: TensorBoard's tag of each column but the first.
-        count: Where the run continues: rows after it are removed, because they are made again.
-    """
-
-    def __init__(self, run_dir: Path, columns: Sequence[str], tags: Mapping[str, str], count: int = 0) -> None:
-        self.columns, self.tags = columns, tags
-        kept = [row for row in read_table(run_dir / TABLE, columns[0]) if int(row[columns[0]]) <= count]
+    def __init__(self, run_dir: Path, learner: Learner, count: int = 0) -> None:
+        columns = learner.columns
+        self._count = columns[0]
+        self._tags = {name: learner.tags.get(name, f"{learner.kind}/{name}") for name in columns[1:]}
+        kept = [row for row in read_table(run_dir / TABLE, self._count) if int(row[self._count]) <= count]
         with atomic_path(run_dir / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
@@ -40,12 +36,11 @@ class Progress:
     def write(self, row: Mapping[str, float]) -> None:
         """Append a row; cells that are missing or NaN stay empty."""
         cells = {name: value for name, value in row.items() if not math.isnan(value)}
-        with uninterrupted():  # TensorBoard's writer is a thread of its own
-            self._csv.writerow(cells)
-            self._file.flush()
-            for name, value in cells.items():
-                if name != self.columns[0] and math.isfinite(value):
-                    self._board.add_scalar(self.tags[name], value, int(row[self.columns[0]]))
+        self._csv.writerow(cells)
+        self._file.flush()
+        for name, tag in self._tags.items():
+            if math.isfinite(cells.get(name, math.nan)):
+                self._board.add_scalar(tag, cells[name], int(row[self._count]))
 
     def close(self) -> None:
         """Close the files."""
@@ -62,32 +57,22 @@ def read_table(path: Path, first: str) -> list[dict[str, str]]:
     return [row for row in rows if None not in row and None not in row.values() and row.get(first, "").isdigit()]
 
 
-def plot_progress(
-    run_dir: Path, columns: Sequence[str], curves: Mapping[str, str], last_panel: str, *, title: str = ""
-) -> None:
-    """Draw a run's progress.csv as `learning_curve.png`.
-
-    Args:
-        run_dir: The run's folder.
-        columns: Of the table.
-        curves: Label of each column that is drawn as a return.
-        last_panel: Column drawn below; on a logarithmic scale if it spans two orders of magnitude.
-        title: Above the picture.
-    """
-    rows = read_table(run_dir / TABLE, columns[0])
+def plot_progress(run_dir: Path, learner: Learner, title: str) -> None:
+    """Draw the learner's curves and last panel from a run's progress.csv as `learning_curve.png`."""
+    rows = read_table(run_dir / TABLE, learner.columns[0])
     if not rows:
         return
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     returns, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for (name, label), style in zip(curves.items(), STYLES, strict=False):
+    for (name, label), style in zip(learner.curves.items(), STYLES, strict=False):
         returns.plot(*_points(rows, name), label=label, marker="." if len(rows) < 50 else "", **style)
     returns.set(ylabel="return", title=title)
     returns.legend()
-    steps, values = _points(rows, last_panel)
+    steps, values = _points(rows, learner.last_panel)
     below.plot(steps, values)
     if len(values) and 0 < 100 * values.min() < values.max():
-        below.set_yscale("log")
-    below.set(ylabel=last_panel.replace("_", "\n"), xlabel="environment steps")
+        below.set_yscale("log")  # two orders of magnitude
+    below.set(ylabel=learner.last_panel.replace("_", "\n"), xlabel="environment steps")
     for axis in (returns, below):
         axis.grid(alpha=0.3)
     with atomic_path(run_dir / "learning_curve.png") as temporary:

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,33 +25,23 @@ Purpose = Literal["confirmation", "choice", "final"]
 
 @dataclass
 class Session:
-    """One run of a learner in a folder.
-
-    Attributes:
-        learner: At its start; it continues from the folder's checkpoint if the run is resumed.
-        run_dir: An existing folder.
-        command: "evolve" or "train".
-        config: The resolved options, stored when the run begins. Of these, "generations", "steps" (of the environment)
-            and "target" (a return) end the run, if they are there.
-        score: Plays a policy on the task that was asked for and gives a `Score` of `nf_policies.rollouts`; the episodes
-            depend on the purpose and on the learner's iteration.
-        is_twin: Whether the learner plays a twin of the task, so that the task itself must confirm a target and choose
-            between the best and the last policy.
-        messages: Progress for people.
-        extra: Further entries of result.json.
-    """
+    """One run of a learner in a folder."""
 
     learner: Learner
+    """At its start; it continues from the folder's checkpoint if the run is resumed."""
     run_dir: Path
     command: str
     config: Mapping[str, Any]
+    """The resolved options. "generations", "steps" (of the environment) and "target" (a return) end the run."""
     score: Callable[[Policy, Purpose, int], Any]
+    """Plays a policy on the task that was asked for and gives a `Score` of `nf_policies.rollouts`; the episodes depend
+    on the purpose and on the learner's iteration."""
     messages: Console
     is_twin: bool = False
-    extra: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        self.generations, self.steps, self.target = map(self.config.get, ("generations", "steps", "target"))
+    """Whether the learner plays a twin of the task. The task itself then confirms a target, and chooses between the
+    best and the last policy."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further entries of result.json."""
 
     def run(self, *, resume: bool, as_json: bool) -> str:
         """Run to the end. Returns a report for people, or what result.json holds.
@@ -76,10 +66,7 @@ class Session:
                 raise
 
     def _resumed(self) -> tuple[int, bool]:
-        """Load the checkpoint: the last row's count, and whether the target is reached.
-
-        A run that ended before its first checkpoint begins anew; it is the same run.
-        """
+        """Load the checkpoint, if there is one yet: the last row's count, and whether the target is reached."""
         remove_leftovers(self.run_dir)
         path = self.run_dir / CHECKPOINT
         if not path.exists():
@@ -87,16 +74,18 @@ class Session:
         run, numbers, tensors = load_checkpoint(path, self.learner.kind)
         try:
             self.learner.load((numbers, tensors))
-            return int(run["count"]), self.target is not None and run["reached"] == self.target
+            return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
         except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
             raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:300]}") from error
 
     def _loop(self, count: int) -> str:
         """Step the learner; the reason for stopping comes back."""
-        learner, saved_at = self.learner, -math.inf
-        tags = {column: learner.tags.get(column, f"{learner.kind}/{column}") for column in learner.columns}
-        with closing(Progress(self.run_dir, learner.columns, tags, count)) as progress, self._bar() as show:
+        learner, messages, saved_at = self.learner, self.messages, -math.inf
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        bar = Bar(*columns, console=messages, disable=not messages.is_terminal)
+        with closing(Progress(self.run_dir, learner, count)) as progress, bar:
+            task = bar.add_task("", total=1.0, completed=max(self._used().values(), default=0))  # type: ignore[arg-type]
             reason = self._spent()
             while not reason:
                 row = learner.step()
@@ -106,25 +95,34 @@ class Session:
                 with uninterrupted():
                     progress.write({**row, "env_steps": learner.env_steps})
                     if reason or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
-                        self._save({"count": count, "reached": self.target if reason == "target" else None})
+                        self._save({"count": count, "reached": self.config["target"] if reason == "target" else None})
                         saved_at = time.monotonic()
-                show(f"{learner.columns[0].replace('_', ' ')} {count}: {learner.line()}")
-            return reason
+                line, n = f"{learner.columns[0].replace('_', ' ')} {count}: {learner.line()}", learner.iteration
+                bar.update(task, completed=max(self._used().values(), default=0), description=line)
+                # Without a terminal, a line after iterations 1, 2, 5, 10, 20, 50, 100, 200, 300, ...
+                if bar.disable and (n % 100 == 0 or n / 10 ** int(math.log10(n)) in (1, 2, 5)):
+                    messages.print(line, markup=False)
+        return reason
 
     def _reached(self) -> bool:
         """Whether the target is reached, on the task itself too where the learner plays its twin."""
-        if self.target is None or not self.learner.reached(self.target):
+        target = self.config.get("target")
+        if target is None or not self.learner.reached(target):
             return False
         if not self.is_twin:
             return True
         score = self.score(self.learner.best(), "confirmation", self.learner.iteration)
         self.learner.count(score.steps)
-        return bool(score.returns.mean() >= self.target)
+        return bool(score.returns.mean() >= target)
+
+    def _used(self) -> dict[str, float]:
+        """How much of each budget is used: 1 is all."""
+        done = {"generations": self.learner.iteration, "steps": self.learner.env_steps}
+        return {name: done[name] / self.config[name] for name in done if self.config.get(name)}
 
     def _spent(self) -> str:
-        if self.generations and self.learner.iteration >= self.generations:
-            return "generations"
-        return "steps" if self.steps and self.learner.env_steps >= self.steps else ""
+        """The budget that is spent, if one is."""
+        return next((name for name, used in self._used().items() if used >= 1), "")
 
     def _save(self, run: dict[str, Any]) -> None:
         """Write the policies and a checkpoint that belongs to them."""
@@ -157,7 +155,7 @@ class Session:
         result = score.summary() | {
             "env_steps": learner.env_steps,
             **learner.summary(),
-            **(self.extra or {}),
+            **self.extra,
             "wall_seconds": time.perf_counter() - began,
             "stop_reason": reason,
             "run_dir": str(self.run_dir),
@@ -175,33 +173,4 @@ class Session:
 
     def _plot(self) -> None:
         title = f"{self.config['env']}, {self.learner.last().n_parameters} parameters"
-        plot_progress(self.run_dir, self.learner.columns, self.learner.curves, self.learner.last_panel, title=title)
-
-    @contextmanager
-    def _bar(self) -> Iterator[Callable[[str], None]]:
-        """A bar on a terminal, else a line after iterations 1, 2, 5, 10, 20, 50, 100, 200, 300, ..."""
-        bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.messages,
-            disable=not self.messages.is_terminal,
-        )
-        learner = self.learner
-
-        def used() -> tuple[float, float]:
-            """All of the budget that runs out first, and how much of it is used."""
-            budgets = ((self.generations, learner.iteration), (self.steps, learner.env_steps))
-            return max(((total, used) for total, used in budgets if total), key=lambda b: b[1] / b[0], default=(1, 0))
-
-        with bar:
-            task = bar.add_task("", total=used()[0], completed=int(used()[1]))
-
-            def show(line: str) -> None:
-                bar.update(task, completed=int(used()[1]), description=line)
-                n = learner.iteration
-                if not self.messages.is_terminal and (n % 100 == 0 or n / 10 ** int(math.log10(n)) in (1, 2, 5)):
-                    self.messages.print(line, markup=False)
-
-            yield show
+        plot_progress(self.run_dir, self.learner, title)

@@ -1,6 +1,7 @@
 """The command line itself: light, interruptible, and clear about whose error it was."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -32,6 +33,9 @@ def test_help_imports_nothing_heavy(words) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "usage: nf-policies" in done.stdout
+    text = " ".join(done.stdout.replace("│", " ").split())
+    unexplained = r"--[a-z-]+(?: [{[][^ ]*| [A-Z]+)? \((?:default|repeatable|required)"
+    assert re.findall(unexplained, text) == [], "every option is explained"
 
 
 def test_the_package_imports_its_names_when_they_are_used() -> None:

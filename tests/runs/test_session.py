@@ -105,7 +105,7 @@ def session(
 
     folder.mkdir(exist_ok=True)
     config = {"env": "test/Constant-v0", "seed": 4, **budget}
-    return Session(learner or Climber(), folder, "climb", config, score, Console(quiet=True), is_twin, extra)
+    return Session(learner or Climber(), folder, "climb", config, score, Console(quiet=True), is_twin, extra or {})
 
 
 def run(folder: Path, learner: Climber | None = None, *, resume: bool = False, **options: Any) -> dict[str, Any]:
