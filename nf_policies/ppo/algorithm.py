@@ -25,7 +25,7 @@ from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.saving import load_model, path_of, read, save_model, unpack
+from nf_policies.ppo.saving import load_model, parameters_of, read, save_model
 from nf_policies.ppo.vec_env import (
     Advance,
     GymnasiumVecEnv,
@@ -277,7 +277,7 @@ class FieldPPO(PPO):
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """Take the parameters of a file, or of `get_parameters()`; as SB3's."""
         if not isinstance(load_path_or_dict, dict):
-            load_path_or_dict = unpack(*read(path_of(load_path_or_dict)))
+            load_path_or_dict = parameters_of(*read(load_path_or_dict))
         super().set_parameters(load_path_or_dict, exact_match, device)
 
     def save(self, path: str | Path) -> None:  # type: ignore[override]
