@@ -18,7 +18,7 @@ from nf_policies.policies.spaces import make_head
 from nf_policies.ppo.buffer import Evaluated, Sequences, each, shape_of
 from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
-from nf_policies.ppo.vec_env import Features
+from nf_policies.ppo.vec_env import Features, check_finite
 
 SDE_OPTIONS = {"full_std": True, "use_expln": False}
 SB3_OPTIONS = {
@@ -29,6 +29,33 @@ SB3_OPTIONS = {
     "optimizer_kwargs",
     *SDE_OPTIONS,
 }
+
+
+class FirstStatistics:
+    """Observations of the first rollout, from which the normaliser learns as it goes: after 1, 2, 4, 8, … steps.
+
+    Later rollouts keep the statistics that they began with, because log-probabilities are computed with them.
+    """
+
+    def __init__(self, policy: "NeuralFieldPolicy") -> None:
+        self.policy, self.n_steps = policy, 0
+        self.unlearned: list[Tensor] = []
+
+    def follow(self, kept: Tensor) -> bool:
+        """Take the observations of a step, (num_envs, n_features). Returns: Whether the statistics have changed."""
+        check_finite("observation", kept, self.n_steps)
+        self.unlearned.append(kept.clone())
+        self.n_steps += 1
+        is_due = self.n_steps & (self.n_steps - 1) == 0
+        if is_due:
+            self.learn()
+        return is_due
+
+    def learn(self) -> None:
+        """Learn from what has come since the last time."""
+        if self.unlearned:
+            self.policy.learn_statistics(torch.stack(self.unlearned))
+            self.unlearned.clear()
 
 
 class NeuralFieldPolicy(ActorCriticPolicy):
@@ -122,10 +149,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
-        """What a rollout keeps of observations (batch, ·): features (batch, n_features), not normalised.
-
-        Where the features extractor learns, the observations themselves.
-        """
+        """What a rollout keeps of observations: features (batch, n_features), or all where these are learned."""
         if type(self.features_extractor) is Features:
             return self.features_extractor.forward(obs)
         return obs if self.extractor_learns else self.extract_features(obs)  # type: ignore[return-value]
@@ -189,12 +213,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return latent_pi, latent_vf, (trajectory, followed)
 
     def evaluate_rollout(self, obs: Sequences, actions: Tensor) -> Evaluated:
-        """Values, log-probabilities and potentials of a whole rollout, under the parameters that collected it.
-
-        Args:
-            obs: With what `normalize` returned, over all steps.
-            actions: Shape: (n_steps, num_envs, ·).
-        """
+        """A whole rollout of what `normalize` returned, with its actions (n_steps, num_envs, ·)."""
         latent_pi, latent_vf, trajectories = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         flat = actions.flatten(0, 1)
@@ -203,10 +222,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return Evaluated(obs.features, trajectories, values, log_probs.unflatten(0, values.shape))
 
     def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
-        """Values, log-probabilities and entropies of whole sequences, flattened time-major.
-
-        Shape of the actions: (time * sequences, ·).
-        """
+        """Values, log-probabilities and entropies of whole sequences. Shapes: (time * sequences, ·), time-major."""
         latent_pi, latent_vf, _ = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_matters):
@@ -237,10 +253,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Actions, values (batch, 1) and log-probabilities for observations (batch, ·), tensors.
 
-        Args:
-            obs: Each begins an episode by default.
-            memory: Potentials (batch, memory_size), and where episodes begin (batch,).
-            deterministic: Whether to take the most likely actions.
+        `memory` is potentials (batch, memory_size) and where episodes begin (batch,); by default all begin.
         """
         distribution = self.get_distribution(obs, *memory)
         actions = distribution.get_actions(deterministic=deterministic)
@@ -298,3 +311,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 def some(features: Any, entries: Tensor | None) -> Tensor:
     """The features (..., n) at some entries; None for all."""
     return features if entries is None else features.index_select(-1, entries)
+
+
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)

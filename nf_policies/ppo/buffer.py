@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
 from torch import Tensor
@@ -25,7 +24,7 @@ def gae(
     gamma: float,
     gae_lambda: float,
 ) -> Tensor:
-    """Advantages of a rollout.
+    """Advantages of a rollout; the value targets are advantages + values.
 
     An episode's end stops the sum; only a termination stops the bootstrap, so an episode that is cut short counts on
     the value of its final observation.
@@ -38,7 +37,6 @@ def gae(
         truncated: Where an episode was cut short.
         gamma: Discount.
         gae_lambda: From one-step (0) to Monte Carlo (1).
-    Returns: Advantages; the value targets are advantages + values.
     Reference: Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation.
     """
     deltas = rewards + gamma * torch.where(terminated, 0.0, next_values) - values
@@ -92,27 +90,12 @@ class SequenceBuffer(RolloutBuffer):
     """A rollout of `buffer_size` steps of every environment.
 
     Args:
-        buffer_size: Number of steps of each environment.
-        observation_space: Of a single environment.
-        action_space: Of a single environment.
-        device: Where the tensors live.
-        gae_lambda: From one-step (0) to Monte Carlo (1) advantages.
-        gamma: Discount.
-        n_envs: Number of environments.
+        arguments: Of SB3's `RolloutBuffer`.
         seq_len: Length of a sequence; divides `buffer_size`.
+        options: Of SB3's `RolloutBuffer`.
     """
 
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: torch.device | str = "auto",
-        gae_lambda: float = 1,
-        gamma: float = 0.99,
-        n_envs: int = 1,
-        seq_len: int = 1,
-    ) -> None:
+    def __init__(self, *arguments: Any, seq_len: int = 1, **options: Any) -> None:
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
@@ -120,7 +103,7 @@ class SequenceBuffer(RolloutBuffer):
         """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
         """The same, each as a tuple of its steps."""
-        super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
+        super().__init__(*arguments, **options)
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -200,19 +183,11 @@ class SequenceBuffer(RolloutBuffer):
         cut = s["truncated"] & ~s["terminated"]
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
-        next_values[where] = values_of(
-            each(lambda o: o[where], s["final"]), memory_after(evaluated.trajectories, where)
-        )
+        final = each(lambda o: o[where], s["final"])
+        next_values[where] = values_of(final, memory_after(evaluated.trajectories, where))
         s |= evaluated._asdict() | {"before": before, "next_values": next_values}
-        s["advantages"] = gae(
-            s["rewards"],
-            s["values"],
-            next_values,
-            s["terminated"],
-            s["truncated"],
-            self.gamma,
-            self.gae_lambda,
-        )
+        signals = {name: s[name] for name in ("rewards", "values", "next_values", "terminated", "truncated")}
+        s["advantages"] = gae(**signals, gamma=self.gamma, gae_lambda=self.gae_lambda)
         s["targets"] = s["advantages"] + s["values"]
         # A copy by whole sequences is the fastest, and the fields take it as it lies; what the loss is to have flat and
         # time-major lies so already.

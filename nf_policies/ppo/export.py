@@ -1,6 +1,7 @@
 """From a trained actor to a policy of its own."""
 
 import copy
+from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import nn
@@ -9,16 +10,19 @@ from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.vec_env import Features
 
 ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_tensor")
 """What a subclass must not change for its policy file to act as it does."""
 
 
-def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
-    """The actor as a `Policy`, deterministic, sharing nothing with the model that was trained in `env`.
+def exported(actor: Any, known: type, env: VecEnv | None) -> Policy:
+    """The actor of a model as a `Policy`, deterministic, sharing nothing with the model.
 
+    Args:
+        actor: A `NeuralFieldPolicy`.
+        known: The class `NeuralFieldPolicy`, of which the actor's may be a subclass.
+        env: Where the model was trained.
     Raises: ValueError if a policy file cannot describe it.
     """
     if not isinstance(actor.actor, Field | Cell):
@@ -27,7 +31,7 @@ def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
         raise ValueError(
             "A policy file holds no features extractor: leave features_extractor_class and normalize_images out."
         )
-    if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(NeuralFieldPolicy, name)]:
+    if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(known, name)]:
         raise ValueError(f"A policy file holds nothing of your own, and {type(actor).__name__} changes {changed[0]}.")
     outside = None if env is None else unwrap_vec_normalize(env)
     if outside is not None and outside.norm_obs:
@@ -50,7 +54,7 @@ def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
     return policy.cpu()
 
 
-def readout(actor: NeuralFieldPolicy) -> nn.Linear:
+def readout(actor: Any) -> nn.Linear:
     """From the actor's activations to the parameters of the action distribution.
 
     A copy where the critic reads out by the same layer.

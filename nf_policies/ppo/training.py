@@ -88,8 +88,9 @@ class Training:
         episodes: int = 50,
     ) -> None:
         self.model, self.total_steps, self.seed, self.episodes = model, total_steps, seed, episodes
-        is_envs = isinstance(evaluator, VectorEnv)
-        self._evaluate: Evaluator = functools.partial(evaluate, evaluator) if is_envs else evaluator
+        self._evaluate: Evaluator = (
+            functools.partial(evaluate, evaluator) if isinstance(evaluator, VectorEnv) else evaluator
+        )
         self.every = max(total_steps // evaluations, 1)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = 0
         self.confirmed_at = -1
