@@ -50,7 +50,7 @@ class FieldPPO(PPO):
     Args:
         policy: "NeuralFieldPolicy", or a subclass of it.
         env: A Gymnasium id, environment or vector environment, or an SB3 VecEnv.
-        learning_rate: Of the optimiser; a number, or a function of the remaining progress (1 to 0).
+        learning_rate: A number, or a function of the remaining progress (1 to 0).
         n_steps: Steps of each environment per rollout.
         batch_size: Steps in a minibatch, a multiple of `seq_len`.
         seq_len: Length of the sequences through which gradients flow; divides `n_steps`. By default the longest that
@@ -83,7 +83,6 @@ class FieldPPO(PPO):
         recompute_potentials: bool = False,
         normalize_rewards: bool = False,
         compile: bool = False,
-        _init_setup_model: bool = True,
         **ppo_kwargs: Any,
     ) -> None:
         if isinstance(policy, type) and not issubclass(policy, NeuralFieldPolicy):
@@ -93,7 +92,6 @@ class FieldPPO(PPO):
         self._memory: Callable[..., Memory] = (
             partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
         )
-        ppo_kwargs["_init_setup_model"] = _init_setup_model
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
     def _wrap_env(self, env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:  # type: ignore[override]

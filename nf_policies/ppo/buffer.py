@@ -113,13 +113,10 @@ class SequenceBuffer(RolloutBuffer):
         self.rows = torch.zeros(self.n_envs, dtype=torch.long)
 
     def begin(self, features: PyTorchObs, episode_starts: Tensor, seen: Tensor | None = None, *, wait: bool) -> None:
-        """Copy the observations of a step, before the environments may overwrite them.
+        """Copy what the policy keeps of a step's observations, before the environments may overwrite them.
 
-        Args:
-            features: What the policy keeps of them. Shape: (num_envs, ·), as the others.
-            episode_starts: Where they begin an episode.
-            seen: The features as the policy sees them, if that cannot be computed later.
-            wait: Whether to write them with `add` only, which then says where.
+        `seen` is the features (num_envs, ·) as the policy sees them, if that cannot be computed later. `wait` leaves it
+        to `add` to write everything, which then says where.
         """
         given = {"features": features, "episode_starts": episode_starts} | ({} if seen is None else {"seen": seen})
         if wait:
@@ -128,12 +125,9 @@ class SequenceBuffer(RolloutBuffer):
             self._write(given)
 
     def add(self, outcome: Outcome, real: Tensor | None = None) -> None:  # type: ignore[override]
-        """Store what followed, which ends the step.
+        """Store what followed, which ends the step, where it was a step of the task rather than only a reset.
 
-        Args:
-            outcome: Of all environments.
-            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
-                The buffer is full when every environment has its steps; what others do meanwhile is left out too.
+        The buffer is full when every environment has its steps; what others do meanwhile is left out, too.
         """
         given = {name: value for name, value in outcome._asdict().items() if value is not None}
         if real is None:
@@ -175,7 +169,7 @@ class SequenceBuffer(RolloutBuffer):
 
         Args:
             before: Memory before the first step. Shape: (num_envs, memory_size).
-            evaluated: What the policy makes of the rollout.
+            evaluated: What the policy makes of the rollout; its features take the place of those that were stored.
             values_of: Values of observations, as they were stored, with the memory before them.
         """
         s = self.stored
@@ -196,11 +190,7 @@ class SequenceBuffer(RolloutBuffer):
         self.flat = {name: self._flat(s[name]) for name in FLAT}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
-        """Minibatches of whole sequences in random order, each sequence once.
-
-        Args:
-            batch_size: Number of steps in a minibatch, a multiple of `seq_len`; None for all.
-        """
+        """Minibatches of `batch_size` steps (by default all) in whole sequences, each once, in random order."""
         q = self.sequences
         potentials = q["potentials"] if self.trajectories is None else self._refreshed()
         n = len(potentials)

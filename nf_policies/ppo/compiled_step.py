@@ -15,12 +15,7 @@ from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv
 
 
 class CompiledMemory(Memory):
-    """A memory whose steps are compiled by torch where no `Stepper` takes them.
-
-    Args:
-        advance: `nf_policies.policies.policy.step`, compiled.
-        arguments: Of `Memory`.
-    """
+    """A memory whose steps are taken by `nf_policies.policies.policy.step`, compiled, where no `Stepper` takes them."""
 
     def __init__(self, advance: Callable[..., Any], *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -34,12 +34,13 @@ class OwnRandom:
     """
 
     def __init__(self, device: torch.device, seed: int | None) -> None:
-        self.device, self.on_loan = device, False
+        self.gpus = [device] if device.type == "cuda" else []
+        self.on_loan = False
         self.seed(seed)
 
     def seed(self, seed: int | None) -> None:
         """Begin anew."""
-        generators = [torch.Generator(device) for device in {"cpu": 0, self.device.type: 0}]
+        generators = [torch.Generator(), *map(torch.Generator, self.gpus)]
         for generator in generators:
             generator.seed() if seed is None else generator.manual_seed(seed)
         self.states = [generator.get_state() for generator in generators]
@@ -47,14 +48,15 @@ class OwnRandom:
     @property
     def states(self) -> list[Tensor]:
         """States of the generators, the CPU's and a GPU's."""
-        return self._global() if self.on_loan else self._kept
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.gpus)] if self.on_loan else self._kept
 
     @states.setter
     def states(self, states: list[Tensor]) -> None:
+        self._kept = states
         if self.on_loan:
-            self._lend(states)
-        else:
-            self._kept = states
+            torch.set_rng_state(states[0])
+            for gpu, state in zip(self.gpus, states[1:], strict=True):
+                torch.cuda.set_rng_state(state, gpu)
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -62,25 +64,13 @@ class OwnRandom:
         if self.on_loan:
             yield
             return
-        outside = self._global()
-        self._lend(self._kept)
-        self.on_loan = True
-        try:
-            yield
-        finally:
-            self._kept, self.on_loan = self._global(), False
-            self._lend(outside)
-
-    def _global(self) -> list[Tensor]:
-        """States of torch's generators."""
-        on_gpu = self.device.type == "cuda"
-        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if on_gpu else [])]
-
-    def _lend(self, states: list[Tensor]) -> None:
-        """Give torch's generators states."""
-        torch.set_rng_state(states[0])
-        if len(states) > 1:
-            torch.cuda.set_rng_state(states[1], self.device)
+        with torch.random.fork_rng(self.gpus):
+            self.on_loan = True
+            self.states = self._kept
+            try:
+                yield
+            finally:
+                self._kept, self.on_loan = self.states, False
 
 
 def log_tanh_slope(x: Tensor) -> Tensor:

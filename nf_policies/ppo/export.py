@@ -17,12 +17,8 @@ ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_
 
 
 def exported(actor: Any, known: type, env: VecEnv | None) -> Policy:
-    """The actor of a model as a `Policy`, deterministic, sharing nothing with the model.
+    """The actor, a `NeuralFieldPolicy` (`known`), as a `Policy` of its own, deterministic; it was trained in `env`.
 
-    Args:
-        actor: A `NeuralFieldPolicy`.
-        known: The class `NeuralFieldPolicy`, of which the actor's may be a subclass.
-        env: Where the model was trained.
     Raises: ValueError if a policy file cannot describe it.
     """
     if not isinstance(actor.actor, Field | Cell):
@@ -40,15 +36,13 @@ def exported(actor: Any, known: type, env: VecEnv | None) -> Policy:
             "VecNormalize(norm_obs=False), the policy normalises by itself."
         )
     spec = env.get_attr("spec")[0] if env is not None and env.has_attr("spec") else None
-    env_id = None if spec is None else spec.id
     field = copy.deepcopy(actor.actor)
     field.output_embedding = copy.deepcopy(readout(actor))
     field.output_size = make_head(actor.action_space).output_size
     entries = actor.actor_entries
     visible = None if entries is None else entries.tolist()
-    policy = Policy(
-        field, actor.observation_space, actor.action_space, visible=visible, env_id=env_id, squash=actor.squash
-    )
+    options = {"visible": visible, "env_id": None if spec is None else spec.id, "squash": actor.squash}
+    policy = Policy(field, actor.observation_space, actor.action_space, **options)
     seen = actor.normalizer if entries is None else actor.normalizer.select(entries)
     policy.normalizer.load_state_dict(seen.state_dict())
     return policy.cpu()

@@ -130,18 +130,12 @@ class Networks(NamedTuple):
 
 
 def make_networks(
-    options: NetworkOptions, input_sizes: tuple[int, int], action_space: spaces.Space[Any], activations_wanted: bool
+    options: NetworkOptions, input_sizes: tuple[int, int], action_space: spaces.Space[Any], *, activations_wanted: bool
 ) -> Networks:
     """The networks of a policy, with start weights.
 
     A neural field reads out by itself, within its sequence operator, for a shared critic too, unless the distribution
-    needs its activations, as gSDE does.
-
-    Args:
-        options: What they are.
-        input_sizes: How many features the actor and the critic see.
-        action_space: Of a single environment.
-        activations_wanted: Whether the distribution needs the actor's activations.
+    needs its activations, as gSDE does. `input_sizes` is how many features the actor and the critic see.
     """
     kind, hidden_size, more = options.field, options.hidden_size, options.field_kwargs or {}
     of_actor, of_critic = input_sizes

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
@@ -33,14 +33,6 @@ TAGS = {
 """Columns after `env_steps`, and SB3's names for them."""
 COUNTS = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at")
 EPISODES_TO_CONFIRM = 100
-
-
-class State(NamedTuple):
-    """Everything that a training needs to continue; the episodes under way begin anew."""
-
-    numbers: dict[str, Any]
-    """JSON values."""
-    tensors: dict[str, Tensor]
 
 
 class Latest(Logger):
@@ -161,16 +153,16 @@ class Training:
         """The policy as it is."""
         return self.model.policy_of()
 
-    def state(self) -> State:
-        """All that has been learned, counted and drawn."""
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """All that has been learned, counted and drawn, as JSON values and tensors."""
         numbers, tensors = state_of(self.model)
         numbers |= {name: getattr(self, name) for name in COUNTS}
         if self._best is not None:
             numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
             tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
-        return State(numbers, tensors)
+        return numbers, tensors
 
-    def load(self, state: Any) -> None:
+    def load(self, state: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
         """Continue from a state, with new episodes.
 
         Raises: ValueError if it is of another model.

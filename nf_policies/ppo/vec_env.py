@@ -78,11 +78,11 @@ class Counts(NamedTuple):
 
 
 class GymnasiumVecEnv(VecEnv):
-    """A Gymnasium vector environment as SB3 takes them.
+    """A Gymnasium vector environment as SB3 takes them, in each mode of autoreset.
 
-    Args:
-        venv: With autoreset in the same step, in the next step (only directly under `FieldPPO`) or disabled.
-    Raises: ValueError if it does not state its autoreset mode.
+    Autoreset in the next step works only directly under `FieldPPO`.
+
+    Raises: ValueError if it does not state its mode.
     """
 
     def __init__(self, venv: VectorEnv) -> None:
