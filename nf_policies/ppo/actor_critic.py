@@ -61,8 +61,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         action_space: Box, Discrete, MultiDiscrete or MultiBinary.
         lr_schedule: Learning rate as a function of the remaining progress.
         squash: How Box actions stay within bounds: "tanh" or "clip".
-        normalize_observations: Whether the policy keeps running statistics of the features. They are learned while
-            collecting and frozen everywhere else.
+        normalize_observations: By running statistics of the features, learned while collecting.
         features_extractor_class: SB3's. If it learns, its outputs are not normalised. No policy file can hold it.
         normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
             a `features_extractor_class`.
@@ -216,10 +215,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
     def one_step(self, kept: PyTorchObs, potentials: Tensor | None = None, starts: Tensor | None = None) -> Sequences:
-        """What `encode` returned of a batch as sequences of one step; without potentials episodes begin.
-
-        Shapes of potentials: (batch, memory_size); of starts, where episodes begin: (batch,).
-        """
+        """Sequences of one step from what `encode` returned; potentials (batch, memory_size), starts (batch,) if any."""
         batch = shape_of(kept)[0]
         potentials = self.start(batch) if potentials is None else potentials
         starts = potentials.new_zeros(batch, dtype=torch.bool) if starts is None else starts
