@@ -215,7 +215,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
     def one_step(self, kept: PyTorchObs, potentials: Tensor | None = None, starts: Tensor | None = None) -> Sequences:
-        """Sequences of one step from what `encode` returned; potentials (batch, memory_size), starts (batch,) if any."""
+        """Sequences of one step from what `encode` returned; potentials (batch, memory_size), starts (batch,)."""
         batch = shape_of(kept)[0]
         potentials = self.start(batch) if potentials is None else potentials
         starts = potentials.new_zeros(batch, dtype=torch.bool) if starts is None else starts
