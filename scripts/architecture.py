@@ -23,14 +23,15 @@ Graph = dict[str, set[str]]
 
 MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
+    "tensor_files": {"atomic"},
     "kernels": set(),
     "fields": {"kernels"},
-    "policies": {"atomic", "fields"},
+    "policies": {"fields", "tensor_files"},
     "tasks": set(),
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
-    "ppo": {"fields", "policies", "tasks", "rollouts.play", "kernels.compiling"},
-    "runs": {"atomic", "policies"},
+    "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
+    "runs": {"atomic", "policies", "tensor_files"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs"},
     "cli": {"commands"},
 }

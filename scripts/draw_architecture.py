@@ -27,7 +27,7 @@ BOXES: dict[str, tuple[float, str]] = {
 
 
 def package_arrows(graph: Graph) -> Graph:
-    """The packages that each package imports; atomic and cli are left out."""
+    """The packages that each package imports; atomic, tensor_files and cli are left out."""
     between: Graph = {name: set() for name in BOXES}
     for name, targets in graph.items():
         own = package_of(name)

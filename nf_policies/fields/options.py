@@ -157,6 +157,10 @@ class SimpleOptions(FieldOptions):
             self._keep_positive("capacity_init")
 
 
+FOR_GRADIENTS: dict[str, Any] = {"activation": "tanh", "tau_init": (1.15, 3.5), "integrator": "exponential_euler"}
+"""What PPO's fields start from, besides the defaults: gradients pass, and neurons forget at different speeds."""
+
+
 def numbers(name: str, value: Any) -> float | tuple[float, ...]:
     """An option's number, or its numbers in a row; exact.
 

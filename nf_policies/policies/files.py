@@ -3,7 +3,6 @@
 The tensors are the field's parameters and buffers, and the normaliser's statistics.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space, spaces
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from nf_policies.atomic import atomic_path
+from nf_policies import tensor_files
 from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.spaces import UnsupportedSpaceError
@@ -33,6 +30,9 @@ class PolicyFileError(ValueError):
     """A policy file that cannot be read; the message says which and why."""
 
 
+KIND = tensor_files.Kind("policy file", PolicyFileError, HEADER, FORMAT_VERSION, 1, "format_version")
+
+
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write a policy's header (JSON values, and its field and spaces) and tensors, atomically.
 
@@ -44,10 +44,7 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     check_sizes(options, tensors)
     described = {name: space_to_json(header[name]) for name in SPACES}
     described |= {"field": {"kind": type(header["field"]).__name__, "options": options}, "dt": options.get("dt")}
-    text = json.dumps({"format_version": FORMAT_VERSION, **header, **described}, allow_nan=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: text})
+    tensor_files.write(path, KIND, {**header, **described}, tensors, allow_nan=False)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -57,24 +54,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         PolicyFileError: If the file is missing, truncated, foreign, newer than this package or not finite, or if the
             sizes in its header are not those of its tensors.
     """
-    if not path.is_file():
-        raise PolicyFileError(f"There is no policy file at {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise PolicyFileError(f"{path} is not a whole safetensors file ({error}).") from error
-    if HEADER not in metadata:
-        raise PolicyFileError(f"{path} is a safetensors file, but not a policy written by nf-policies.")
+    header, tensors = tensor_files.read(path, KIND)
     with complete(path):
-        header = json.loads(metadata[HEADER])
-        version = header["format_version"]
-        if version > FORMAT_VERSION:
-            raise PolicyFileError(
-                f"{path} has format version {version}, and this nf-policies reads up to {FORMAT_VERSION}: upgrade it."
-            )
-        if version < 2:
+        if header["format_version"] < 2:
             header["visible"] = header.pop("observed")
         if not isinstance(header["env_id"], str | None):
             raise ValueError(f"env_id is {header['env_id']!r}")

@@ -1,5 +1,6 @@
 """NeuralFieldPolicy: SB3's actor-critic policy with a field between the features and the heads."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -18,17 +19,38 @@ from nf_policies.policies.spaces import make_head
 from nf_policies.ppo.buffer import Evaluated, Sequences, each, shape_of
 from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
-from nf_policies.ppo.vec_env import Features
+from nf_policies.ppo.vec_env import Features, check_finite
 
 SDE_OPTIONS = {"full_std": True, "use_expln": False}
-SB3_OPTIONS = {
-    "use_sde",
-    "log_std_init",
-    "features_extractor_kwargs",
-    "optimizer_class",
-    "optimizer_kwargs",
-    *SDE_OPTIONS,
-}
+SB3_OPTIONS = {"use_sde", "log_std_init", "features_extractor_kwargs", "optimizer_class", "optimizer_kwargs"}
+SB3_OPTIONS |= SDE_OPTIONS.keys()
+
+
+class FirstStatistics:
+    """Observations of the first rollout, from which the normaliser learns as it goes: after 1, 2, 4, 8, … steps.
+
+    Later rollouts keep the statistics that they begin with, because log-probabilities are computed with them.
+    """
+
+    def __init__(self, policy: "NeuralFieldPolicy") -> None:
+        self.policy, self.n_steps = policy, 0
+        self.unlearned: list[Tensor] = []
+
+    def follow(self, kept: Tensor) -> bool:
+        """Take the observations of a step, (num_envs, n_features). Returns: Whether the statistics have changed."""
+        check_finite("observation", kept, self.n_steps)
+        self.unlearned.append(kept.clone())
+        self.n_steps += 1
+        if self.n_steps & (self.n_steps - 1):
+            return False
+        self.learn()
+        return True
+
+    def learn(self) -> None:
+        """Learn from what has come since the last time."""
+        if self.unlearned:
+            self.policy.learn_statistics(torch.stack(self.unlearned))
+            self.unlearned.clear()
 
 
 class NeuralFieldPolicy(ActorCriticPolicy):
@@ -39,8 +61,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         action_space: Box, Discrete, MultiDiscrete or MultiBinary.
         lr_schedule: Learning rate as a function of the remaining progress.
         squash: How Box actions stay within bounds: "tanh" or "clip".
-        normalize_observations: Whether the policy keeps running statistics of the features. They are learned while
-            collecting and frozen everywhere else.
+        normalize_observations: By running statistics of the features, learned while collecting.
         features_extractor_class: SB3's. If it learns, its outputs are not normalised. No policy file can hold it.
         normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
             a `features_extractor_class`.
@@ -53,7 +74,6 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     actor: Any
     critic: Any
     """A field or cell of its own; None where it reads the actor's outputs."""
-    features_extractor: BaseFeaturesExtractor
     value_net: nn.Module  # type: ignore[assignment]
     actor_entries: Tensor | None
     critic_entries: Tensor | None
@@ -85,16 +105,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         if features_extractor_class is None:
             sb3s = CombinedExtractor if isinstance(observation_space, spaces.Dict) else FlattenExtractor
             features_extractor_class = sb3s if normalize_images else Features
-        super().__init__(
-            observation_space,
-            action_space,
-            lr_schedule,
-            net_arch=[],
-            ortho_init=False,
-            features_extractor_class=features_extractor_class,
-            normalize_images=normalize_images,
-            **options,
-        )
+        options |= {"features_extractor_class": features_extractor_class, "normalize_images": normalize_images}
+        super().__init__(observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Make the fields, the heads and the optimiser, in place of SB3's layers."""
@@ -106,26 +118,23 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         of_critic = torch.arange(self.features_dim) if self.networks.privileged_critic else seen
         for name, entries in (("actor_entries", seen), ("critic_entries", of_critic)):
             self.register_buffer(name, None if len(entries) == self.features_dim else entries, persistent=False)
-        self.actor, self.critic, self.action_net, self.value_net, self.columns = make_networks(
-            self.networks, (len(seen), len(of_critic)), self.action_space, activations_wanted=self.use_sde
-        )
+        sizes = len(seen), len(of_critic)
+        networks = make_networks(self.networks, sizes, self.action_space, activations_wanted=self.use_sde)
+        self.actor, self.critic, self.action_net, self.value_net, self.columns = networks
         self.actor_memory = self.actor.start(1).shape[-1]
         self.latent_size = self.actor.output_size if self.columns is None else self.columns[0]
 
         self.action_dist = make_distribution(self.action_space, self.squash, self.use_sde, self.sde_options)
         if isinstance(self.action_space, spaces.Box):
-            sizes = dict.fromkeys(["latent_dim", *["latent_sde_dim"] * self.use_sde], self.latent_size)
-            self.log_std = self.action_dist.proba_distribution_net(**sizes, log_std_init=self.log_std_init)[1]  # type: ignore[index]
+            of_latents = dict.fromkeys(["latent_dim", *["latent_sde_dim"] * self.use_sde], self.latent_size)
+            self.log_std = self.action_dist.proba_distribution_net(**of_latents, log_std_init=self.log_std_init)[1]  # type: ignore[index]
         self.action_scaling = action_scaling(self.action_space, self.squash)
         if self.optimizer_class is torch.optim.Adam:  # many tiny tensors: one call, not hundreds
             self.optimizer_kwargs = {"fused": True, **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
-        """What a rollout keeps of observations (batch, ·): features (batch, n_features), not normalised.
-
-        Where the features extractor learns, the observations themselves.
-        """
+        """What a rollout keeps of observations: features (batch, n_features), or all where these are learned."""
         if type(self.features_extractor) is Features:
             return self.features_extractor.forward(obs)
         return obs if self.extractor_learns else self.extract_features(obs)  # type: ignore[return-value]
@@ -176,8 +185,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     def run(self, obs: Sequences) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Run over sequences of what `normalize` returned, with exact gradients through all of their time steps.
 
-        Returns: Latents of the actor and of the critic (time, batch, ·), and for each field of its own the potentials
-            after every step (time, batch, ·).
+        Returns: Latents of the actor and of the critic, and the potentials of each field after every step. Shapes:
+            (time, batch, ·).
         """
         features, potentials, episode_starts = obs = obs._replace(features=self.features_of(obs.features))
         latent_pi, trajectory = self.run_actor(obs)
@@ -189,12 +198,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return latent_pi, latent_vf, (trajectory, followed)
 
     def evaluate_rollout(self, obs: Sequences, actions: Tensor) -> Evaluated:
-        """Values, log-probabilities and potentials of a whole rollout, under the parameters that collected it.
-
-        Args:
-            obs: With what `normalize` returned, over all steps.
-            actions: Shape: (n_steps, num_envs, ·).
-        """
+        """A whole rollout of what `normalize` returned, with its actions (n_steps, num_envs, ·)."""
         latent_pi, latent_vf, trajectories = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         flat = actions.flatten(0, 1)
@@ -203,10 +207,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return Evaluated(obs.features, trajectories, values, log_probs.unflatten(0, values.shape))
 
     def evaluate_actions(self, obs: Sequences, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
-        """Values, log-probabilities and entropies of whole sequences, flattened time-major.
-
-        Shape of the actions: (time * sequences, ·).
-        """
+        """Values, log-probabilities and entropies of whole sequences. Shapes: (time * sequences, ·), time-major."""
         latent_pi, latent_vf, _ = self.run(obs)
         distribution = self._get_action_dist_from_latent(latent_pi.flatten(0, 1))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_matters):
@@ -214,34 +215,28 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return self.value_net(latent_vf.flatten(0, 1)), distribution.log_prob(actions), entropy
 
     def one_step(self, kept: PyTorchObs, potentials: Tensor | None = None, starts: Tensor | None = None) -> Sequences:
-        """What `encode` returned of a batch as sequences of one step; without potentials episodes begin."""
+        """Sequences of one step from what `encode` returned; potentials (batch, memory_size), starts (batch,)."""
         batch = shape_of(kept)[0]
         potentials = self.start(batch) if potentials is None else potentials
         starts = potentials.new_zeros(batch, dtype=torch.bool) if starts is None else starts
         return Sequences(each(lambda o: o.unsqueeze(0), self.normalize(kept)), potentials, starts.unsqueeze(0))
 
     def values_of(self, kept: PyTorchObs, *memory: Tensor) -> Tensor:
-        """Values (batch,) of what `encode` returned; `memory` as for `forward`."""
+        """Values (batch,) of what `encode` returned; `memory` as for `one_step`."""
         return self.value_net(self.run(self.one_step(kept, *memory))[1])[0, :, 0]
 
     def predict_values(self, obs: PyTorchObs, *memory: Tensor) -> Tensor:
-        """Values (batch, 1) of observations; `memory` as for `forward`."""
+        """Values (batch, 1) of observations; `memory` as for `one_step`."""
         return self.values_of(self.encode(obs), *memory).unsqueeze(-1)
 
     def get_distribution(self, obs: PyTorchObs, *memory: Tensor) -> Distribution:
-        """The action distribution for observations; `memory` as for `forward`."""
+        """The action distribution for observations; `memory` as for `one_step`."""
         return self._get_action_dist_from_latent(self.run(self.one_step(self.encode(obs), *memory))[0][0])
 
     def forward(  # type: ignore[override]
         self, obs: PyTorchObs, *memory: Tensor, deterministic: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions, values (batch, 1) and log-probabilities for observations (batch, ·), tensors.
-
-        Args:
-            obs: Each begins an episode by default.
-            memory: Potentials (batch, memory_size), and where episodes begin (batch,).
-            deterministic: Whether to take the most likely actions.
-        """
+        """Actions, values (batch, 1) and log-probabilities; `memory` as for `one_step`."""
         distribution = self.get_distribution(obs, *memory)
         actions = distribution.get_actions(deterministic=deterministic)
         return actions, self.predict_values(obs, *memory), distribution.log_prob(actions)
@@ -260,7 +255,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             observation: One observation or a batch of them.
             state: What the previous call returned second; None begins all episodes anew.
             episode_start: Where an episode begins with this observation, a bool or one per environment.
-            deterministic: Whether to take the most likely actions.
+            deterministic: Whether to take the likeliest actions.
         Returns: Actions in the action space, and the actor's potentials as a tuple of one array (batch, ·).
         Raises: ValueError if the batch has another size than the memory, or for what `env.reset()` returned.
         """
@@ -289,12 +284,16 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         return super().obs_to_tensor(observation)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        names = {"squash", "normalize_observations", "features_extractor_class", "normalize_images", *SB3_OPTIONS}
         known = vars(self) | super()._get_constructor_parameters() | self.sde_options
-        names |= {"observation_space", "action_space", "lr_schedule"}
+        names = {*inspect.signature(NeuralFieldPolicy).parameters, *SB3_OPTIONS} - {"options"}
         return {name: known[name] for name in names} | vars(self.networks)
 
 
 def some(features: Any, entries: Tensor | None) -> Tensor:
     """The features (..., n) at some entries; None for all."""
     return features if entries is None else features.index_select(-1, entries)
+
+
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import NeuralFieldPolicy
-from nf_policies.ppo.buffer import Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
+from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy, potentials_of
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.saving import load_model, path_of, read, save_model, unpack
+from nf_policies.ppo.saving import load_model, parameters_of, read, save_model
 from nf_policies.ppo.vec_env import (
     Advance,
     GymnasiumVecEnv,
@@ -50,7 +50,7 @@ class FieldPPO(PPO):
     Args:
         policy: "NeuralFieldPolicy", or a subclass of it.
         env: A Gymnasium id, environment or vector environment, or an SB3 VecEnv.
-        learning_rate: Of the optimiser; a number, or a function of the remaining progress (1 to 0).
+        learning_rate: A number, or a function of the remaining progress (1 to 0).
         n_steps: Steps of each environment per rollout.
         batch_size: Steps in a minibatch, a multiple of `seq_len`.
         seq_len: Length of the sequences through which gradients flow; divides `n_steps`. By default the longest that
@@ -83,7 +83,6 @@ class FieldPPO(PPO):
         recompute_potentials: bool = False,
         normalize_rewards: bool = False,
         compile: bool = False,
-        _init_setup_model: bool = True,
         **ppo_kwargs: Any,
     ) -> None:
         if isinstance(policy, type) and not issubclass(policy, NeuralFieldPolicy):
@@ -93,15 +92,7 @@ class FieldPPO(PPO):
         self._memory: Callable[..., Memory] = (
             partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
         )
-        super().__init__(
-            policy,
-            env,  # type: ignore[arg-type]
-            learning_rate=learning_rate,
-            n_steps=n_steps,
-            batch_size=batch_size,
-            _init_setup_model=_init_setup_model,
-            **ppo_kwargs,
-        )
+        super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
     def _wrap_env(self, env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:  # type: ignore[override]
         make_head(env.single_action_space if isinstance(env, VectorEnv) else env.action_space)
@@ -161,6 +152,11 @@ class FieldPPO(PPO):
             raise
 
     def _collect(self, env: VecEnv, callback: BaseCallback) -> bool:
+        """As `collect_rollouts`.
+
+        Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
+        critic's memory where environments take unequal numbers of steps.
+        """
         policy, buffer = self.policy, self.rollout_buffer
         policy.set_training_mode(False)
         buffer.reset()
@@ -168,34 +164,21 @@ class FieldPPO(PPO):
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
 
-        # Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
-        # critic's memory where environments take unequal numbers of steps.
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
         before = policy.start(env.num_envs) if self._last_potentials is None else self._last_potentials
         memories = policy.memories(before, uneven, self._memory)
-        step_envs = self._step_of(env)
-        # Statistics stay as they are in a rollout, for its log-probabilities are computed with them. Only the first one
-        # must learn them as it goes, after 1, 2, 4, 8, … observations, and keeps what the policy saw.
-        first = policy.normalizes and not policy.normalizer.count > 0
-        unlearned: list[Tensor] = []
-        watched = is_watched(callback)
-        obs, starts = self._last_obs, torch.as_tensor(self._last_episode_starts, device=self.device)
-        n_steps = 0
-        while not buffer.full:
+        first = FirstStatistics(policy) if policy.normalizes and not policy.normalizer.count > 0 else None
+        step_envs, watched = self._step_of(env), is_watched(callback)
+        n_steps, go_on = 0, True
+        while go_on and not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 policy.reset_noise(env.num_envs)
-            kept: Any = policy.encode(tensors_of(obs, self.device))
-            if first:
-                check_finite("observation", kept, n_steps)
-                unlearned.append(kept.clone())
-                if n_steps & (n_steps + 1) == 0:
-                    policy.learn_statistics(torch.stack(unlearned))
-                    unlearned.clear()
-                    potentials = torch.cat([memory.potentials for memory in memories], dim=-1)
-                    memories = policy.memories(potentials, uneven, self._memory)
+            kept: Any = policy.encode(tensors_of(self._last_obs, self.device))
+            starts = torch.as_tensor(self._last_episode_starts, device=self.device)
+            if first is not None and first.follow(kept):
+                memories = policy.memories(potentials_of(memories), uneven, self._memory)
             # Copied now, because the environments may write the next observations into the same memory.
-            seen: Any = policy.normalize(kept) if first else None
-            buffer.begin(kept, starts, seen, wait=uneven)
+            buffer.begin(kept, starts, None if first is None else policy.normalize(kept), wait=uneven)  # type: ignore[arg-type]
             features: Any = policy.extract_features(kept) if policy.extractor_learns else kept
             outputs = [memory.step(features, starts) for memory in memories]
             try:
@@ -209,45 +192,55 @@ class FieldPPO(PPO):
                 callback.update_locals(locals_of(env, now, actions) | {"self": self, "rollout_buffer": buffer})
             go_on = callback.on_step()
             if go_on:
-                scale = self.reward_scale
-                rewards = now.rewards if scale is None else scale(now.rewards, now.over, now.real)
-                if isinstance(now.infos, list):
-                    self._update_info_buffer(now.infos, now.over.cpu().numpy())
-                final = None if now.final_obs is None else policy.encode(tensors_of(now.final_obs, self.device))
-                if uneven or buffer.pos == buffer.buffer_size - 1:
-                    followed = policy.encode(tensors_of(now.obs, self.device))
-                    final = followed if final is None else each(partial(where_rows, now.over), final, followed)
-                buffer.add(Outcome(actions, rewards, now.terminated, now.truncated, final), now.real)
+                self._store(actions, now)
             # With next-step autoreset the observation that begins an episode comes one step after its end.
-            obs, starts = now.obs, now.over if now.real is None else ~now.real
-            self._last_obs = obs
-            self._last_episode_starts = starts  # type: ignore[assignment]  # a tensor, where SB3 has an array
-            if not go_on:
-                self._last_potentials = torch.cat([memory.potentials for memory in memories], dim=-1)
-                if not uneven and policy.critic is not None:  # whose memory has not followed
-                    seen = buffer.so_far("seen") if first else policy.normalize(buffer.so_far("features"))
-                    steps = Sequences(seen, before, buffer.so_far("episode_starts"))
-                    self._last_potentials = memory_after(policy.run(steps)[2], -1)
-                return False
+            starts = now.over if now.real is None else ~now.real
+            self._last_obs, self._last_episode_starts = now.obs, starts  # type: ignore[assignment]  # SB3 has an array
 
+        if go_on:
+            evaluated = self._evaluate(before, first)
+            self._last_potentials = potentials_of(memories) if uneven else memory_after(evaluated.trajectories, -1)
+            if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
+                self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
+            callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
+            callback.on_rollout_end()
+        elif uneven or policy.critic is None:
+            self._last_potentials = potentials_of(memories)
+        else:  # whose memory has not followed
+            seen = policy.normalize(buffer.so_far("features")) if first is None else buffer.so_far("seen")
+            steps = Sequences(seen, before, buffer.so_far("episode_starts"))
+            self._last_potentials = memory_after(policy.run(steps)[2], -1)
+        return go_on
+
+    def _store(self, actions: Tensor, now: Advance) -> None:
+        """Keep what a step brought."""
+        policy, buffer, scale = self.policy, self.rollout_buffer, self.reward_scale
+        rewards = now.rewards if scale is None else scale(now.rewards, now.over, now.real)
+        if isinstance(now.infos, list):
+            self._update_info_buffer(now.infos, now.over.cpu().numpy())
+        final = None if now.final_obs is None else policy.encode(tensors_of(now.final_obs, self.device))
+        if now.real is not None or buffer.pos == buffer.buffer_size - 1:
+            followed = policy.encode(tensors_of(now.obs, self.device))
+            final = followed if final is None else each(partial(where_rows, now.over), final, followed)
+        buffer.add(Outcome(actions, rewards, now.terminated, now.truncated, final), now.real)
+
+    def _evaluate(self, before: Tensor, first: FirstStatistics | None) -> Evaluated:
+        """Values, log-probabilities and advantages of the rollout that began with the memory `before`."""
+        policy, buffer = self.policy, self.rollout_buffer
         stored = buffer.stored
-        for what, values in (("reward", stored["rewards"]), ("observation", stored["features"])):
+        kept = stored["features"]
+        for what, values in (("reward", stored["rewards"]), ("observation", kept)):
             check_finite(what, values)
-        kept, seen = stored["features"], stored.pop("seen", None)
-        seen = seen if first else policy.normalize(kept)
+        seen = policy.normalize(kept) if first is None else stored["seen"]
         evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         buffer.finish(before, evaluated, policy.values_of)
-        if unlearned or not first:
-            policy.learn_statistics(torch.stack(unlearned) if first else kept)
-        last = torch.cat([memory.potentials for memory in memories], dim=-1) if uneven else None
-        self._last_potentials = memory_after(evaluated.trajectories, -1) if last is None else last
-        if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
-            self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
-        callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
-        callback.on_rollout_end()
-        return True
+        if first is None:
+            policy.learn_statistics(kept)
+        else:
+            first.learn()
+        return evaluated
 
     def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
         """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""
@@ -262,7 +255,7 @@ class FieldPPO(PPO):
 
         Raises: ValueError if it could not act as the model does, naming what is in the way.
         """
-        policy = exported(self.policy, self.env)
+        policy = exported(self.policy, NeuralFieldPolicy, self.env)
         policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
         return policy
 
@@ -277,7 +270,7 @@ class FieldPPO(PPO):
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """Take the parameters of a file, or of `get_parameters()`; as SB3's."""
         if not isinstance(load_path_or_dict, dict):
-            load_path_or_dict = unpack(*read(path_of(load_path_or_dict)))
+            load_path_or_dict = parameters_of(*read(load_path_or_dict))
         super().set_parameters(load_path_or_dict, exact_match, device)
 
     def save(self, path: str | Path) -> None:  # type: ignore[override]
@@ -290,11 +283,8 @@ class FieldPPO(PPO):
     ) -> Self:
         """Read a model from its file; nothing in it is executed.
 
-        Args:
-            path: The file.
-            env: To train or to evaluate in; None only to predict.
-            device: Where the networks are.
-            arguments: Of the constructor, in place of the file's.
+        Without `env` it only predicts. `arguments` of the constructor take the place of those in the file.
+
         Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
         """
         return load_model(cls, path, env, device, arguments)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
 from torch import Tensor
@@ -25,7 +24,7 @@ def gae(
     gamma: float,
     gae_lambda: float,
 ) -> Tensor:
-    """Advantages of a rollout.
+    """Advantages of a rollout; the value targets are advantages + values.
 
     An episode's end stops the sum; only a termination stops the bootstrap, so an episode that is cut short counts on
     the value of its final observation.
@@ -38,7 +37,6 @@ def gae(
         truncated: Where an episode was cut short.
         gamma: Discount.
         gae_lambda: From one-step (0) to Monte Carlo (1).
-    Returns: Advantages; the value targets are advantages + values.
     Reference: Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation.
     """
     deltas = rewards + gamma * torch.where(terminated, 0.0, next_values) - values
@@ -92,27 +90,12 @@ class SequenceBuffer(RolloutBuffer):
     """A rollout of `buffer_size` steps of every environment.
 
     Args:
-        buffer_size: Number of steps of each environment.
-        observation_space: Of a single environment.
-        action_space: Of a single environment.
-        device: Where the tensors live.
-        gae_lambda: From one-step (0) to Monte Carlo (1) advantages.
-        gamma: Discount.
-        n_envs: Number of environments.
+        arguments: Of SB3's `RolloutBuffer`.
         seq_len: Length of a sequence; divides `buffer_size`.
+        options: Of SB3's `RolloutBuffer`.
     """
 
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        device: torch.device | str = "auto",
-        gae_lambda: float = 1,
-        gamma: float = 0.99,
-        n_envs: int = 1,
-        seq_len: int = 1,
-    ) -> None:
+    def __init__(self, *arguments: Any, seq_len: int = 1, **options: Any) -> None:
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
@@ -120,7 +103,7 @@ class SequenceBuffer(RolloutBuffer):
         """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
         """The same, each as a tuple of its steps."""
-        super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
+        super().__init__(*arguments, **options)
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -130,13 +113,10 @@ class SequenceBuffer(RolloutBuffer):
         self.rows = torch.zeros(self.n_envs, dtype=torch.long)
 
     def begin(self, features: PyTorchObs, episode_starts: Tensor, seen: Tensor | None = None, *, wait: bool) -> None:
-        """Copy the observations of a step, before the environments may overwrite them.
+        """Copy what the policy keeps of a step's observations, before the environments may overwrite them.
 
-        Args:
-            features: What the policy keeps of them. Shape: (num_envs, ·), as the others.
-            episode_starts: Where they begin an episode.
-            seen: The features as the policy sees them, if that cannot be computed later.
-            wait: Whether to write them with `add` only, which then says where.
+        `seen` is the features (num_envs, ·) as the policy sees them, if that cannot be computed later. `wait` leaves it
+        to `add` to write everything, which then says where.
         """
         given = {"features": features, "episode_starts": episode_starts} | ({} if seen is None else {"seen": seen})
         if wait:
@@ -145,12 +125,9 @@ class SequenceBuffer(RolloutBuffer):
             self._write(given)
 
     def add(self, outcome: Outcome, real: Tensor | None = None) -> None:  # type: ignore[override]
-        """Store what followed, which ends the step.
+        """Store what followed, which ends the step, where it was a step of the task rather than only a reset.
 
-        Args:
-            outcome: Of all environments.
-            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
-                The buffer is full when every environment has its steps; what others do meanwhile is left out too.
+        The buffer is full when every environment has its steps; what others do meanwhile is left out, too.
         """
         given = {name: value for name, value in outcome._asdict().items() if value is not None}
         if real is None:
@@ -192,7 +169,7 @@ class SequenceBuffer(RolloutBuffer):
 
         Args:
             before: Memory before the first step. Shape: (num_envs, memory_size).
-            evaluated: What the policy makes of the rollout.
+            evaluated: What the policy makes of the rollout; its features take the place of those that were stored.
             values_of: Values of observations, as they were stored, with the memory before them.
         """
         s = self.stored
@@ -200,19 +177,11 @@ class SequenceBuffer(RolloutBuffer):
         cut = s["truncated"] & ~s["terminated"]
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
-        next_values[where] = values_of(
-            each(lambda o: o[where], s["final"]), memory_after(evaluated.trajectories, where)
-        )
+        final = each(lambda o: o[where], s["final"])
+        next_values[where] = values_of(final, memory_after(evaluated.trajectories, where))
         s |= evaluated._asdict() | {"before": before, "next_values": next_values}
-        s["advantages"] = gae(
-            s["rewards"],
-            s["values"],
-            next_values,
-            s["terminated"],
-            s["truncated"],
-            self.gamma,
-            self.gae_lambda,
-        )
+        signals = {name: s[name] for name in ("rewards", "values", "next_values", "terminated", "truncated")}
+        s["advantages"] = gae(**signals, gamma=self.gamma, gae_lambda=self.gae_lambda)
         s["targets"] = s["advantages"] + s["values"]
         # A copy by whole sequences is the fastest, and the fields take it as it lies; what the loss is to have flat and
         # time-major lies so already.
@@ -221,11 +190,7 @@ class SequenceBuffer(RolloutBuffer):
         self.flat = {name: self._flat(s[name]) for name in FLAT}
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
-        """Minibatches of whole sequences in random order, each sequence once.
-
-        Args:
-            batch_size: Number of steps in a minibatch, a multiple of `seq_len`; None for all.
-        """
+        """Minibatches of `batch_size` steps (by default all) in whole sequences, each once, in random order."""
         q = self.sequences
         potentials = q["potentials"] if self.trajectories is None else self._refreshed()
         n = len(potentials)

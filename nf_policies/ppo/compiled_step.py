@@ -10,18 +10,12 @@ from torch import Tensor
 
 from nf_policies.kernels.compiling import options, where_possible
 from nf_policies.policies.policy import Memory
-from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.buffer import as_stored
 from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv
 
 
 class CompiledMemory(Memory):
-    """A memory whose steps are compiled by torch where no `Stepper` takes them.
-
-    Args:
-        advance: `nf_policies.policies.policy.step`, compiled.
-        arguments: Of `Memory`.
-    """
+    """A memory whose steps are taken by `nf_policies.policies.policy.step`, compiled, where no `Stepper` takes them."""
 
     def __init__(self, advance: Callable[..., Any], *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -44,11 +38,11 @@ class CompiledStep:
     """The policy draws its actions and the task answers, compiled again if the task's constants change.
 
     Args:
-        policy: On the device of the task.
+        policy: A `NeuralFieldPolicy` on the device of the task.
         env: `has_pure_step(env)` must hold.
     """
 
-    def __init__(self, policy: NeuralFieldPolicy, env: GymnasiumVecEnv) -> None:
+    def __init__(self, policy: Any, env: GymnasiumVecEnv) -> None:
         self.policy, self.env = policy, env
         self.venv: Any = env.venv
         self._compile()

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
     CategoricalDistribution,
     DiagGaussianDistribution,
     Distribution,
     MultiCategoricalDistribution,
     StateDependentNoiseDistribution,
-    make_proba_distribution,
 )
+from stable_baselines3.common.preprocessing import get_action_dim
 from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 from torch.nn import functional
@@ -29,18 +30,17 @@ QUADRATURE_NODES = 16
 class OwnRandom:
     """Random numbers of a model. Torch's global generators draw them on loan, and are left as they were.
 
-    Args:
-        device: Of the model, which also draws on the CPU.
-        seed: None for one from the operating system.
+    The model draws on the CPU and on its device. Without a seed, the operating system gives one.
     """
 
     def __init__(self, device: torch.device, seed: int | None) -> None:
-        self.device, self.on_loan = device, False
+        self.gpus = [device] if device.type == "cuda" else []
+        self.on_loan = False
         self.seed(seed)
 
     def seed(self, seed: int | None) -> None:
         """Begin anew."""
-        generators = [torch.Generator(device) for device in {"cpu": 0, self.device.type: 0}]
+        generators = [torch.Generator(), *map(torch.Generator, self.gpus)]
         for generator in generators:
             generator.seed() if seed is None else generator.manual_seed(seed)
         self.states = [generator.get_state() for generator in generators]
@@ -48,14 +48,15 @@ class OwnRandom:
     @property
     def states(self) -> list[Tensor]:
         """States of the generators, the CPU's and a GPU's."""
-        return self._global() if self.on_loan else self._kept
+        return [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.gpus)] if self.on_loan else self._kept
 
     @states.setter
     def states(self, states: list[Tensor]) -> None:
+        self._kept = states
         if self.on_loan:
-            self._lend(states)
-        else:
-            self._kept = states
+            torch.set_rng_state(states[0])
+            for gpu, state in zip(self.gpus, states[1:], strict=True):
+                torch.cuda.set_rng_state(state, gpu)
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
@@ -63,25 +64,13 @@ class OwnRandom:
         if self.on_loan:
             yield
             return
-        outside = self._global()
-        self._lend(self._kept)
-        self.on_loan = True
-        try:
-            yield
-        finally:
-            self._kept, self.on_loan = self._global(), False
-            self._lend(outside)
-
-    def _global(self) -> list[Tensor]:
-        """States of torch's generators."""
-        on_gpu = self.device.type == "cuda"
-        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.device)] if on_gpu else [])]
-
-    def _lend(self, states: list[Tensor]) -> None:
-        """Give torch's generators states."""
-        torch.set_rng_state(states[0])
-        if len(states) > 1:
-            torch.cuda.set_rng_state(states[1], self.device)
+        with torch.random.fork_rng(self.gpus):
+            self.on_loan = True
+            self.states = self._kept
+            try:
+                yield
+            finally:
+                self._kept, self.on_loan = self.states, False
 
 
 def log_tanh_slope(x: Tensor) -> Tensor:
@@ -92,9 +81,7 @@ def log_tanh_slope(x: Tensor) -> Tensor:
 def squashed_entropy(normal: Normal) -> Tensor:
     """Entropy of tanh(x) for independent Gaussian x: that of x plus the mean log slope, by Gauss-Hermite quadrature.
 
-    Args:
-        normal: Of shape (batch, action_size).
-    Returns: Shape: (batch,).
+    Shapes: (batch, action_size) -> (batch,).
     """
     nodes, weights = quadrature(normal.mean.dtype, normal.mean.device)
     x = normal.mean.unsqueeze(-1) + normal.stddev.unsqueeze(-1) * nodes
@@ -190,54 +177,46 @@ class TwoChoices(FastCategorical):
         return (self.logit > 0).long()
 
 
-class SquashedGaussian(UncheckedGaussian):
-    """Independent Gaussians behind a tanh."""
+class Squashed:
+    """A distribution behind a tanh."""
+
+    distribution: Any
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Log-density of tanh(actions). Shapes: (batch, action_size) -> (batch,)."""
-        return super().log_prob(actions) - log_tanh_slope(actions).sum(-1)
+        """Of tanh(actions). Shapes: (batch, action_size) -> (batch,)."""
+        return super().log_prob(actions) - log_tanh_slope(actions).sum(-1)  # type: ignore[misc]
 
     def entropy(self) -> Tensor:
         """Shape: (batch,)."""
         return squashed_entropy(self.distribution)
 
 
-class SquashedStateDependentNoise(StateDependentNoiseDistribution):
+class SquashedGaussian(Squashed, UncheckedGaussian):
+    """Independent Gaussians behind a tanh."""
+
+
+class SquashedStateDependentNoise(Squashed, StateDependentNoiseDistribution):
     """State-dependent exploration behind a tanh.
 
     Reference: Raffin, Kober and Stulp (2021), Smooth exploration for robotic reinforcement learning.
     """
 
-    def log_prob(self, actions: Tensor) -> Tensor:
-        """Log-density of tanh(actions). Shapes: (batch, action_size) -> (batch,)."""
-        return super().log_prob(actions) - log_tanh_slope(actions).sum(-1)
-
-    def entropy(self) -> Tensor:
-        """Shape: (batch,)."""
-        return squashed_entropy(self.distribution)
-
 
 def make_distribution(
     space: spaces.Space[Any], squash: str, use_sde: bool, sde_options: dict[str, Any]
 ) -> Distribution:
-    """The distribution for an action space: SB3's, except behind a tanh.
-
-    Args:
-        space: Discrete, MultiDiscrete, MultiBinary or bounded Box.
-        squash: "tanh" or "clip", for Box.
-        use_sde: Whether the noise depends on the activations (gSDE), for Box.
-        sde_options: `full_std` and `use_expln` of gSDE.
-    """
-    if isinstance(space, spaces.Box) and squash == "tanh":
-        size = int(np.prod(space.shape))
-        return SquashedStateDependentNoise(size, **sde_options) if use_sde else SquashedGaussian(size)
-    if isinstance(space, spaces.Box) and not use_sde:
-        return UncheckedGaussian(int(np.prod(space.shape)))
+    """The distribution for an action space; `sde_options` are `full_std` and `use_expln` of gSDE, for Box only."""
+    size = get_action_dim(space)
+    if isinstance(space, spaces.Box) and use_sde:
+        noise = SquashedStateDependentNoise if squash == "tanh" else StateDependentNoiseDistribution
+        return noise(size, **sde_options)
+    if isinstance(space, spaces.Box):
+        return SquashedGaussian(size) if squash == "tanh" else UncheckedGaussian(size)
     if isinstance(space, spaces.Discrete):
         return TwoChoices() if space.n == 2 else FastCategorical(int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategoricalDistribution([int(n) for n in space.nvec.reshape(-1)])
-    return make_proba_distribution(space, use_sde=use_sde, dist_kwargs=sde_options if use_sde else None)
+        return MultiCategoricalDistribution(space.nvec.flatten().tolist())
+    return BernoulliDistribution(size)
 
 
 class FirstLogitZero(nn.Module):
@@ -263,17 +242,18 @@ def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequentia
     if isinstance(space, spaces.Discrete) and space.n != 2:
         return nn.Sequential(linear, FirstLogitZero([int(space.n)]))
     if isinstance(space, spaces.MultiDiscrete):
-        return nn.Sequential(linear, FirstLogitZero([int(n) for n in space.nvec.reshape(-1)]))
+        return nn.Sequential(linear, FirstLogitZero(space.nvec.flatten().tolist()))
     return nn.Sequential(linear)
 
 
 class FromFirst(nn.Module):
     """Choices counted from each one's first value rather than from 0."""
 
+    start: Tensor
+
     def __init__(self, space: spaces.Discrete | spaces.MultiDiscrete) -> None:
         super().__init__()
         self.shape: tuple[int, ...] = space.shape or ()
-        self.start: Tensor
         self.register_buffer("start", torch.as_tensor(np.asarray(space.start).reshape(-1)), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -282,12 +262,7 @@ class FromFirst(nn.Module):
 
 
 def action_scaling(space: spaces.Space[Any], squash: str) -> nn.Module:
-    """The module from samples of the distribution (batch, ·) to actions (batch, *space.shape) within the space.
-
-    Args:
-        space: The action space.
-        squash: "tanh" or "clip", for Box.
-    """
+    """The module from samples of the distribution (batch, ·) to actions (batch, *space.shape) within the space."""
     if isinstance(space, spaces.Box):
         return BoxHead(space, squash)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):

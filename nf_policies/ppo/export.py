@@ -1,6 +1,7 @@
 """From a trained actor to a policy of its own."""
 
 import copy
+from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import nn
@@ -9,15 +10,14 @@ from nf_policies.fields.field import Field
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.vec_env import Features
 
 ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_tensor")
 """What a subclass must not change for its policy file to act as it does."""
 
 
-def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
-    """The actor as a `Policy`, deterministic, sharing nothing with the model that was trained in `env`.
+def exported(actor: Any, known: type, env: VecEnv | None) -> Policy:
+    """The actor, a `NeuralFieldPolicy` (`known`), as a `Policy` of its own, deterministic; it was trained in `env`.
 
     Raises: ValueError if a policy file cannot describe it.
     """
@@ -27,7 +27,7 @@ def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
         raise ValueError(
             "A policy file holds no features extractor: leave features_extractor_class and normalize_images out."
         )
-    if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(NeuralFieldPolicy, name)]:
+    if changed := [name for name in ACTING if getattr(type(actor), name) is not getattr(known, name)]:
         raise ValueError(f"A policy file holds nothing of your own, and {type(actor).__name__} changes {changed[0]}.")
     outside = None if env is None else unwrap_vec_normalize(env)
     if outside is not None and outside.norm_obs:
@@ -36,21 +36,19 @@ def exported(actor: NeuralFieldPolicy, env: VecEnv | None = None) -> Policy:
             "VecNormalize(norm_obs=False), the policy normalises by itself."
         )
     spec = env.get_attr("spec")[0] if env is not None and env.has_attr("spec") else None
-    env_id = None if spec is None else spec.id
     field = copy.deepcopy(actor.actor)
     field.output_embedding = copy.deepcopy(readout(actor))
     field.output_size = make_head(actor.action_space).output_size
     entries = actor.actor_entries
     visible = None if entries is None else entries.tolist()
-    policy = Policy(
-        field, actor.observation_space, actor.action_space, visible=visible, env_id=env_id, squash=actor.squash
-    )
+    options = {"visible": visible, "env_id": None if spec is None else spec.id, "squash": actor.squash}
+    policy = Policy(field, actor.observation_space, actor.action_space, **options)
     seen = actor.normalizer if entries is None else actor.normalizer.select(entries)
     policy.normalizer.load_state_dict(seen.state_dict())
     return policy.cpu()
 
 
-def readout(actor: NeuralFieldPolicy) -> nn.Linear:
+def readout(actor: Any) -> nn.Linear:
     """From the actor's activations to the parameters of the action distribution.
 
     A copy where the critic reads out by the same layer.

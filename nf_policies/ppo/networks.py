@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from nf_policies.fields.field import Field
-from nf_policies.fields.options import fitting
+from nf_policies.fields.options import FOR_GRADIENTS, fitting
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.ppo.distributions import parameters_layer
@@ -27,8 +27,8 @@ class NetworkOptions:
     Attributes:
         field: "neural", "simple", "gru", "lstm", "memoryless", or a class with a field's interface.
         hidden_size: Neurons of the actor's field.
-        field_kwargs: Further arguments of the field. Neural fields start here with tanh neurons, exponential Euler
-            steps and one time constant per neuron, log-spaced from 1.15 to 3.5 steps.
+        field_kwargs: Further arguments of the field; those of neural fields start from
+            `nf_policies.fields.options.FOR_GRADIENTS`.
         critic: "separate" (a field of its own), "shared" (reads the actor's field; the fastest) or "memoryless" (two
             layers of tanh units).
         critic_hidden_size: Neurons of the critic's field or units per layer; by default as the actor's, 64 if
@@ -55,24 +55,10 @@ class NetworkOptions:
             raise ValueError("A rollout is time-major: leave batch_first out of field_kwargs.")
 
 
-def pick(features: Tensor, entries: Tensor | None) -> Tensor:
-    """The features (..., n) at some entries; None for all."""
-    return features if entries is None else features.index_select(-1, entries)
-
-
 def visible_features(
     space: spaces.Space[Any], n_features: int, visible: Sequence[int] | Sequence[str] | None, extractor_learns: bool
 ) -> Tensor:
-    """Indices of the features that the actor sees.
-
-    Args:
-        space: The observation space.
-        n_features: Number of features of an observation.
-        visible: Indices of features or keys of a Dict space; None for everything.
-        extractor_learns: Whether the features are learned, and so do not belong to entries of the observation.
-    Returns: Shape: (n,), integer.
-    Raises: ValueError if there is no such feature or key.
-    """
+    """Sorted indices (n,) of the features that the actor sees; a ValueError if `visible` names others."""
     if visible is None:
         return torch.arange(n_features)
     if extractor_learns:
@@ -95,10 +81,7 @@ def visible_features(
 
 
 def class_of(kind: str | type[nn.Module]) -> type[nn.Module]:
-    """The class of a field or cell by its name in `FIELDS`, or the class itself.
-
-    Raises: ValueError if the name is unknown.
-    """
+    """The class of a field or cell by its name in `FIELDS`, or the class itself; a ValueError for another name."""
     if not isinstance(kind, str):
         return kind
     if kind not in FIELDS:
@@ -120,16 +103,7 @@ def make_field(
     options: Mapping[str, Any],
     readout: nn.Linear | None = None,
 ) -> nn.Module:
-    """A field whose outputs are its activations (a cell's: its hidden units), or are read from these.
-
-    Args:
-        kind: A name in `FIELDS`, or a class with the same interface.
-        input_size: Number of features.
-        hidden_size: Number of neurons.
-        options: Further arguments of the class.
-        readout: Reads the outputs from the activations, if `has_readout`.
-    Raises: ValueError if the name is unknown.
-    """
+    """A field whose outputs are its activations (a cell's: its hidden units), or what a readout makes of these."""
     cls: Any = class_of(kind)
     if has_readout(kind):
         return cls(
@@ -137,7 +111,7 @@ def make_field(
             hidden_size=hidden_size,
             output_size=hidden_size if readout is None else readout.out_features,
             output_embedding=nn.Identity() if readout is None else readout,
-            **{"activation": "tanh", "tau_init": (1.15, 3.5), "integrator": "exponential_euler", **options},
+            **FOR_GRADIENTS | dict(options),
         )
     return cls(input_size, hidden_size, **options)
 
@@ -157,28 +131,19 @@ class Networks(NamedTuple):
 
 
 def make_networks(
-    options: NetworkOptions, input_sizes: tuple[int, int], action_space: spaces.Space[Any], activations_wanted: bool
+    options: NetworkOptions, input_sizes: tuple[int, int], action_space: spaces.Space[Any], *, activations_wanted: bool
 ) -> Networks:
     """The networks of a policy, with start weights.
 
-    A neural field reads out by itself, within its sequence operator, for a shared critic too, unless its activations
-    are wanted.
-
-    Args:
-        options: What they are.
-        input_sizes: How many features the actor and the critic see.
-        action_space: Of a single environment.
-        activations_wanted: Whether the distribution needs the actor's activations, as gSDE does.
+    A neural field reads out by itself, within its sequence operator, for a shared critic too, unless the distribution
+    needs its activations, as gSDE does. `input_sizes` is how many features the actor and the critic see.
     """
-    kind, hidden_size, critic = options.field, options.hidden_size, options.critic
-    more = options.field_kwargs or {}
-    reads = has_readout(kind)
+    kind, hidden_size, more = options.field, options.hidden_size, options.field_kwargs or {}
     of_actor, of_critic = input_sizes
-    own: Any = None
-    value_net: nn.Module = nn.Identity()
+    reads = has_readout(kind)
     if reads and not activations_wanted:
         layers: Any = parameters_layer(hidden_size, action_space)
-        if critic == "shared":
+        if options.critic == "shared":
             both = side_by_side(layers[0], value_layer(hidden_size))
             actor: Any = make_field(kind, of_actor, hidden_size, more, both)
             return Networks(actor, None, layers[1:], Offset(), (layers[0].out_features, 1))
@@ -188,17 +153,15 @@ def make_networks(
         actor = make_field(kind, of_actor, hidden_size, more)
         action_net = parameters_layer(actor.output_size, action_space)
 
-    if critic == "separate":
-        size = options.critic_hidden_size or hidden_size
-        readout = value_layer(size) if reads else None
-        own = make_field(kind, of_critic, size, more, readout)
-        if readout is None:
-            value_net = value_layer(own.output_size)
-    else:
-        if critic == "memoryless":
-            own = make_field("memoryless", of_critic, options.critic_hidden_size or 64, {})
-        value_net = value_layer((actor if own is None else own).output_size)
-    return Networks(actor, own, action_net, value_net)
+    if options.critic == "shared":
+        return Networks(actor, None, action_net, value_layer(actor.output_size))
+    if options.critic == "memoryless":
+        own: Any = make_field("memoryless", of_critic, options.critic_hidden_size or 64, {})
+        return Networks(actor, own, action_net, value_layer(own.output_size))
+    size = options.critic_hidden_size or hidden_size
+    readout = value_layer(size) if reads else None
+    own = make_field(kind, of_critic, size, more, readout)
+    return Networks(actor, own, action_net, nn.Identity() if reads else value_layer(own.output_size))
 
 
 def value_layer(latent_size: int) -> nn.Linear:

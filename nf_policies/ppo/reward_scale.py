@@ -12,9 +12,6 @@ class RewardScale(nn.Module):
 
     Which policy is best does not change. On tensors of one device, without a copy.
 
-    Args:
-        num_envs: Number of environments.
-        gamma: Discount.
     Reference: Engstrom et al. (2020), Implementation matters in deep policy gradients; SB3's VecNormalize.
     """
 
@@ -33,12 +30,9 @@ class RewardScale(nn.Module):
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> Tensor:
-        """Scaled rewards, clipped to ± CLIP, after the statistics have followed them.
+        """Scaled rewards, clipped to ± CLIP, after the statistics have followed them. Shapes: (num_envs,).
 
-        Args:
-            rewards: From the task. Shape: (num_envs,).
-            over: Where the episode ended with this step. Shape: (num_envs,).
-            real: Where it was a step of the task; elsewhere it was only a reset, and is left out. None for everywhere.
+        `over` is where the episode ends with this step, `real` where it is more than a reset (by default everywhere).
         """
         running = self.running * self.gamma + rewards
         if real is None:

@@ -3,15 +3,15 @@
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
+from nf_policies.fields.dynamics import under
 from nf_policies.policies.policy import Policy
-from nf_policies.ppo.algorithm import FieldPPO
 from nf_policies.ppo.saving import load_state, state_of
 from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, episode_seeds, evaluate, first_seed
 
@@ -31,39 +31,27 @@ TAGS = {
     "std": "train/std",
 }
 """Columns after `env_steps`, and SB3's names for them."""
+COUNTS = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at")
 EPISODES_TO_CONFIRM = 100
 
 
-class State(NamedTuple):
-    """Everything that a training needs to continue; the episodes under way begin anew."""
+class Latest(Logger):
+    """SB3's logger; writes nothing and keeps what was logged last."""
 
-    numbers: dict[str, Any]
-    """JSON values."""
-    tensors: dict[str, Tensor]
-
-
-class Latest(KVWriter):
-    """Keeps what SB3 has logged last."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Take values; SB3 calls this."""
-        self.values = dict(key_values)
-
-    def close(self) -> None:
-        """Nothing is open."""
+    def dump(self, step: int = 0) -> None:
+        """Keep the values; SB3 calls this once an iteration."""
+        self.values = dict(self.name_to_value)
+        super().dump(step)
 
 
 class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
-    The episodes of an evaluation have seeds of their own, the same each time, and are no part of the training; the
-    later of two equals is kept. It is a `Learner` of `nf_policies.runs`.
+    It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
+    training; the later of two equals is kept.
 
     Args:
-        model: At its start; its logger is replaced.
+        model: A `FieldPPO` at its start; its logger is replaced.
         evaluator: Environments from `make_envs`, or whatever plays a policy's episodes.
         total_steps: Environment steps of the whole training, for schedules that depend on the progress.
         seed: Of evaluations, confirmations, and the episodes of a continued training.
@@ -83,7 +71,7 @@ class Training:
 
     def __init__(
         self,
-        model: FieldPPO,
+        model: Any,
         evaluator: VectorEnv | Evaluator,
         total_steps: int,
         seed: int = 0,
@@ -96,12 +84,12 @@ class Training:
             functools.partial(evaluate, evaluator) if isinstance(evaluator, VectorEnv) else evaluator
         )
         self.every = max(total_steps // evaluations, 1)
-        self.iteration = 0
-        self.evaluations, self.evaluation_steps, self.evaluated_at, self.confirmed_at = 0, 0, 0, -1
+        self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = 0
+        self.confirmed_at = -1
         self.return_evaluated, self.return_best = math.nan, -math.inf
         self._best: Policy | None = None
-        self._logged = Latest()
-        model.set_logger(Logger(None, [self._logged]))
+        self._logged = Latest(None, [])
+        model.set_logger(self._logged)
         self._callback: BaseCallback | None = None
 
     @property
@@ -116,7 +104,6 @@ class Training:
             left = self.total_steps - model.num_timesteps
             _, self._callback = model._setup_learn(left, reset_num_timesteps=False)
             self._callback.on_training_start({"self": model}, {})
-        assert model.env is not None
         model.collect_rollouts(model.env, self._callback, model.rollout_buffer, model.n_steps)
         model._update_current_progress_remaining(model.num_timesteps, self.total_steps)
         model.train()
@@ -166,31 +153,27 @@ class Training:
         """The policy as it is."""
         return self.model.policy_of()
 
-    def state(self) -> State:
-        """All that has been learned, counted and drawn."""
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """All that has been learned, counted and drawn, as JSON values and tensors."""
         numbers, tensors = state_of(self.model)
-        names = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at")
-        numbers |= {name: getattr(self, name) for name in names}
+        numbers |= {name: getattr(self, name) for name in COUNTS}
         if self._best is not None:
             numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
-            tensors |= {f"best/{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
-        return State(numbers, tensors)
+            tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
+        return numbers, tensors
 
-    def load(self, state: Any) -> None:
+    def load(self, state: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
         """Continue from a state, with new episodes.
 
         Raises: ValueError if it is of another model.
         """
         numbers, tensors = state
         load_state(self.model, numbers, tensors)
-        for name in ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at"):
-            setattr(self, name, numbers[name])
+        vars(self).update({name: numbers[name] for name in COUNTS})
         if "return_best" in numbers:
             self.return_best, self._best = numbers["return_best"], self.last()
-            best = {name.removeprefix("best/"): t for name, t in tensors.items() if name.startswith("best/")}
-            self._best.load_state_dict(best)
+            self._best.load_state_dict(under(tensors, "best"))
             self._best.made_by = numbers["best_made_by"]
-        assert self.model.env is not None
         self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))
         self.model._last_obs = self._callback = None
 

@@ -4,6 +4,7 @@ Gymnasium's vector environments are wrapped so that everything of SB3 works with
 from their metadata. Tensors stay tensors.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -17,7 +18,6 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
-from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
@@ -58,7 +58,7 @@ class Advance(NamedTuple):
     truncated: Tensor
     over: Tensor
     """Either of the two."""
-    final_obs: PyTorchObs | None
+    final_obs: Any
     """Last observations of the episodes that ended, elsewhere anything; None if the next `obs` are these."""
     real: Tensor | None
     """False where the step was only a reset; None if it was a step everywhere."""
@@ -78,11 +78,11 @@ class Counts(NamedTuple):
 
 
 class GymnasiumVecEnv(VecEnv):
-    """A Gymnasium vector environment as SB3 takes them.
+    """A Gymnasium vector environment as SB3 takes them, in each mode of autoreset.
 
-    Args:
-        venv: With autoreset in the same step, in the next step (only directly under `FieldPPO`) or disabled.
-    Raises: ValueError if it does not state its autoreset mode.
+    Autoreset in the next step works only directly under `FieldPPO`.
+
+    Raises: ValueError if it does not state its mode.
     """
 
     def __init__(self, venv: VectorEnv) -> None:
@@ -118,7 +118,9 @@ class GymnasiumVecEnv(VecEnv):
         rewards, over = rewards.float(), terminated | truncated
         final, real = None, None
         if self.mode == AutoresetMode.SAME_STEP:
-            final = self._final(obs, infos)
+            final = infos.get("final_obs")
+            if final is not None and not self.speaks_tensors:  # an array of objects, None where no episode ended
+                final = with_rows(obs, infos["_final_obs"], final)
         elif self.mode == AutoresetMode.NEXT_STEP:
             real = ~self.resetting
             self.resetting = over.cpu()  # `obs` are then the final ones
@@ -128,18 +130,6 @@ class GymnasiumVecEnv(VecEnv):
         now, self.counts = self.counts_on(device).after(rewards, over, real)
         self.finished.append((over, now))
         return Advance(obs, rewards, terminated, truncated, over, final, real, infos)
-
-    def _final(self, obs: Any, infos: dict[str, Any]) -> Any:
-        if "final_obs" not in infos:
-            return None
-        final = infos["final_obs"]
-        if self.speaks_tensors:
-            return final
-        # Gymnasium gives an array of objects, None where no episode ended.
-        dense = each(np.copy, obs)
-        for i in np.flatnonzero(infos["_final_obs"]):
-            each(lambda room, o, i=i: room.__setitem__(i, o), dense, final[i])
-        return obs_as_tensor(dense, torch.device("cpu"))
 
     def counts_on(self, device: torch.device) -> Counts:
         """What is counted of the episodes under way."""
@@ -206,33 +196,23 @@ class GymnasiumVecEnv(VecEnv):
 
 
 def advance(env: VecEnv, actions: Tensor) -> Advance:
-    """One step of SB3 environments or of a Gymnasium vector environment.
-
-    Args:
-        env: The environments.
-        actions: Of the task. Shape: (num_envs, *action_space.shape).
-    """
+    """One step of environments with actions (num_envs, *action_space.shape)."""
     if isinstance(env, GymnasiumVecEnv):
         return env.advance(actions)
-    obs, rewards, dones, infos = env.step(actions.cpu().numpy().astype(env.action_space.dtype))
+    obs, earned, dones, infos = env.step(actions.cpu().numpy().astype(env.action_space.dtype))
     cut = np.array([info.get("TimeLimit.truncated", False) for info in infos], dtype=bool) & dones
-    final = None
-    if cut.any():
-        dense = each(np.copy, obs)
-        for i in np.flatnonzero(cut):
-            each(lambda room, o, i=i: room.__setitem__(i, o), dense, infos[i]["terminal_observation"])
-        final = obs_as_tensor(dense, actions.device)
-    device = actions.device
-    return Advance(
-        obs,
-        torch.as_tensor(rewards, dtype=torch.float32, device=device),
-        torch.as_tensor(dones & ~cut, device=device),
-        torch.as_tensor(cut, device=device),
-        torch.as_tensor(dones, device=device),
-        final,
-        None,
-        infos,
-    )
+    final = with_rows(obs, cut, [info.get("terminal_observation") for info in infos]) if cut.any() else None
+    given = (earned.astype(np.float32), dones & ~cut, cut, dones)
+    rewards, terminated, truncated, over = (torch.as_tensor(x, device=actions.device) for x in given)
+    return Advance(obs, rewards, terminated, truncated, over, final, None, infos)
+
+
+def with_rows(obs: Any, where: np.ndarray, rows: Any) -> Any:
+    """A copy of NumPy observations with other rows in some places."""
+    copy = each(np.copy, obs)
+    for i in np.flatnonzero(where):
+        each(lambda room, row, i=i: room.__setitem__(i, row), copy, rows[i])
+    return copy
 
 
 def act(env: VecEnv, policy: Any, latents: Tensor) -> tuple[Tensor, Advance]:
@@ -266,9 +246,7 @@ def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
 
 def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:
     """Observations on a device; tensors that are there already stay as they are."""
-    if isinstance(obs, dict):
-        return {key: torch.as_tensor(value, device=device) for key, value in obs.items()}
-    return torch.as_tensor(obs if isinstance(obs, Tensor) else np.asarray(obs), device=device)
+    return each(partial(torch.as_tensor, device=device), obs)
 
 
 def array(values: Any) -> np.ndarray:
@@ -277,13 +255,9 @@ def array(values: Any) -> np.ndarray:
 
 
 def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
-    """Refuse rewards or observations that are NaN or infinite.
+    """Refuse what is not finite in a rollout (n_steps, num_envs, ·), or in one step of it (num_envs, ·).
 
-    Args:
-        what: "reward" or "observation".
-        values: Of a rollout (n_steps, num_envs, ·), or of one step (num_envs, ·).
-        step: Which step, if it is one.
-    Raises: ValueError naming the first.
+    Raises: ValueError naming the first number.
     """
     if isinstance(values, dict):
         for key, value in values.items():

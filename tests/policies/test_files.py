@@ -111,7 +111,7 @@ def rewrite(path: Path, **changes) -> None:
 
 def test_a_truncated_file_is_refused(saved) -> None:
     saved.write_bytes(saved.read_bytes()[:-20])
-    with pytest.raises(PolicyFileError, match="not a whole safetensors file"):
+    with pytest.raises(PolicyFileError, match="not a whole policy file"):
         Policy.load(saved)
 
 
@@ -128,7 +128,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path) -> None:
 
 def test_a_foreign_safetensors_file_is_refused(tmp_path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(PolicyFileError, match="not a policy written by nf-policies"):
+    with pytest.raises(PolicyFileError, match="not a policy file written by nf-policies"):
         Policy.load(tmp_path / "other.safetensors")
 
 
@@ -231,7 +231,7 @@ def test_a_failing_save_keeps_the_old_file(saved, monkeypatch) -> None:
     def full_disk(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nf_policies.policies.files.save_file", full_disk)
+    monkeypatch.setattr("nf_policies.tensor_files.save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         policy_of(SimpleNeuralField(2, 3)).save(saved)
     assert saved.read_bytes() == before

@@ -46,19 +46,19 @@ def test_a_row_has_every_column_and_evaluations_come_when_they_are_due() -> None
 def test_two_continuations_of_a_state_are_equal_and_evaluate_as_if_it_had_not_stopped() -> None:
     first = make()
     run(first, 4)
-    state = first.state()
-    numbers = json.loads(json.dumps(state.numbers))
+    numbers, tensors = first.state()
+    numbers = json.loads(json.dumps(numbers))
     continued = [make(), make()]
     rows = []
     for training in continued:
-        training.load((numbers, state.tensors))
+        training.load((numbers, tensors))
         assert acts(training.best()) == acts(first.best())
         assert (training.env_steps, training.iteration) == (first.env_steps, first.iteration)
         assert training.summary() == first.summary()
         rows.append([(row["env_steps"], row["return_evaluated"], row["value_loss"]) for row in run(training, 6)])
     np.testing.assert_equal(*rows)
     assert [step for step, evaluated, _ in rows[0] if not np.isnan(evaluated)] == [384, 576, 640]
-    for one, other in zip(*(t.state().tensors.items() for t in continued), strict=True):
+    for one, other in zip(*(t.state()[1].items() for t in continued), strict=True):
         assert one[0] == other[0]
         assert torch.equal(one[1], other[1])
 
