@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import Activation
-from nf_policies.kernels.operator import POTENTIALS_MAX
+from nf_policies.kernels.operator import POTENTIALS_MAX, has_hooks
 
 Dynamics = Callable[..., Tensor]
 
