@@ -1,14 +1,24 @@
 """What a run asks of a learner. `Evolution` and `Training` are learners, and whatever has these members is one."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from nf_policies.policies.policy import Policy
-
 State = tuple[dict[str, Any], dict[str, Tensor]]
 """Everything that a learner needs to continue: JSON values, and tensors."""
+
+
+class Policy(Protocol):
+    """What a run does with a policy: it says what the policy is for and how it was made, and saves it."""
+
+    env_id: str | None
+    made_by: dict[str, Any]
+
+    @property
+    def n_parameters(self) -> int: ...  # noqa: D102
+    def save(self, path: Path) -> None: ...  # noqa: D102
 
 
 class Learner(Protocol):

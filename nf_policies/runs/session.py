@@ -13,10 +13,9 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 
 from nf_policies.atomic import uninterrupted
-from nf_policies.policies.policy import Policy
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
 from nf_policies.runs.directory import CONFIG, claimed, remove_leftovers, to_json, write_json
-from nf_policies.runs.learner import Learner
+from nf_policies.runs.learner import Learner, Policy
 from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
@@ -33,7 +32,7 @@ class Session:
     command: str
     config: Mapping[str, Any]
     """The resolved options. "generations", "steps" (of the environment) and "target" (a return) end the run."""
-    score: Callable[[Policy, Purpose, int], Any]
+    score: Callable[[Any, Purpose, int], Any]
     """Plays a policy on the task that was asked for and gives a `Score` of `nf_policies.rollouts`; the episodes depend
     on the purpose and on the learner's iteration."""
     messages: Console
