@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import Activation
-from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX, has_hooks
+from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX
 
 Dynamics = Callable[..., Tensor]
 
@@ -174,6 +174,20 @@ def is_linear(module: nn.Module, fan_in: int, fan_out: int) -> bool:
     if type(module) is not nn.Linear or has_hooks(module) or max(fan_in, fan_out) > WIDTH_MAX:
         return False
     return module.weight.shape == (fan_out, fan_in)
+
+
+def nonlinearity(activation: Any) -> str | None:
+    """The name of torch's own logistic function or hyperbolic tangent, as function or module; None for all else."""
+    for name, function, module in (("sigmoid", torch.sigmoid, nn.Sigmoid), ("tanh", torch.tanh, nn.Tanh)):
+        if activation is function or (type(activation) is module and not has_hooks(activation)):
+            return name
+    return None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something of the user's runs when the module does: a hook, or a `forward` set on the instance."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in module.__dict__
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

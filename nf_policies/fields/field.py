@@ -15,7 +15,7 @@ from nf_policies.fields.activations import initial_potentials, names_of, resolve
 from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, is_linear, under, weights
 from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
-from nf_policies.kernels.operator import Problem, nonlinearity, pays, solve
+from nf_policies.kernels.operator import Problem, pays, solve
 
 
 class Field(nn.Module):
@@ -263,7 +263,7 @@ class Field(nn.Module):
         own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
         own is left to the caller (no `weights_out`). A population, each with its part of the batch, is for `Stepper`.
         """
-        name = nonlinearity(self.activation)
+        name = core.nonlinearity(self.activation)
         if (
             name is None
             or self.pooling_norm != 1

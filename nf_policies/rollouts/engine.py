@@ -15,8 +15,8 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from nf_policies.fields.dynamics import has_hooks
 from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
-from nf_policies.kernels.operator import has_hooks
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
 from nf_policies.rollouts.fused import (

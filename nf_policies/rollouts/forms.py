@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import PerNeuron
-from nf_policies.fields.dynamics import Coefficients, activate, integrate, take
+from nf_policies.fields.dynamics import Coefficients, activate, has_hooks, integrate, take
 from nf_policies.fields.field import Field
-from nf_policies.kernels.operator import has_hooks
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead
 

@@ -152,11 +152,6 @@ class Evaluator(Protocol):
         """Returns (pop_size, episodes), and what was played."""
 
 
-def episode_seeds(seed: int, iteration: int, purpose: int, episodes: int) -> list[int]:
-    """Seeds of episodes that differ between runs, iterations and purposes, and are the same in a resumed run."""
-    return np.random.SeedSequence([seed, iteration, purpose]).generate_state(episodes).tolist()
-
-
 def first_seed(seed: int, purpose: int, *more: int) -> int:
     """The first of a row of seeds for one purpose of a run: below 2**31, and far from the rows of other purposes.
 
