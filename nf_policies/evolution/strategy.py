@@ -104,7 +104,7 @@ class Strategy:
         self._spent, self._regime, self._doublings = {"small": 0, "large": 0}, "first", 0
         self._asked: list[np.ndarray] = []
         self.generation = self.evaluations = self.not_finite = 0
-        """Generations and candidates told so far, over all restarts, and candidates with a return that is not finite."""
+        """Generations told so far, over all restarts, candidates, and candidates whose return was not finite."""
         self.stop_reasons: Counter[str] = Counter()
         """Why finished runs were restarted, in pycma's words, and how often."""
 
