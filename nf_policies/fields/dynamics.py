@@ -186,8 +186,9 @@ def nonlinearity(activation: Any) -> str | None:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether something of the user's runs when the module does: a hook, or a `forward` set on the instance."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(hooks) or "forward" in module.__dict__
+    own = module.__dict__
+    before_and_after = own["_forward_pre_hooks"] or own["_forward_hooks"]
+    return bool(before_and_after or own["_backward_pre_hooks"] or own["_backward_hooks"] or "forward" in own)
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
