@@ -209,8 +209,8 @@ class Strategy:
             for name in COUNTS:
                 value = getattr(self, name)
                 setattr(self, name, type(value)(numbers[name]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"The state of the search is not whole: {error}.") from error
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"The state of the search is not whole ({type(error).__name__}: {error}).") from error
         self._search, self._asked = search, []
 
     def _made_with(self) -> dict[str, Any]:

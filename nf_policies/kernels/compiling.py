@@ -14,8 +14,7 @@ PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
 GUARDS = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "DEFAULT_DEVICE")
 """Guards that are kept, for each costs time in every call: shapes and dtypes of tensors, whether two arguments are one
-tensor (as the zeros of a start may be), grad mode, default dtype and device. What is compiled belongs to one owner,
-whose policy does not change; of its task, what `watched` names may."""
+tensor, grad mode, default dtype and device. What is compiled belongs to one owner, whose policy does not change."""
 VALUES = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 

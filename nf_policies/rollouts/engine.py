@@ -58,9 +58,7 @@ class Sums(NamedTuple):
 def engine_mode(env_steps: int, episodes: int) -> Mode:
     """Whether compiling pays for the work ahead: a plain estimate, so that a resumed run decides the same.
 
-    Args:
-        env_steps: Budget, in steps of all environments.
-        episodes: Population times episodes.
+    `env_steps` is the budget, in steps of all environments, `episodes` the population times its episodes.
     """
     seconds = env_steps / max(episodes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
     return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"

@@ -44,19 +44,18 @@ RETURN, LENGTH, ALIVE, HEAD = 0, 1, 2, 3
 
 
 class Normal(NamedTuple):
-    """How features are normalised, and where their moments are centred; each (size,), but for the limits ()."""
+    """How features are normalised, and where their moments are centred; each (size,), but for the limit ()."""
 
     mean: Any
     std: Any
-    lowest: Tensor
-    limit: Tensor
+    limit: Any
     centre: Any
 
     def unbind(self) -> "Normal":
-        """The same with one tensor () per feature."""
+        """The same with one tensor () per feature, and both limits."""
         mean = self.mean.unbind()
         centre = mean if self.centre is self.mean else self.centre.unbind()
-        return self._replace(mean=mean, std=self.std.unbind(), centre=centre)
+        return Normal(mean, self.std.unbind(), (-self.limit, self.limit), centre)
 
 
 class Fused:
@@ -144,15 +143,15 @@ def normalisation(normalizer: Normalizer, centre: Tensor) -> Normal:
     """
     mean, std, limit = normalizer.mean, normalizer.std, torch.full_like(normalizer.mean[0], CLIP)
     if normalizer.count > 0:
-        return Normal(mean, std, -limit, limit, mean)
+        return Normal(mean, std, limit, mean)
     limit = torch.full_like(limit, torch.inf)
-    return Normal(torch.zeros_like(mean), torch.ones_like(mean), -limit, limit, centre)
+    return Normal(torch.zeros_like(mean), torch.ones_like(mean), limit, centre)
 
 
 def normalised(features: Sequence[Tensor], normal: Normal) -> tuple[list[Tensor], list[Tensor]]:
     """Features (n,) as the normaliser gives them, and centred; `normal` is unbound."""
     shifted = [x - m for x, m in zip(features, normal.mean, strict=True)]
-    inputs = [(x / s).clamp(normal.lowest, normal.limit) for x, s in zip(shifted, normal.std, strict=True)]
+    inputs = [(x / s).clamp(*normal.limit) for x, s in zip(shifted, normal.std, strict=True)]
     if normal.centre is normal.mean:
         return inputs, shifted
     return inputs, [x - c for x, c in zip(features, normal.centre, strict=True)]
