@@ -24,7 +24,7 @@ from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.commands.evolve import Evolve, new_policy
 from nf_policies.commands.options import pairs, words
-from nf_policies.evolution.evolution import scale_factors
+from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import Strategy
 from nf_policies.rollouts.engine import Engine, Mode
 from nf_policies.tasks.batched import make_batched

@@ -1,27 +1,29 @@
-"""Evolution: CMA-ES on the parameters of a policy, one generation at a time."""
+"""Evolution: CMA-ES on the parameters of a policy, one generation at a time, and the best policy so far."""
 
 import copy
 import functools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
-from nf_policies.evolution.strategy import Restarts, State, Strategy
+from nf_policies.evolution.objective import Objective, mean, noise_dominates
+from nf_policies.evolution.start import scale_factors
+from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.policy import Policy
-from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, Played, episode_seeds, evaluate
+from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluate
 
-DUEL_EPISODES = 20
-TARGET_EPISODES = 100
+DUEL_EPISODES, TARGET_EPISODES = 20, 100
+COUNTS = ("seed", "env_steps", "evaluations", "episodes", "problem")
+"""Attributes of an `Evolution` that its state holds as they are."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,6 @@ class Generation(Mapping[str, float]):
     evaluations: int
     """Policies played so far, each on its episodes: candidates, means, both sides of duels, and confirmations."""
     env_steps: int
-    """Steps of the task so far, all that were played."""
     seconds: float
     steps_per_second: float
     sigma: float
@@ -42,26 +43,68 @@ class Generation(Mapping[str, float]):
     return_best: float
     return_median: float
     return_of_mean: float
-    """Of the mean of the search distribution, the candidate that CMA-ES itself would name."""
     return_incumbent: float
     """Of the best policy so far, over all fresh episodes that it has played."""
 
     def __getitem__(self, name: str) -> float:
-        if name not in self.__dataclass_fields__:
-            raise KeyError(name)
-        value: float = getattr(self, name)
+        value: float = vars(self)[name]
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.__dataclass_fields__)
+        return iter(vars(self))
 
     def __len__(self) -> int:
-        return len(self.__dataclass_fields__)
+        return len(vars(self))
 
 
-def scale_factors(scales: Mapping[str, float], names: Sequence[str]) -> list[float]:
-    """A factor for each parameter: the product of those whose key its name begins with."""
-    return [math.prod(f for start, f in scales.items() if name.startswith(start)) for name in names]
+@dataclass(frozen=True)
+class Incumbent:
+    """The best policy so far with its own snapshot of the normaliser, and its returns on fresh episodes (episodes,)."""
+
+    policy: Policy
+    returns: np.ndarray
+    objective: Objective = mean
+    episodes: int = 1
+    """Of a candidate. The objective is over so many at a time: the worst of 8 is better than the worst of 120."""
+
+    @property
+    def score(self) -> float:
+        """The objective over `episodes`, on average over all blocks of so many."""
+        return float(self.objective(self._blocks()).mean())
+
+    @property
+    def worst_score(self) -> float:
+        """Two standard errors below the score: who plays better than that may be the better one."""
+        return self.score - 2 * float(self.returns.std() / np.sqrt(len(self._blocks())))
+
+    def _blocks(self) -> np.ndarray:
+        """The returns in blocks of at least `episodes`. Shape: (blocks, episodes)."""
+        n_blocks = max(1, len(self.returns) // (1 if self.objective is mean else self.episodes))
+        size = len(self.returns) // n_blocks
+        return self.returns[: n_blocks * size].reshape(n_blocks, size)
+
+    def with_returns(self, returns: np.ndarray) -> "Incumbent":
+        """The incumbent after further episodes."""
+        return replace(self, returns=np.concatenate((self.returns, returns)))
+
+
+def duel(incumbent: Incumbent | None, challenger: Incumbent, play: Callable[[Policy], np.ndarray]) -> Incumbent | None:
+    """Who is the incumbent after the challenger has played fresh episodes?
+
+    The incumbent plays the same episodes (by `play`) wherever its score may be luck, so that a lucky one is found out.
+    The challenger wins if it is better both on these episodes and than the incumbent on all of its own.
+    """
+    if not np.isfinite(challenger.returns).all():
+        return incumbent
+    if incumbent is not None:
+        incumbent = replace(incumbent, episodes=challenger.episodes)
+        if challenger.score <= incumbent.worst_score:
+            return incumbent
+        same = play(incumbent.policy)
+        incumbent = incumbent.with_returns(same)
+        if challenger.score <= max(incumbent.score, replace(challenger, returns=same).score):
+            return incumbent
+    return challenger
 
 
 class Evolution:
@@ -80,21 +123,17 @@ class Evolution:
         envs: From `make_envs`; or an `Engine` on a batched task, or whatever is called as one.
         seed: Of everything random.
         episodes: Per candidate and generation.
-        sigma: First standard deviation, in units of each parameter's scale.
-        pop_size: Candidates per generation; by default 4 + 3 log(n_parameters).
-        restarts: See `Strategy`.
-        sigma_min: Lower bound of the standard deviation.
-        restart_after: See `Strategy`.
         objective: What is maximised of a policy's returns over its episodes, from `objective_of`.
         normalise: Whether the policy's normaliser follows what is seen.
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
         scales: Factors of the natural scales of the parameters whose names begin so.
+        search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
     kind = "evolution"
     columns = tuple(Generation.__dataclass_fields__)
-    tags: ClassVar[Mapping[str, str]] = {name: f"evolution/{name}" for name in columns[1:]}
-    curves: ClassVar[Mapping[str, str]] = {
+    tags: Mapping[str, str] = {}
+    curves: Mapping[str, str] = {
         "return_median": "median candidate",
         "return_of_mean": "mean of the search distribution",
         "return_incumbent": "best so far, on fresh episodes",
@@ -108,15 +147,11 @@ class Evolution:
         *,
         seed: int = 0,
         episodes: int = 8,
-        sigma: float = 1.0,
-        pop_size: int | None = None,
-        restarts: Restarts = "none",
-        sigma_min: float = 0.0,
-        restart_after: int | None = None,
         objective: Objective = mean,
         normalise: bool = True,
         episodes_max: int | None = None,
         scales: Mapping[str, float] | None = None,
+        **search: Any,
     ) -> None:
         if episodes < 1:
             raise ValueError(f"Each candidate must play at least one episode, not {episodes}.")
@@ -126,19 +161,10 @@ class Evolution:
         self.evaluate: Evaluator = functools.partial(evaluate, envs) if isinstance(envs, VectorEnv) else envs
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.vector = ParameterVector.of(policy.field)
-        self.strategy = Strategy(
-            self.vector.start.double().cpu().numpy(),
-            self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names),
-            sigma=sigma,
-            pop_size=pop_size,
-            seed=seed,
-            restarts=restarts,
-            sigma_min=sigma_min,
-            restart_after=restart_after,
-        )
+        scale = self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names)
+        self.strategy = Strategy(self.vector.start.double().cpu().numpy(), scale, seed=seed, **search)
         self.incumbent: Incumbent | None = None
-        self.env_steps = 0
-        self.evaluations = 0
+        self.env_steps = self.evaluations = 0
         self.problem: str | None = None
         """The first thing that was not finite, as a sentence."""
         self._record: Generation | None = None
@@ -161,17 +187,19 @@ class Evolution:
     def step(self) -> Generation:
         """Play one generation and learn from it."""
         began, steps_before = time.perf_counter(), self.env_steps
-        population = self.strategy.ask()
-        everyone = np.vstack((population, self.strategy.mean))
-        seeds = episode_seeds(self.seed, self.iteration, GENERATION, self.episodes)
-        returns, played = self._play(self.policy, everyone, seeds)
+        everyone = np.vstack((self.strategy.ask(), self.strategy.mean))
+        returns, played = self.evaluate(self.policy, everyone, self._seeds(GENERATION, self.episodes))
+        self.count(int(played.lengths.sum()), len(returns))
         self.problem = self.problem or played.problem
         values = self.objective(returns)
         candidates, of_mean = values[:-1], float(values[-1])
 
         hopeful = self.incumbent is None or of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
         if np.isfinite(of_mean) and hopeful:
-            self.incumbent = self._duel(self.last())
+            play = functools.partial(self._returns_of, seeds=self._seeds(DUEL, DUEL_EPISODES))
+            policy = self.last()
+            challenger = Incumbent(policy, play(policy), self.objective, self.episodes)
+            self.incumbent = duel(self.incumbent, challenger, play)
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
         if self.episodes < self.episodes_max and noise_dominates(returns[:-1], self.objective):
@@ -197,16 +225,12 @@ class Evolution:
         return self._record
 
     def reached(self, target: float) -> bool:
-        """Whether the incumbent's score over a hundred fresh episodes is at least `target`.
-
-        They are played only where its score so far gives hope.
-        """
+        """Whether the incumbent's score so far, and then over a hundred fresh episodes, is at least `target`."""
         if self.incumbent is None or self.incumbent.score < target:
             return False
-        seeds = episode_seeds(self.seed, self.iteration, TARGET, TARGET_EPISODES)
-        returns, _ = self._play(self.incumbent.policy, None, seeds)
-        self.incumbent = self.incumbent.with_returns(returns[0])
-        return replace(self.incumbent, returns=returns[0]).score >= target
+        returns = self._returns_of(self.incumbent.policy, self._seeds(TARGET, TARGET_EPISODES))
+        self.incumbent = self.incumbent.with_returns(returns)
+        return replace(self.incumbent, returns=returns).score >= target
 
     def count(self, steps: int, evaluations: int = 1) -> None:
         """Count what was played elsewhere for this evolution, such as a confirmation on the task of a twin."""
@@ -214,16 +238,16 @@ class Evolution:
         self.evaluations += evaluations
 
     def state(self) -> State:
-        """All that the next generations depend on; its size does not grow with their number.
-
-        Raises: ValueError within a generation, as after a Ctrl-C in `step`.
-        """
+        """All that the next generations depend on; a ValueError within one, as after a Ctrl-C in `step`."""
         numbers, tensors = self.strategy.state()
-        tensors = {f"search.{name}": tensor for name, tensor in tensors.items()} | tensors_of(self.policy, "policy")
+        tensors = {f"search.{name}": tensor for name, tensor in tensors.items()}
+        policies = {"policy": self.policy}
         if self.incumbent is not None:
-            tensors |= tensors_of(self.incumbent.policy, "incumbent")
+            policies["incumbent"] = self.incumbent.policy
             tensors["incumbent_returns"] = torch.from_numpy(self.incumbent.returns.copy())
             numbers["incumbent_episodes"] = self.incumbent.episodes
+        for prefix, policy in policies.items():
+            tensors |= {f"{prefix}.{name}": t.detach().cpu().clone() for name, t in policy.state_dict().items()}
         return State({"strategy": numbers} | {name: getattr(self, name) for name in COUNTS}, tensors)
 
     def load(self, state: tuple[dict[str, Any], Mapping[str, Tensor]]) -> None:
@@ -268,26 +292,12 @@ class Evolution:
             + (f", {record.not_finite} not finite" if record.not_finite else "")
         )
 
-    def _duel(self, challenger: Policy) -> Incumbent | None:
-        """The incumbent after a policy has challenged it."""
-        seeds = episode_seeds(self.seed, self.iteration, DUEL, DUEL_EPISODES)
+    def _seeds(self, purpose: int, episodes: int) -> list[int]:
+        """Of fresh episodes: they differ between runs, generations and purposes, and are the same in a resumed run."""
+        return np.random.SeedSequence([self.seed, self.iteration, purpose]).generate_state(episodes).tolist()
 
-        def play(policy: Policy) -> np.ndarray:
-            return self._play(policy, None, seeds)[0][0]
-
-        return duel(self.incumbent, Incumbent(challenger, play(challenger), self.objective, self.episodes), play)
-
-    def _play(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> tuple[np.ndarray, Played]:
-        """Evaluate, and count it."""
-        returns, played = self.evaluate(policy, population, seeds)
-        self.count(int(played.lengths.sum()), len(returns))
-        return returns, played
-
-
-COUNTS = ("seed", "env_steps", "evaluations", "episodes", "problem")
-"""Attributes of an `Evolution` that its state holds as they are."""
-
-
-def tensors_of(policy: Policy, prefix: str) -> dict[str, Tensor]:
-    """Copies of a policy's tensors, by their names under a prefix."""
-    return {f"{prefix}.{name}": tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}
+    def _returns_of(self, policy: Policy, seeds: Sequence[int]) -> np.ndarray:
+        """Returns (episodes,) of one policy; counted."""
+        returns, played = self.evaluate(policy, None, seeds)
+        self.count(int(played.lengths.sum()))
+        return returns[0]

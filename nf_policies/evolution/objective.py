@@ -1,30 +1,20 @@
-"""The objective: what is maximised of a policy's returns; and the incumbent, the best policy so far.
+"""What is maximised of a policy's returns: functions from returns (policies, episodes) to values (policies,).
 
-An objective takes returns (policies, episodes) and gives values (policies,); a NaN return makes its policy NaN. The
-search, the incumbent, duels and the target all compare the same objective over equally many episodes: the worst of 8
-episodes is better than the worst of 120.
-
-Reference for the conditional value at risk: Rockafellar and Uryasev (2000), Journal of Risk 2(3).
+A NaN return makes its policy's value NaN.
 """
 
-import copy
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from nf_policies.policies.policy import Policy
-
 Objective = Callable[[np.ndarray], np.ndarray]
 
 
-def mean(returns: np.ndarray) -> np.ndarray:
-    """The mean over all episodes."""
-    value: np.ndarray = returns.mean(axis=1)
-    return value
+mean: Objective = functools.partial[np.ndarray](np.mean, axis=1)
+"""The mean over all episodes."""
 
 
 def worst(returns: np.ndarray, k: int) -> np.ndarray:
@@ -37,7 +27,10 @@ def worst(returns: np.ndarray, k: int) -> np.ndarray:
 
 
 def cvar(returns: np.ndarray, share: float) -> np.ndarray:
-    """Conditional value at risk: the mean over the worst share of the episodes, rounded up to whole ones."""
+    """Conditional value at risk: the mean over the worst share of the episodes, rounded up to whole ones.
+
+    Reference: Rockafellar and Uryasev (2000), Journal of Risk 2(3).
+    """
     if not 0 < share <= 1:
         raise ValueError(f"The share of the worst episodes must be above 0 and at most 1, not {share}.")
     return worst(returns, math.ceil(share * returns.shape[1] - 1e-9))
@@ -81,64 +74,3 @@ def noise_dominates(returns: np.ndarray, objective: Objective = mean) -> bool:
     ranks = halves.argsort(axis=1).argsort(axis=1)
     correlation: Any = np.corrcoef(ranks)
     return bool(correlation[0, 1] < 0.2)
-
-
-@dataclass(frozen=True)
-class Incumbent:
-    """A policy with its own snapshot of the normaliser, and what it returned on all fresh episodes so far.
-
-    Attributes:
-        policy: A copy; nothing that learns goes on changing it.
-        returns: Shape: (episodes,).
-        objective: What its score measures.
-        episodes: Over how many episodes at a time; those of a candidate in the search.
-    """
-
-    policy: Policy
-    returns: np.ndarray
-    objective: Objective = mean
-    episodes: int = 1
-
-    @property
-    def score(self) -> float:
-        """The objective over `episodes` episodes, on average over all blocks of so many."""
-        return float(self.objective(self._blocks()).mean())
-
-    @property
-    def worst_score(self) -> float:
-        """Two standard errors below the score: who plays better than that may be the better one."""
-        return self.score - 2 * float(self.returns.std() / np.sqrt(len(self._blocks())))
-
-    def _blocks(self) -> np.ndarray:
-        """The returns in blocks of at least `episodes`. Shape: (blocks, episodes)."""
-        n_blocks = max(1, len(self.returns) // (1 if self.objective is mean else self.episodes))
-        size = len(self.returns) // n_blocks
-        return self.returns[: n_blocks * size].reshape(n_blocks, size)
-
-    def with_returns(self, returns: np.ndarray) -> "Incumbent":
-        """The incumbent after further episodes."""
-        return replace(self, returns=np.concatenate((self.returns, returns)))
-
-
-def duel(incumbent: Incumbent | None, challenger: Incumbent, play: Callable[[Policy], np.ndarray]) -> Incumbent | None:
-    """Who is the incumbent after the challenger has played fresh episodes?
-
-    The incumbent plays the same episodes wherever its score may be luck, so that a lucky one is found out. The
-    challenger wins if it is better both on these episodes and than the incumbent on all of its own.
-
-    Args:
-        incumbent: The best so far, or None.
-        challenger: A policy and its returns on the fresh episodes; the policy is copied if it wins.
-        play: Returns (episodes,) of a policy on the same episodes.
-    """
-    if not np.isfinite(challenger.returns).all():
-        return incumbent
-    if incumbent is not None:
-        incumbent = replace(incumbent, episodes=challenger.episodes)
-        if challenger.score <= incumbent.worst_score:
-            return incumbent
-        same = play(incumbent.policy)
-        incumbent = incumbent.with_returns(same)
-        if challenger.score <= max(incumbent.score, replace(challenger, returns=same).score):
-            return incumbent
-    return replace(challenger, policy=copy.deepcopy(challenger.policy))

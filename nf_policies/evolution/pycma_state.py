@@ -1,17 +1,12 @@
 """The state of a pycma search as plain JSON values and arrays, and back: exact, bounded, without pickle.
 
-pycma keeps its state in attributes of its objects, and which of them matter is its own affair. So `capture` walks over
-all of them and writes down everything that is plain data: numbers, strings, arrays, lists, dicts. `restore` writes it
-into a search made anew with the same options, and leaves alone what is not data there: functions and classes. Nothing
-that a file names is ever imported or called.
-
-Two things are kept because sums depend on them to the last bit: the memory order of arrays, and whether a number is
-Python's or NumPy's. One array or object under several names stays one.
+Every attribute that is plain data is written down, and written into a search made anew with the same options, whose
+functions and classes stay as they are: nothing that a file names is ever imported or called.
 """
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,50 +17,40 @@ METHODS = frozenset({"_tfp", "_tfg"})
 """Methods of the search that pycma keeps as values, once it has changed its coordinates."""
 
 
-class Capture(NamedTuple):
-    """What a search holds: a tree of JSON values, whose arrays have names."""
-
-    tree: Any
-    arrays: dict[str, np.ndarray]
-
-
-def capture(search: Any) -> Capture:
-    """Everything that is plain data in a search, between `tell` and `ask`; the arrays are copies."""
+def capture(search: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """All plain data of a search, between `tell` and `ask`: a tree of JSON values, and its arrays by name (copies)."""
     writer = _Writer()
-    return Capture(writer.write(search), writer.arrays)
+    return writer.write(search), writer.arrays
 
 
 def restore(search: Any, tree: Any, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a capture into a search of the same options.
-
-    Raises: ValueError if the capture is damaged or of a search with other options.
-    """
-    try:
-        _Reader(arrays).read(tree, search)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"This is not the state of such a search ({type(error).__name__}: {error}).") from error
+    """Write a capture into a search of the same options; one that is damaged raises what reading it raises."""
+    _Reader(arrays).read(tree, search)
 
 
 class _Writer:
-    """Writes values; remembers arrays and objects, so that each is written once."""
+    """Writes values; an array or object under several names is written once.
+
+    Sums depend, to the last bit, on the memory order of arrays and on whether a number is Python's or NumPy's.
+    """
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self._seen: dict[int, tuple[dict[str, Any], Any]] = {}  # holds what it knows by its id
 
     def write(self, value: Any) -> Any:
-        if value is None or isinstance(value, bool | int | str):
-            return value
-        if isinstance(value, float) and not isinstance(value, np.generic):
-            return value if np.isfinite(value) else {"float": repr(value)}
         if isinstance(value, np.generic):
-            return {"scalar": value.dtype.str, "hex": value.tobytes().hex()}
+            return {"scalar": value.dtype.str, "value": value.item()}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
         if id(value) in self._seen:
             return self._seen[id(value)][0]
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return self._array(value)
+        if type(value) is list and value and all(type(v) is np.float64 for v in value):
+            return {"floats": self._array(np.array(value))}  # histories are long
         if type(value) in (list, tuple):
-            return self._sequence(value)
+            return {type(value).__name__: [self.write(v) for v in value]}
         if inspect.ismethod(value) and value.__name__ in METHODS:
             return {"method": value.__name__, "of": self.write(value.__self__)}
         if isinstance(value, range):
@@ -77,25 +62,16 @@ class _Writer:
         return {"kept": type(value).__name__}
 
     def _array(self, value: np.ndarray) -> Any:
-        if value.dtype.hasobject:
-            return {"kept": "array"}
         name = f"array{len(self.arrays)}"
-        fortran = value.flags.f_contiguous and not value.flags.c_contiguous
-        self.arrays[name] = np.array(value.T if fortran else value, order="C", copy=True)
-        node = {"array": name, "fortran": fortran}
+        self.arrays[name] = np.array(value, order="C")
+        node = {"array": name, "order": "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"}
         self._seen[id(value)] = node, value
         return node
 
-    def _sequence(self, value: Any) -> Any:
-        # Histories are long: as one array they are small and quickly written.
-        kind = type(value[0]) if value else None
-        if kind in (float, np.float64) and all(type(v) is kind for v in value):
-            return {"floats": self._array(np.array(value)), "numpy": kind is np.float64, "tuple": type(value) is tuple}
-        return {type(value).__name__: [self.write(v) for v in value]}
-
     def _object(self, value: Any) -> Any:
-        self._seen[id(value)] = {"again": len(self._seen)}, value
-        node: dict[str, Any] = {"object": type(value).__name__, "number": self._seen[id(value)][0]["again"]}
+        number = len(self._seen)
+        self._seen[id(value)] = {"again": number}, value
+        node: dict[str, Any] = {"object": type(value).__name__, "number": number}
         if isinstance(value, list):
             node["items"] = [self.write(v) for v in list(value)]
         if isinstance(value, dict):
@@ -123,32 +99,22 @@ class _Reader:
             return getattr(self.read(node["of"], None), node["method"])
         if "range" in node:
             return range(*node["range"])
-        if "float" in node:
-            return float(node["float"])
         if "scalar" in node:
-            return np.frombuffer(bytes.fromhex(node["hex"]), np.dtype(node["scalar"]))[0]
+            return np.dtype(node["scalar"]).type(node["value"])
         if "array" in node:
-            return self._array(node)
+            if node["array"] not in self._made:
+                self._made[node["array"]] = np.array(self._arrays[node["array"]], order=node["order"])
+            return self._made[node["array"]]
         if "floats" in node:
-            array = self._array(node["floats"])
-            floats = list(array) if node["numpy"] else array.tolist()
-            return tuple(floats) if node["tuple"] else floats
+            return list(self.read(node["floats"], None))
         if "dict" in node:
             return self._entries(node["dict"], now if isinstance(now, dict) else {})
-        if "list" in node or "tuple" in node:
-            nodes = node["list"] if "list" in node else node["tuple"]
-            values = self._items(nodes, now if isinstance(now, list | tuple) else ())
-            return values if "list" in node else tuple(values)
+        for kind in (list, tuple):
+            if kind.__name__ in node:
+                return kind(self._items(node[kind.__name__], now if isinstance(now, list | tuple) else ()))
         if "again" in node:
             return self._objects[node["again"]]
         return self._object(node, now)
-
-    def _array(self, node: Any) -> np.ndarray:
-        name = node["array"]
-        if name not in self._made:
-            value = np.array(self._arrays[name], order="C", copy=True)
-            self._made[name] = value.T if node["fortran"] else value
-        return self._made[name]
 
     def _items(self, nodes: list[Any], now: list[Any] | tuple[Any, ...]) -> list[Any]:
         return [self.read(node, now[i] if i < len(now) else None) for i, node in enumerate(nodes)]

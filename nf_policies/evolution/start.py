@@ -1,5 +1,7 @@
-"""Where an evolution starts: a field that sees nothing and does nothing."""
+"""Where an evolution starts: a field that sees nothing and does nothing, and the scales of its parameters."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +13,7 @@ from nf_policies.fields.simple import SimpleNeuralField
 
 @torch.no_grad()
 def quiet(field: Field) -> Field:
-    """Set the weights of a field's inputs, outputs and resting levels to 0, and return it.
-
-    A good place for CMA-ES to start: no weight has the wrong sign. Neurons that excite themselves
-    (`self_centric_init`) are at the edge of remembering.
-    """
+    """Set a field's input and output weights and resting levels to 0, so that none has the wrong sign; return it."""
     for name in ("input_embedding.weight", "output_embedding.weight", "resting_level"):
         field.get_parameter(name).zero_()
     return field
@@ -43,16 +41,18 @@ def start_field(
         options: Of the field's constructor.
     Raises: ValueError if the kind is unknown or an option does not fit.
     """
-    generator = torch.Generator().manual_seed(seed)
+    options["generator"] = torch.Generator().manual_seed(seed)
     if kind == "neural":
         hidden_size = 16 if hidden_size is None else hidden_size
-        return quiet(NeuralField(input_size, hidden_size, output_size, generator=generator, bell_init=True, **options))
+        return quiet(NeuralField(input_size, hidden_size, output_size, bell_init=True, **options))
     if kind != "simple":
         raise ValueError(f"Unknown field {kind!r}: choose simple or neural.")
     hidden_size = max(output_size, 2) if hidden_size is None else hidden_size
-    simple = SimpleNeuralField(
-        input_size, output_size, hidden_size, generator=generator, self_centric_init=True, **options
-    )
-    with torch.no_grad():
-        simple.interaction.weight.fill_diagonal_(self_excitation)
+    simple = SimpleNeuralField(input_size, output_size, hidden_size, self_centric_init=True, **options)
+    simple.interaction.weight.detach().fill_diagonal_(self_excitation)
     return quiet(simple)
+
+
+def scale_factors(scales: Mapping[str, float], names: Sequence[str]) -> list[float]:
+    """A factor for each parameter: the product of those whose key its name begins with."""
+    return [math.prod(f for start, f in scales.items() if name.startswith(start)) for name in names]

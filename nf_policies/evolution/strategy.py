@@ -40,10 +40,9 @@ COUNTS = ("generation", "evaluations", "not_finite", "stop_reasons", "_spent", "
 
 
 class State(NamedTuple):
-    """What a search or an evolution needs to continue exactly."""
+    """What a search or an evolution needs to continue exactly: JSON values, and tensors."""
 
     numbers: dict[str, Any]
-    """JSON values."""
     tensors: dict[str, Tensor]
 
 
@@ -101,17 +100,11 @@ class Strategy:
         self._rng = np.random.default_rng(seed)
         self._options = dict(options or {})
         self._search = self._begin(start, self._sigma, {} if pop_size is None else {"popsize": pop_size})
-        self._first_pop_size, self._first_max_iterations = self._search.popsize, self._search.opts["maxiter"]
-        self._spent = {"small": 0, "large": 0}
-        self._regime = "first"
-        self._doublings = 0
+        self._pop_size, self._first_max_iterations = int(self._search.popsize), self._search.opts["maxiter"]
+        self._spent, self._regime, self._doublings = {"small": 0, "large": 0}, "first", 0
         self._asked: list[np.ndarray] = []
-        self.generation = 0
-        """Generations told so far, over all restarts."""
-        self.evaluations = 0
-        """Candidates told so far, over all restarts."""
-        self.not_finite = 0
-        """Candidates whose return was NaN or infinite."""
+        self.generation = self.evaluations = self.not_finite = 0
+        """Generations told so far, over all restarts, candidates, and candidates whose return was not finite."""
         self.stop_reasons: Counter[str] = Counter()
         """Why finished runs were restarted, in pycma's words, and how often."""
 
@@ -141,23 +134,13 @@ class Strategy:
         """The overall step size."""
         return float(self._search.sigma)
 
-    @property
-    def pop_size(self) -> int:
-        """Candidates in the next generation."""
-        return int(self._search.popsize)
-
     def ask(self) -> np.ndarray:
         """Draw a generation. Shape: (pop_size, n_parameters)."""
         self._asked = self._search.ask()
         return np.array(self._asked)
 
     def tell(self, returns: np.ndarray) -> None:
-        """Learn from the returns of the generation asked for, higher is better; what is not finite ranks last.
-
-        Args:
-            returns: Shape: (pop_size,).
-        Raises: ValueError if the number of returns is not that of the candidates.
-        """
+        """Learn from the returns (pop_size,) of the generation asked for; what is not finite ranks last."""
         returns = np.array(returns, dtype=np.float64)
         if returns.shape != (len(self._asked),):
             raise ValueError(f"There are {len(self._asked)} candidates to be told about, not {returns.shape}.")
@@ -176,21 +159,21 @@ class Strategy:
             self._restart()
         elif self._restart_after and self._search.countiter >= self._restart_after:
             self.stop_reasons["restart_after"] += 1
-            self._search = self._begin(self._another_start(), self._sigma, {"popsize": self._first_pop_size})
+            self._search = self._begin(self._another_start(), self._sigma, {"popsize": self._pop_size})
         self._asked = []
 
     def _restart(self) -> None:
         used = int(self._search.countevals)
         if self._regime in self._spent:
             self._spent[self._regime] += used
-        doubled = self._first_pop_size * 2 ** (self._doublings + 1)
+        doubled = self._pop_size * 2 ** (self._doublings + 1)
         sigma, pop_size, max_iterations = self._sigma, doubled, self._first_max_iterations
         if self._restarts == "bipop" and self._doublings and self._spent["small"] < self._spent["large"]:
             # Hansen (2009): a local run, of half the budget of the large ones at most.
             self._regime = "small"
             sigma *= 0.01 ** self._rng.random()
             largest = 2.0**self._doublings
-            pop_size = int(self._first_pop_size * largest ** (self._rng.random() ** 2))
+            pop_size = int(self._pop_size * largest ** (self._rng.random() ** 2))
             max_iterations = min(max_iterations, 0.5 * self._spent["large"] / pop_size)
         else:
             self._regime = "large"
@@ -201,26 +184,17 @@ class Strategy:
         return self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))
 
     def state(self) -> State:
-        """All that the next generations depend on; its size does not grow with their number.
-
-        Raises: ValueError between `ask` and `tell`, where a generation is under way.
-        """
+        """All that the next generations depend on; a ValueError between `ask` and `tell`."""
         if len(self._asked):
             raise ValueError("A generation is under way: a search has a state after tell, before the next ask.")
         tree, arrays = capture(self._search)
-        numbers = {
-            "made_with": self._made_with(),
-            "begun": self._begun,
-            "search": tree,
-            "generator": self._rng.bit_generator.state,
-        } | {name: copy.copy(getattr(self, name)) for name in COUNTS}
+        numbers = {"made_with": self._made_with(), "begun": self._begun, "search": tree}
+        numbers["generator"] = self._rng.bit_generator.state
+        numbers |= {name: copy.copy(getattr(self, name)) for name in COUNTS}
         return State(numbers, {name: torch.from_numpy(array) for name, array in arrays.items()})
 
     def load(self, state: tuple[dict[str, Any], Mapping[str, Tensor]]) -> None:
-        """Go to where another search with the same arguments was, from its `state`.
-
-        Raises: ValueError if it had other arguments or another version of cma, or the state is damaged.
-        """
+        """Go to where a search was, from its `state`; a ValueError for other arguments, another cma, or damage."""
         numbers, tensors = state
         try:
             for name, here in self._made_with().items():
@@ -235,19 +209,12 @@ class Strategy:
             for name in COUNTS:
                 value = getattr(self, name)
                 setattr(self, name, type(value)(numbers[name]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"The state of the search is not whole: {error}.") from error
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"The state of the search is not whole ({type(error).__name__}: {error}).") from error
         self._search, self._asked = search, []
 
     def _made_with(self) -> dict[str, Any]:
         """What must be the same where a search is continued."""
-        return {
-            "cma": cma.__version__,
-            "start": self._start.tolist(),
-            "scale": self._scale.tolist(),
-            "sigma": self._sigma,
-            "pop_size": int(self._first_pop_size),
-            "restarts": self._restarts,
-            "sigma_min": self._sigma_min,
-            "restart_after": self._restart_after,
-        }
+        vectors = {"cma": cma.__version__, "start": self._start.tolist(), "scale": self._scale.tolist()}
+        rest = ("sigma", "pop_size", "restarts", "sigma_min", "restart_after")
+        return vectors | {name: getattr(self, f"_{name}") for name in rest}

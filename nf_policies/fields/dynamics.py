@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import Activation
-from nf_policies.kernels.operator import POTENTIALS_MAX, has_hooks
+from nf_policies.kernels.operator import POTENTIALS_MAX
 
 Dynamics = Callable[..., Tensor]
 
@@ -147,6 +147,21 @@ def apply(c: Coefficients, name: str, function: Any, x: Tensor) -> Tensor:
         product = x @ parameters["weight"].mT
         return product + parameters["bias"].unsqueeze(-2) if "bias" in parameters else product
     return torch.func.vmap(torch.func.functional_call, (None, 0, 0))(function, parameters, (x,))
+
+
+def nonlinearity(activation: Any) -> str | None:
+    """The name of torch's own logistic function or hyperbolic tangent, as function or module; None for all else."""
+    for name, function, module in (("sigmoid", torch.sigmoid, nn.Sigmoid), ("tanh", torch.tanh, nn.Tanh)):
+        if activation is function or (type(activation) is module and not has_hooks(activation)):
+            return name
+    return None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something of the user's runs when the module does: a hook, or a `forward` set on the instance."""
+    own = module.__dict__
+    before_and_after = own["_forward_pre_hooks"] or own["_forward_hooks"]
+    return bool(before_and_after or own["_backward_pre_hooks"] or own["_backward_hooks"] or "forward" in own)
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

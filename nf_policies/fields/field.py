@@ -15,7 +15,7 @@ from nf_policies.fields.activations import initial_potentials, names_of, resolve
 from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, under
 from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
-from nf_policies.kernels.operator import WIDTH_MAX, Problem, has_hooks, nonlinearity, pays, solve
+from nf_policies.kernels.operator import WIDTH_MAX, Problem, pays, solve
 
 SIZES = ("input_size", "hidden_size", "output_size")
 
@@ -260,7 +260,7 @@ class Field(nn.Module):
         own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
         own is left to the caller (no `weights_out`). Coefficients of a population are for `Stepper` only.
         """
-        name, form = nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
+        name, form = core.nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
         first = self._linear(c, "input_embedding", self.input_size, self.hidden_size)
         last = self._linear(c, "output_embedding", self.hidden_size, self.output_size)
         if name is None or form is None or first is None or inputs.shape[-1] != self.input_size:
@@ -282,7 +282,7 @@ class Field(nn.Module):
     def _linear(self, c: Coefficients, name: str, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor | None] | None:
         """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
         layer = getattr(self, name)
-        if type(layer) is not nn.Linear or has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
+        if type(layer) is not nn.Linear or core.has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
             return None
         parameters: Any = c.modules.get(name) or layer._parameters
         return None if max(fan_in, fan_out) > WIDTH_MAX else (parameters["weight"], parameters.get("bias"))

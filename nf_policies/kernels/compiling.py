@@ -14,8 +14,7 @@ PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
 GUARDS = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "DEFAULT_DEVICE")
 """Guards that are kept, for each costs time in every call: shapes and dtypes of tensors, whether two arguments are one
-tensor (as the zeros of a start may be), grad mode, default dtype and device. What is compiled belongs to one owner,
-whose policy does not change; of its task, what `watched` names may."""
+tensor, grad mode, default dtype and device. What is compiled belongs to one owner, whose policy does not change."""
 VALUES = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
@@ -43,14 +42,9 @@ def options(num_envs: int) -> dict[str, Any]:
 def where_possible(
     fast: Callable[..., Any], slow: Callable[..., Any], otherwise: Callable[[], None] = lambda: None
 ) -> Callable[..., Any]:
-    """A compiled function; or the plain one, after a warning, if the first call of the compiled one fails.
+    """A compiled function; or the plain one, after a warning and `otherwise()`, if the first call of it fails.
 
     Running out of memory is no failure to compile: it is raised.
-
-    Args:
-        fast: Compiled.
-        slow: The same, plain.
-        otherwise: Called once if it is to be the plain one.
     """
     works: list[bool] = []
 
@@ -85,8 +79,7 @@ STEPS_MAX, OPERATIONS_MAX = 20, 2000
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`Fused.advance` with a fixed number of steps, compiled for any number of episodes.
 
-    Few episodes run in one thread and many in several. That is fixed when a function is compiled, and part of the
-    options, so that the compiler's cache on disk keeps both apart. A graph compiled for many also serves fewer.
+    Few episodes run in one thread and many in several, which is fixed by compiling; what serves many also serves fewer.
     """
     known: dict[tuple[bool, bool], Callable[..., Any]] = {}
 

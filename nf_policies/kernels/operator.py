@@ -9,14 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 T = TypeVar("T")
 
 POTENTIALS_MAX = 100.0
 """Potentials are clamped to ± this, for numerical stability (as neuralfields 0.5.2 does)."""
-FUNCTIONS = {torch.sigmoid: "sigmoid", torch.tanh: "tanh"}
-CLASSES: dict[type, str] = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 PAYS_FROM = 128
 """Rows (time steps x batch) of a sequence from which the second that compiling takes, once per user, pays."""
 WIDTH_MAX = 4096
@@ -143,19 +141,6 @@ def pays(inputs: Tensor) -> bool:
     time, batch = inputs.shape[:2]
     long = time * batch >= PAYS_FROM or os.environ.get("NF_POLICIES_FUSED") == "1"
     return time > 1 and batch > 0 and long
-
-
-def nonlinearity(activation: Any) -> str | None:
-    """The name of torch's own logistic function or hyperbolic tangent, as function or module; None for all else."""
-    if isinstance(activation, nn.Module):  # a subclass may compute something else
-        return None if has_hooks(activation) else CLASSES.get(type(activation))
-    return next((name for function, name in FUNCTIONS.items() if function is activation), None)
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether something of the user's runs when the module does: a hook, or a `forward` set on the instance."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(hooks) or "forward" in module.__dict__
 
 
 def demand(p: Problem) -> Solver:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -13,7 +14,7 @@ from torch import Tensor
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.policy import Policy
 from nf_policies.ppo.saving import load_state, state_of
-from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, episode_seeds, evaluate, first_seed
+from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, evaluate, first_seed
 
 TAGS = {
     "return_training": "rollout/ep_rew_mean",
@@ -121,7 +122,7 @@ class Training:
         policy = self.last()
         self.evaluations += 1
         self.evaluated_at = self.env_steps
-        self.return_evaluated = self._return_of(policy, episode_seeds(self.seed, 0, EVALUATION, self.episodes))
+        self.return_evaluated = self._return_of(policy, (0, EVALUATION), self.episodes)
         if self.return_evaluated >= self.return_best:
             self.return_best, self._best = self.return_evaluated, policy
             self.confirmed_at = -1
@@ -131,10 +132,11 @@ class Training:
         if self._best is None or self.return_best < target or self.confirmed_at >= 0:
             return False
         self.confirmed_at = self.iteration
-        seeds = episode_seeds(self.seed, self.iteration, CONFIRMATION, EPISODES_TO_CONFIRM)
-        return self._return_of(self._best, seeds) >= target
+        return self._return_of(self._best, (self.iteration, CONFIRMATION), EPISODES_TO_CONFIRM) >= target
 
-    def _return_of(self, policy: Policy, seeds: list[int]) -> float:
+    def _return_of(self, policy: Policy, moment: tuple[int, int], episodes: int) -> float:
+        """The mean return of so many episodes, whose seeds belong to an iteration and a purpose."""
+        seeds = np.random.SeedSequence([self.seed, *moment]).generate_state(episodes).tolist()
         returns, played = self._evaluate(policy, None, seeds)
         self.count(int(played.lengths.sum()))
         if played.problem:

@@ -1,8 +1,7 @@
 """The rollout engine: a population's episodes on a batched task, thousands of steps at a time on one device.
 
-It returns what `evaluate` returns on Gymnasium's environments one by one. Policy and task run as one function of
-tensors (`fused`), eagerly or compiled; one look per call finds which episodes are under way, and the others are left
-out.
+Policy and task run as one function of tensors (`fused`), eagerly or compiled; one look per call finds which episodes
+are under way, and the others are left out.
 """
 
 import copy
@@ -15,22 +14,11 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from nf_policies.fields.dynamics import has_hooks
 from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
-from nf_policies.kernels.operator import has_hooks
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
-from nf_policies.rollouts.fused import (
-    ALIVE,
-    HEAD,
-    LENGTH,
-    RETURN,
-    Episodes,
-    Fused,
-    Normal,
-    World,
-    normalisation,
-    picked,
-)
+from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
 from nf_policies.rollouts.play import Played
 
 Mode = Literal["eager", "compiled"]
@@ -47,14 +35,13 @@ EAGER_SECONDS_PER_CALL, EAGER_SECONDS_PER_STEP = 1.5e-4, 3e-8
 
 
 class Prepared(NamedTuple):
-    """Episodes at their start, with what advances them: `advance(episodes, coefficients, normal, t)`."""
+    """Episodes at their start; `advance(episodes, coefficients, normal, t)` takes `n_steps` in each."""
 
     fused: Fused
     episodes: Episodes
     coefficients: Any
-    normal: Normal | None
+    normal: Any
     n_steps: int
-    """Steps per call of `advance`."""
     advance: Callable[..., Episodes]
 
 
@@ -71,9 +58,7 @@ class Sums(NamedTuple):
 def engine_mode(env_steps: int, episodes: int) -> Mode:
     """Whether compiling pays for the work ahead: a plain estimate, so that a resumed run decides the same.
 
-    Args:
-        env_steps: Budget, in steps of all environments.
-        episodes: Population times episodes.
+    `env_steps` is the budget, in steps of all environments, `episodes` the population times its episodes.
     """
     seconds = env_steps / max(episodes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
     return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"
@@ -109,9 +94,9 @@ class Engine:
     ) -> None:
         if not all(hasattr(envs, name) for name in ("func_env", "params", "uniforms", "lane_keys", "device")):
             raise ValueError(f"{envs} has no functional core on tensors: play it with evaluate, on make_envs.")
-        self.envs: Any = envs
-        self.mode, self.moments, self.bytes_max, self.steps_per_call = mode, moments, bytes_max, steps_per_call
         functional: Any = envs
+        self.envs = functional
+        self.mode, self.moments, self.bytes_max, self.steps_per_call = mode, moments, bytes_max, steps_per_call
         self.dtype: torch.dtype = functional.dtype if dtype is None else dtype
         self.device: torch.device = functional.device
         self._known: dict[Any, tuple[Fused, int, Callable[..., Episodes]]] = {}
@@ -123,12 +108,8 @@ class Engine:
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate.
 
-        Args:
-            policy: Normaliser, field and head; not changed.
-            population: Parameter vectors (pop_size, n_parameters); None for the policy's own, a population of one.
-            seeds: One per episode.
-        Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was
-            played.
+        Arguments and returns are those of `evaluate`.
+
         Raises: ValueError if the policy's spaces are not the task's, or its steps are a subclass's own.
         """
         policy = self._fitted(policy)
@@ -156,7 +137,7 @@ class Engine:
 
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
-        """All episodes at their start in one piece, for callers who advance them themselves. Arguments as a call's."""
+        """All episodes at their start in one piece, for callers who advance them themselves."""
         policy = self._fitted(policy)
         return self._start(policy, population, seeds, self._centre(policy, seeds))
 
@@ -222,20 +203,14 @@ class Engine:
             n_steps = self.steps_per_call or STEPS_PER_CALL
             advance = functools.partial(fused.advance, n_steps=n_steps)
         else:
-            n_steps = self.steps_per_call or steps_per_call(
-                lambda: fused.advance(episodes, coefficients, normal, 0, n_steps=1)
-            )
-            advance = self._compiled(functools.partial(fused.advance, n_steps=n_steps))
+            one_step = functools.partial(fused.advance, episodes, coefficients, normal, 0, n_steps=1)
+            n_steps = self.steps_per_call or steps_per_call(one_step)
+            plain = functools.partial(fused.advance, n_steps=n_steps)
+            advance = where_possible(compiled(plain), plain, functools.partial(setattr, self, "mode", "eager"))
             self._known[key] = fused, n_steps, advance
         if normal is not None and self.mode == "compiled":  # for one graph before and after the first update
             normal = normal._replace(centre=normal.centre.clone())
         return Prepared(fused, episodes, coefficients, normal, n_steps, advance)
-
-    def _compiled(self, slow: Callable[..., Episodes]) -> Callable[..., Episodes]:
-        def otherwise() -> None:
-            self.mode = "eager"
-
-        return where_possible(compiled(slow), slow, otherwise)
 
     def _play(self, prepared: Prepared) -> Sums:
         """Play a piece of the episodes to their end."""

@@ -17,32 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import PerNeuron
-from nf_policies.fields.dynamics import Coefficients, activate, integrate, take
+from nf_policies.fields.dynamics import Coefficients, activate, has_hooks, integrate, take
 from nf_policies.fields.field import Field
-from nf_policies.kernels.operator import has_hooks
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead
 
 UNROLLED_TERMS = 128
 """Products per step up to which a field is unrolled; beyond it, matrix products are faster."""
+VECTORS = ("resting_level", "rate", "scale", "bias", "initial_potentials")
+"""Coefficients with one number per neuron, or one for all."""
 HEADS = (DiscreteHead, MultiDiscreteHead, MultiBinaryHead, BoxHead)
 
 Memory = tuple[Tensor, ...]
 Numbers = Sequence[Tensor]
-
-
-class Layout(NamedTuple):
-    """Where the entries of one coefficient are among the rows of `UnrolledPolicy.coefficients`."""
-
-    first: int
-    shape: tuple[int, ...]
-
-    def __call__(self, rows: Numbers, *index: int) -> Tensor:
-        """The row of one entry; an axis of length 1 is shared."""
-        at = 0
-        for i, n in zip(index, self.shape, strict=True):
-            at = at * n + (i if n > 1 else 0)
-        return rows[self.first + at]
 
 
 class Unrolled(NamedTuple):
@@ -56,11 +43,7 @@ class Unrolled(NamedTuple):
 
 
 class UnrolledPolicy:
-    """Few neurons, one by one: coefficients are rows of one tensor (rows, n), memory is tensors (n,).
-
-    Args:
-        policy: `fits(policy)` must hold.
-    """
+    """Few neurons, one by one: coefficients are rows of one tensor (rows, n), memory is tensors (n,)."""
 
     group = 1
     """Episodes that must stay together when finished ones are left out."""
@@ -70,7 +53,8 @@ class UnrolledPolicy:
         self.field, self.head, self.hidden_size = field, policy.head, field.hidden_size
         functions = functions_of(field.activation)
         self.functions = functions if len(functions) > 1 else functions * field.hidden_size
-        self.layout: dict[str, Layout] = {}
+        self.layout: dict[str, int] = {}
+        """Rows of each part of the coefficients, in order."""
 
     @staticmethod
     def fits(policy: Policy) -> bool:
@@ -97,21 +81,10 @@ class UnrolledPolicy:
 
     def coefficients(self, c: Coefficients, episodes: int) -> Tensor:
         """One row per number that a step uses. Shape: (rows, n)."""
-        parts = {
-            "lateral": c.lateral,
-            "resting_level": c.resting_level.squeeze(-2),
-            "rate": c.rate.squeeze(-2),
-            "scale": c.scale.squeeze(-2),
-            "initial_potentials": c.initial_potentials.squeeze(-2),
-            "input": c.modules["input_embedding"]["weight"],
-            "output": c.modules["output_embedding"]["weight"],
-        } | {f"dynamics.{name}": value.squeeze(-2) for name, value in c.dynamics.items()}
-        if c.bias is not None:
-            parts["bias"] = c.bias.squeeze(-2)
-        self.layout, first = {}, 0
-        for name, value in parts.items():
-            self.layout[name] = Layout(first, tuple(value.shape[1:]))
-            first += value[0].numel()
+        weights = {part: c.modules[f"{part}_embedding"]["weight"] for part in ("input", "output")}
+        parts = {"lateral": c.lateral} | weights | c.dynamics
+        parts |= {name: getattr(c, name) for name in VECTORS if getattr(c, name) is not None}
+        self.layout = {name: value[0].numel() for name, value in parts.items()}
         rows = torch.cat([value.reshape(len(value), -1).expand(len(c.rate), -1) for value in parts.values()], dim=1)
         return rows.T.repeat_interleave(episodes, dim=1)
 
@@ -121,28 +94,25 @@ class UnrolledPolicy:
 
     def unpack(self, coefficients: Tensor) -> Unrolled:
         """The coefficients, number by number."""
-        rows, at = coefficients.unbind(), self.layout
-        n_in, n, n_out = self.field.input_size, self.hidden_size, self.field.output_size
-        optional = [name for name in at if name.startswith("dynamics.")]
+        rows, n = iter(coefficients.unbind()), self.hidden_size
+        parts = {name: [next(rows) for _ in range(count)] for name, count in self.layout.items()}
 
-        def matrix(name: str, height: int, width: int) -> list[list[Tensor]]:
-            return [[at[name](rows, i, j) for j in range(width)] for i in range(height)]
+        def matrix(name: str, width: int) -> list[list[Tensor]]:
+            return [parts[name][i : i + width] for i in range(0, len(parts[name]), width)]
 
-        lateral = matrix("lateral", n, n)
+        def of_neuron(name: str, i: int) -> Any:
+            return parts[name][i % len(parts[name])] if name in parts else None  # one number is shared by all
+
         neurons = [
             Coefficients(
-                lateral=lateral[i][i],
-                resting_level=at["resting_level"](rows, i),
-                rate=at["rate"](rows, i),
-                scale=at["scale"](rows, i),
-                bias=at["bias"](rows, i) if "bias" in at else None,
-                initial_potentials=at["initial_potentials"](rows, i),
-                dynamics={name.removeprefix("dynamics."): at[name](rows, i) for name in optional},
+                lateral=parts["lateral"][i],
+                dynamics={name: of_neuron(name, i) for name in self.field.uses},
                 modules={},
+                **{name: of_neuron(name, i) for name in VECTORS},
             )
             for i in range(n)
         ]
-        return Unrolled(neurons, matrix("input", n, n_in), lateral, matrix("output", n_out, n))
+        return Unrolled(neurons, matrix("input", self.field.input_size), matrix("lateral", n), matrix("output", n))
 
     def start(self, unrolled: Unrolled) -> Memory:
         """The memory at the start of an episode: potentials, then activations."""
@@ -166,20 +136,16 @@ class UnrolledPolicy:
 
 
 class MatrixPolicy:
-    """Any field or cell: coefficients as it has them, memory is one tensor (pop_size, episodes, memory_size).
-
-    Args:
-        policy: Any.
-        episodes: Per candidate.
-    """
+    """Any field or cell: coefficients as it has them, memory is one tensor (pop_size, episodes, memory_size)."""
 
     def __init__(self, policy: Policy, episodes: int) -> None:
         self.field, self.head, self.group = policy.field, policy.head, episodes
+        self.plain_head = is_plain_head(policy.head)
 
     def key(self) -> tuple[Any, ...]:
         """What the steps depend on besides tensors: with modules or steps of your own, on this very field and head."""
         field = self.field
-        if not (isinstance(field, Field) and field.is_plain() and is_plain_head(self.head)):
+        if not (isinstance(field, Field) and field.is_plain() and self.plain_head):
             return self.group, field, self.head
         parts = (field.input_embedding, field.output_embedding)
         if not all(type(m) is nn.Linear and not has_hooks(m) for m in parts):
@@ -210,8 +176,8 @@ class MatrixPolicy:
         inputs = torch.stack(tuple(features), dim=-1).reshape(*potentials.shape[:2], len(features))
         trace = self.field.trace(inputs, potentials, coefficients)
         outputs = trace.outputs.flatten(0, 1)
-        plain = is_plain_head(self.head)
-        return self.head.from_columns(outputs.unbind(-1)) if plain else self.head(outputs), (trace.potentials,)
+        action = self.head.from_columns(outputs.unbind(-1)) if self.plain_head else self.head(outputs)
+        return action, (trace.potentials,)
 
 
 Form = UnrolledPolicy | MatrixPolicy

@@ -5,7 +5,7 @@ Their state is packed into few tensors, because each tensor that enters a compil
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,32 +14,11 @@ from nf_policies.policies.policy import CLIP, Normalizer
 from nf_policies.rollouts.forms import Form, Memory
 
 
-class Task(Protocol):
-    """The functional core of a batched task, as a vector environment's `func_env` offers it."""
-
-    observation_space: Any
-    draws: Any
-
-    def initial(self, rng: Any, params: Any = None) -> Any:
-        """State at the start of an episode."""
-
-    def transition(self, state: Any, action: Any, rng: Any = (), params: Any = None) -> Any:
-        """State one step later."""
-
-    def features(self, state: Any, rng: Any = (), params: Any = None) -> tuple[Tensor, ...]:
-        """Entries of the observation, each (n,)."""
-
-    def reward(self, state: Any, action: Any, next_state: Any, rng: Any = (), params: Any = None) -> Tensor:
-        """Of a step. Shape: (n,)."""
-
-    def terminal(self, state: Any, rng: Any = (), params: Any = None) -> Tensor:
-        """Whether an episode ends in a state. Shape: (n,), bool."""
-
-
 class World(NamedTuple):
     """A task with all that its functions need."""
 
-    task: Task
+    task: Any
+    """A vector environment's `func_env`: initial, transition, features, reward and terminal, as nf_envs has them."""
     params: Any
     uniforms: Callable[..., tuple[Tensor, ...]]
     """(keys, episodes, first, n, dtype) -> n tensors of uniform random numbers (n,)."""
@@ -67,19 +46,22 @@ RETURN, LENGTH, ALIVE, HEAD = 0, 1, 2, 3
 class Normal(NamedTuple):
     """How features are normalised, and where their moments are centred; each (size,), but for the limit ()."""
 
-    mean: Tensor
-    std: Tensor
-    limit: Tensor
-    centre: Tensor
+    mean: Any
+    std: Any
+    limit: Any
+    centre: Any
+
+    def unbind(self) -> "Normal":
+        """The same with one tensor () per feature, and both limits."""
+        mean = self.mean.unbind()
+        centre = mean if self.centre is self.mean else self.centre.unbind()
+        return Normal(mean, self.std.unbind(), (-self.limit, self.limit), centre)
 
 
 class Fused:
     """Steps of a task and a policy in one function.
 
-    Args:
-        world: The task.
-        form: The policy.
-        moments: Whether to sum up the features that are seen, for a normaliser.
+    With `moments`, the features that are seen are summed up for a normaliser.
     """
 
     def __init__(self, world: World, form: Form, moments: bool) -> None:
@@ -88,13 +70,7 @@ class Fused:
         self._memory: Any = None
 
     def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype) -> Episodes:
-        """Begin an episode for each key.
-
-        Args:
-            keys: Of the random numbers, from the vector environment's `lane_keys`. Shape: (n,).
-            coefficients: Of the form.
-            dtype: Of the physics.
-        """
+        """Begin an episode for each key (n,), from the vector environment's `lane_keys`; dtype is the physics'."""
         zeros = torch.zeros_like(keys)
         task, params = self.world.task, self.world.params
         rng = self.world.uniforms(keys, zeros, zeros, task.draws.initial, dtype)
@@ -127,10 +103,11 @@ class Fused:
         memory = unpack(self._memory, numbers, iter(episodes.memory))
         zeros = torch.zeros_like(episodes.keys)
         unpacked: Any = self.form.unpack(coefficients)
+        scaling = None if normal is None else normal.unbind()
         for i in range(n_steps):
             features = task.features(state, (), params)
             seen = [features[k] for k in self.world.visible]
-            inputs, centred = (seen, seen) if normal is None else normalised(seen, normal)
+            inputs, centred = (seen, seen) if scaling is None else normalised(seen, scaling)
             if self.moments:
                 counted = [torch.where(alive, x, 0.0) for x in centred]
                 sums = (
@@ -160,25 +137,24 @@ class Fused:
 
 
 def normalisation(normalizer: Normalizer, centre: Tensor) -> Normal:
-    """The normaliser's own formula in a form that is the identity, to the bit, before its first update.
+    """The normaliser's own formula, in a form that is the identity, to the bit, before its first update.
 
-    Args:
-        normalizer: Whose statistics are used.
-        centre: Near the mean of the features; used before the first update. Shape: (size,).
+    Only before it, moments are centred at `centre` (size,), near the mean of the features.
     """
+    mean, std, limit = normalizer.mean, normalizer.std, torch.full_like(normalizer.mean[0], CLIP)
     if normalizer.count > 0:
-        return Normal(normalizer.mean, normalizer.std, torch.full_like(normalizer.mean[0], CLIP), normalizer.mean)
-    one = torch.ones_like(normalizer.mean)
-    return Normal(torch.zeros_like(one), one, torch.full_like(one[0], torch.inf), centre)
+        return Normal(mean, std, limit, mean)
+    limit = torch.full_like(limit, torch.inf)
+    return Normal(torch.zeros_like(mean), torch.ones_like(mean), limit, centre)
 
 
 def normalised(features: Sequence[Tensor], normal: Normal) -> tuple[list[Tensor], list[Tensor]]:
-    """Features (n,) as the normaliser gives them, and centred."""
-    shifted = [x - m for x, m in zip(features, normal.mean.unbind(), strict=True)]
-    inputs = [(x / s).clamp(-normal.limit, normal.limit) for x, s in zip(shifted, normal.std.unbind(), strict=True)]
+    """Features (n,) as the normaliser gives them, and centred; `normal` is unbound."""
+    shifted = [x - m for x, m in zip(features, normal.mean, strict=True)]
+    inputs = [(x / s).clamp(*normal.limit) for x, s in zip(shifted, normal.std, strict=True)]
     if normal.centre is normal.mean:
         return inputs, shifted
-    return inputs, [x - c for x, c in zip(features, normal.centre.unbind(), strict=True)]
+    return inputs, [x - c for x, c in zip(features, normal.centre, strict=True)]
 
 
 def plan(tree: Any, dtype: torch.dtype) -> Any:
@@ -207,13 +183,7 @@ def unpack(plan: Any, rows: Iterator[Tensor], others: Iterator[Tensor]) -> Any:
 
 
 def picked(episodes: Episodes, which: Tensor, group: int) -> Episodes:
-    """Some episodes.
-
-    Args:
-        episodes: All.
-        which: Indices, of whole groups.
-        group: Episodes per group, of which the memory has a row each.
-    """
+    """Some episodes, by indices of whole groups; the memory has a row per group of so many."""
     groups = which if group == 1 else which[::group] // group
     others = tuple(x[which] for x in episodes.others)
     memory = tuple(x[groups] for x in episodes.memory)

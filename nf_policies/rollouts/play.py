@@ -36,19 +36,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """Whole episodes, in the order in which they were asked for.
-
-    Attributes:
-        returns: Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,).
-        lengths: Number of steps. Shape: (episodes,).
-        moments: Count, mean and variance of the finite features, for `Normalizer.update`.
-        problem: The first thing that was not finite, as a sentence.
-    """
+    """Whole episodes, in the order in which they were asked for."""
 
     returns: np.ndarray
+    """Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,)."""
     lengths: np.ndarray
+    """Number of steps. Shape: (episodes,)."""
     moments: tuple[float, Tensor, Tensor]
+    """Count, mean and variance of the finite features, for `Normalizer.update`."""
     problem: str | None
+    """The first thing that was not finite, as a sentence."""
 
 
 @torch.no_grad()
@@ -73,14 +70,12 @@ def play(
         raise ValueError("play needs environments with autoreset disabled: make them with make_envs.")
     policy.check_task(envs.single_observation_space, envs.single_action_space)
     n = envs.num_envs
-    population = policy.coefficients(parameters)
-    coefficients = population
+    coefficients = population = policy.coefficients(parameters)
     like = policy.normalizer.mean
     potentials = policy.field.start(n).to(like)
 
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
-    current = np.full(n, -1)
-    waiting = 0
+    current, waiting = np.full(n, -1), 0
     centre = policy.normalizer.mean.cpu().double().numpy()
     count, total, square = 0, np.zeros_like(centre), np.zeros_like(centre)
     problem = None
@@ -152,24 +147,20 @@ class Evaluator(Protocol):
         """Returns (pop_size, episodes), and what was played."""
 
 
-def episode_seeds(seed: int, iteration: int, purpose: int, episodes: int) -> list[int]:
-    """Seeds of episodes that differ between runs, iterations and purposes, and are the same in a resumed run."""
-    return np.random.SeedSequence([seed, iteration, purpose]).generate_state(episodes).tolist()
-
-
 def first_seed(seed: int, purpose: int, *more: int) -> int:
     """The first of a row of seeds for one purpose of a run: below 2**31, and far from the rows of other purposes.
 
-    Args:
-        seed: Of the run.
-        purpose: One of the constants above.
-        more: What else distinguishes rows of one purpose, such as an iteration.
+    `more` distinguishes rows of one purpose, such as an iteration.
     """
     return int(np.random.SeedSequence(seed, spawn_key=(purpose, *more)).generate_state(1)[0]) >> 1
 
 
 def evaluate(
-    envs: VectorEnv, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+    envs: VectorEnv,
+    policy: Policy,
+    population: np.ndarray | None,
+    seeds: Sequence[int],
+    watch: Callable[[Step], None] | None = None,
 ) -> tuple[np.ndarray, Played]:
     """Play the same episodes with every candidate.
 
@@ -178,9 +169,11 @@ def evaluate(
         policy: Whose field has the parameters; its normaliser is used as it is.
         population: Parameter vectors (pop_size, n_parameters); None for the policy's own, a population of one.
         seeds: One per episode.
+        watch: As that of `play`.
     Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was played.
     """
     parameters = None if population is None else torch.as_tensor(population).to(policy.normalizer.mean)
     pop_size = 1 if parameters is None else len(parameters)
-    played = play(envs, policy, [Episode(s, candidate) for candidate in range(pop_size) for s in seeds], parameters)
+    episodes = [Episode(seed, candidate) for candidate in range(pop_size) for seed in seeds]
+    played = play(envs, policy, episodes, parameters, watch)
     return played.returns.reshape(pop_size, len(seeds)), played

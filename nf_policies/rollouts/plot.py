@@ -48,23 +48,12 @@ def plot_recording(
 
 
 def draw(axis: Any, values: np.ndarray, entries: Sequence[int], colours: str, figure: Figure, *, steps: bool) -> None:
-    """Draw values over time, as lines where they are few and as a space-time picture where they are many.
-
-    Args:
-        axis: Matplotlib axes.
-        values: Shape: (time, features).
-        entries: Indices of the features to draw.
-        colours: Colour map of the picture.
-        figure: Gets the picture's colour bar.
-        steps: Whether lines are drawn as stairs.
-    """
+    """Draw values (time, features) over time: few as lines (or stairs), many as a picture over space and time."""
     values = values[:, list(entries)]
     if values.shape[1] > LINES_MAX:
-        limit = np.abs(values).max() if colours == "RdBu_r" else None
-        low = -limit if limit is not None else None
-        image = axis.imshow(
-            values.T, aspect="auto", origin="lower", cmap=colours, vmin=low, vmax=limit, interpolation="nearest"
-        )
+        limit = np.abs(values).max()
+        limits = {"vmin": -limit, "vmax": limit} if colours == "RdBu_r" else {}
+        image = axis.imshow(values.T, aspect="auto", origin="lower", cmap=colours, interpolation="nearest", **limits)
         figure.colorbar(image, ax=axis, pad=0.01)
         return
     for entry, line in zip(entries, values.T, strict=True):

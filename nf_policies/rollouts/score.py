@@ -1,5 +1,6 @@
 """What a policy reaches: the returns of whole episodes, and their summary."""
 
+import functools
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nf_policies.policies.policy import Policy
-from nf_policies.rollouts.play import Episode, Evaluator, Step, play
+from nf_policies.rollouts.play import Evaluator, Step, evaluate
 from nf_policies.tasks.side_by_side import make_envs
 
 ENVS_MAX = 64
@@ -17,12 +18,9 @@ ENVS_MAX = 64
 
 @dataclass(frozen=True)
 class Score:
-    """The returns of a policy's episodes on a task; the i-th was reset with seed `seed + i`.
+    """The undiscounted returns (episodes,) of a policy on a task; the i-th episode was reset with seed `seed + i`.
 
-    Attributes:
-        returns: Undiscounted. Shape: (episodes,).
-        steps: Environment steps of all episodes.
-        seconds: Of wall clock for playing them, making the environments left out.
+    `steps` are those of all episodes, `seconds` of wall clock for playing them.
     """
 
     env_id: str
@@ -56,14 +54,6 @@ class Score:
         )
 
 
-def check_episodes(episodes: int, seed: int) -> None:
-    """Refuse, with a ValueError, less than one episode and a negative seed."""
-    if episodes < 1:
-        raise ValueError(f"A rollout needs at least one episode, not {episodes}.")
-    if seed < 0:
-        raise ValueError(f"The seed must be 0 or greater, not {seed}.")
-
-
 def rollout(
     policy: Policy,
     env_id: str,
@@ -86,22 +76,19 @@ def rollout(
         TaskError: If the task cannot be made.
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
-    check_episodes(episodes, seed)
-    with closing(make_envs(env_id, min(episodes, ENVS_MAX), max_episode_steps=max_episode_steps)) as envs:
-        began = time.perf_counter()
-        played = play(envs, policy, [Episode(seed + i) for i in range(episodes)], watch=watch)
-        seconds = time.perf_counter() - began
-    if played.problem:
-        raise ValueError(f"{env_id}: {played.problem}")
-    return Score(env_id, seed, played.returns, policy.n_parameters, int(played.lengths.sum()), seconds)
+    with closing(make_envs(env_id, min(max(episodes, 1), ENVS_MAX), max_episode_steps=max_episode_steps)) as envs:
+        return score_of(policy, functools.partial(evaluate, envs, watch=watch), env_id, episodes=episodes, seed=seed)
 
 
 def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int) -> Score:
     """A policy's score where an evaluator plays; the i-th episode has seed `seed + i`.
 
-    Raises: ValueError if there are no episodes, or an observation or reward is not finite.
+    Raises: ValueError if there are no episodes, the seed is negative, or an observation or reward is not finite.
     """
-    check_episodes(episodes, seed)
+    if episodes < 1:
+        raise ValueError(f"A rollout needs at least one episode, not {episodes}.")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or greater, not {seed}.")
     began = time.perf_counter()
     returns, played = evaluator(policy, None, range(seed, seed + episodes))
     seconds = time.perf_counter() - began

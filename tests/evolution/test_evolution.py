@@ -9,10 +9,11 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, Incumbent
-from nf_policies.evolution.objective import duel, objective_of, worst
+from nf_policies.evolution.evolution import duel
+from nf_policies.evolution.objective import objective_of, worst
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
-from nf_policies.rollouts.play import Played, episode_seeds, evaluate, first_seed
+from nf_policies.rollouts.play import Played, evaluate, first_seed
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
 
@@ -65,11 +66,23 @@ def test_the_reported_score_of_pure_noise_is_noise() -> None:
 
 
 def test_every_generation_has_fresh_episodes_the_same_for_all_candidates() -> None:
-    seeds = [episode_seeds(0, generation, purpose, 4) for generation in range(3) for purpose in range(3)]
-    assert len({s for part in seeds for s in part}) == 36
-    assert episode_seeds(0, 1, 0, 4) == seeds[3]
-    evolution = evolution_for("test/Noise-v0", episodes=4, pop_size=4)
-    record = evolution.step()
+    played = []
+    for _ in range(2):
+        evolution, seeds = evolution_for("test/Noise-v0", episodes=4, pop_size=4), []
+
+        def watched(policy, population, wanted, play=evolution.evaluate, seeds=seeds):
+            seeds.extend(wanted)
+            return play(policy, population, wanted)
+
+        evolution.evaluate = watched
+        record = evolution.step()
+        evolution.reached(-100.0)
+        for _ in range(2):
+            evolution.step()
+        played.append(seeds)
+    assert played[0] == played[1]
+    fresh = [*played[0][:24], *played[0][24:124]]
+    assert len(set(fresh)) == len(fresh), "a generation, a duel and a confirmation have seeds of their own"
     assert record.evaluations == 6, "four candidates, the mean, and the mean again in a duel"
     population = np.random.default_rng(0).normal(size=(40, evolution.policy.n_parameters))
     returns, _ = evaluate(make_envs("test/Noise-v0", 16), evolution.policy, population, range(3))
