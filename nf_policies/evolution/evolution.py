@@ -274,12 +274,9 @@ class Evolution:
 
     def summary(self) -> dict[str, Any]:
         """Counts for a run's result."""
-        return {
-            "evaluations": self.evaluations,
-            "restarts": self.strategy.stop_reasons.total(),
-            "not_finite": self.strategy.not_finite,
-            "problem": self.problem,
-        }
+        restarts, not_finite = self.strategy.stop_reasons.total(), self.strategy.not_finite
+        counts = {"evaluations": self.evaluations, "restarts": restarts, "not_finite": not_finite}
+        return counts | {"problem": self.problem}
 
     def line(self) -> str:
         """The last generation in one line."""

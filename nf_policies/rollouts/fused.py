@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from nf_policies.policies.policy import CLIP, Normalizer
-from nf_policies.rollouts.forms import Form, Memory
 
 
 class World(NamedTuple):
@@ -64,7 +63,7 @@ class Fused:
     With `moments`, the features that are seen are summed up for a normaliser.
     """
 
-    def __init__(self, world: World, form: Form, moments: bool) -> None:
+    def __init__(self, world: World, form: Any, moments: bool) -> None:
         self.world, self.form, self.moments = world, form, moments
         self._state: Any = None
         self._memory: Any = None
@@ -127,7 +126,7 @@ class Fused:
             state = after
         return self._packed([total, length, alive.to(dtype), *sums], state, memory, episodes.keys)
 
-    def _packed(self, rows: list[Tensor], state: Any, memory: Memory, keys: Tensor) -> Episodes:
+    def _packed(self, rows: list[Tensor], state: Any, memory: tuple[Tensor, ...], keys: Tensor) -> Episodes:
         rows = [*rows]
         others: list[Tensor] = []
         kept: list[Tensor] = []
