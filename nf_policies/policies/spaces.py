@@ -165,13 +165,13 @@ class DiscreteHead(Head):
     def forward(self, outputs: Tensor) -> Tensor:
         """The action with the largest logit. Shapes: (..., output_size) -> (...)."""
         if self.n == 2:
-            return (outputs[..., 0] > 0).to(torch.int64) + self.start
+            return self.from_columns([outputs[..., 0]])
         return first_logit_zero(outputs, [self.n]).argmax(dim=-1) + self.start
 
     def from_columns(self, outputs: Sequence[Tensor]) -> Tensor:
         """As that of `Head`, in steps that compile into one loop."""
         if self.n == 2:
-            return self(outputs[0].unsqueeze(-1))
+            return (outputs[0] > 0).to(torch.int64) + self.start
         greatest, choice = torch.zeros_like(outputs[0]), torch.zeros_like(outputs[0], dtype=torch.int64)
         for i, logit in enumerate(outputs[: self.n - 1], start=1):
             better = logit > greatest

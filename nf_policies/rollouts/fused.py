@@ -51,10 +51,9 @@ class Normal(NamedTuple):
     centre: Any
 
     def unbind(self) -> "Normal":
-        """The same with one tensor () per feature, and both limits."""
-        mean = self.mean.unbind()
-        centre = mean if self.centre is self.mean else self.centre.unbind()
-        return Normal(mean, self.std.unbind(), (-self.limit, self.limit), centre)
+        """The same with one tensor () per feature, both limits, and no centre where it is the mean."""
+        centre = None if self.centre is self.mean else self.centre.unbind()
+        return Normal(self.mean.unbind(), self.std.unbind(), (-self.limit, self.limit), centre)
 
 
 class Fused:
@@ -151,7 +150,7 @@ def normalised(features: Sequence[Tensor], normal: Normal) -> tuple[list[Tensor]
     """Features (n,) as the normaliser gives them, and centred; `normal` is unbound."""
     shifted = [x - m for x, m in zip(features, normal.mean, strict=True)]
     inputs = [(x / s).clamp(*normal.limit) for x, s in zip(shifted, normal.std, strict=True)]
-    if normal.centre is normal.mean:
+    if normal.centre is None:
         return inputs, shifted
     return inputs, [x - c for x, c in zip(features, normal.centre, strict=True)]
 
