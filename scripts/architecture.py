@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
-    "runs": {"atomic", "policies", "tensor_files"},
+    "runs": {"atomic", "tensor_files"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs"},
     "cli": {"commands"},
 }

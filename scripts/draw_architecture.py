@@ -16,7 +16,7 @@ BOXES: dict[str, tuple[float, str]] = {
     "commands": (2.5, "the command line"),
     "evolution": (2.5, "CMA-ES"),
     "ppo": (5.0, "recurrent PPO"),
-    "runs": (0.0, "kept by a run"),
+    "runs": (-1.5, "kept by a run"),
     "rollouts": (3.75, "whole episodes"),
     "policies": (1.25, "observation to action"),
     "fields": (1.25, "what a field is"),
@@ -44,7 +44,7 @@ def levels(arrows: Graph) -> dict[str, int]:
 def files_of(package: str) -> str:
     """The names of a package's modules, a few a line."""
     names = [name.rpartition(".")[2] for name in imports() if name.startswith(f"nf_policies.{package}.")]
-    return textwrap.fill(", ".join(names), 46)
+    return textwrap.fill(", ".join(names), 52)
 
 
 def draw(path: Path) -> None:
@@ -52,7 +52,7 @@ def draw(path: Path) -> None:
     arrows = package_arrows(imports())
     height = levels(arrows)
     width, tall = 2.3, 0.7
-    figure = Figure(figsize=(9, 8), layout="constrained")
+    figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots()
     for name, targets in arrows.items():
         direct = {t for t in targets if not any(t in reachable(arrows, other) for other in targets - {t})}
@@ -71,7 +71,7 @@ def draw(path: Path) -> None:
         axes.text(x - width / 2 + 0.1, y + 0.2, name, va="center", weight="bold", fontsize=12, zorder=4)
         axes.text(x + width / 2 - 0.1, y + 0.2, purpose, ha="right", va="center", fontsize=9, color="0.3", zorder=4)
         axes.text(x - width / 2 + 0.1, y + 0.03, files_of(name), va="top", fontsize=7.5, color="0.45", zorder=4)
-    axes.set_xlim(-1.2, 6.2)
+    axes.set_xlim(-2.7, 6.2)
     axes.set_ylim(-0.45, max(height.values()) + 0.45)
     axes.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
