@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -40,12 +41,14 @@ def test_what_safetensors_cannot_write_is_an_oserror_that_names_the_file(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_comes_after_what_is_inside() -> None:
+@pytest.mark.parametrize("inner", [nullcontext, uninterrupted])
+def test_ctrl_c_comes_after_what_is_inside_of_blocks_that_may_nest(inner) -> None:
     done = []
 
     def work() -> None:
         with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
+            with inner():
+                signal.raise_signal(signal.SIGINT)
             done.append("all")
 
     with pytest.raises(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.policy import Policy
-from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluate
+from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
 COUNTS = ("seed", "env_steps", "evaluations", "episodes", "problem")
@@ -158,7 +158,7 @@ class Evolution:
         if seed < 0:
             raise ValueError(f"The seed must be 0 or greater, not {seed}.")
         self.policy, self.seed, self.episodes = policy, seed, episodes
-        self.evaluate: Evaluator = functools.partial(evaluate, envs) if isinstance(envs, VectorEnv) else envs
+        self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.vector = ParameterVector.of(policy.field)
         scale = self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names)
@@ -239,7 +239,8 @@ class Evolution:
 
     def state(self) -> State:
         """All that the next generations depend on; a ValueError within one, as after a Ctrl-C in `step`."""
-        numbers, tensors = self.strategy.state()
+        strategy, tensors = self.strategy.state()
+        numbers = {"strategy": strategy} | {name: getattr(self, name) for name in COUNTS}
         tensors = {f"search.{name}": tensor for name, tensor in tensors.items()}
         policies = {"policy": self.policy}
         if self.incumbent is not None:
@@ -248,7 +249,7 @@ class Evolution:
             numbers["incumbent_episodes"] = self.incumbent.episodes
         for prefix, policy in policies.items():
             tensors |= {f"{prefix}.{name}": t.detach().cpu().clone() for name, t in policy.state_dict().items()}
-        return State({"strategy": numbers} | {name: getattr(self, name) for name in COUNTS}, tensors)
+        return State(numbers, tensors)
 
     def load(self, state: tuple[dict[str, Any], Mapping[str, Tensor]]) -> None:
         """Go to where another evolution with the same arguments was, from its `state`.
@@ -265,10 +266,9 @@ class Evolution:
             if "incumbent_returns" in tensors:
                 policy = copy.deepcopy(self.policy)
                 policy.load_state_dict(under(tensors, "incumbent"))
-                returns, episodes = tensors["incumbent_returns"].numpy(), numbers["strategy"]["incumbent_episodes"]
+                returns, episodes = tensors["incumbent_returns"].numpy(), numbers["incumbent_episodes"]
                 self.incumbent = Incumbent(policy, returns, self.objective, episodes)
-            for name in COUNTS:
-                setattr(self, name, numbers[name])
+            vars(self).update({name: numbers[name] for name in COUNTS})
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"The state of the evolution is not whole: {error}.") from error
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, check_for_correct_spaces
 from torch import Tensor
@@ -57,7 +56,7 @@ def save_model(model: Any, path: Any) -> None:
         )
     numbers, tensors = state_of(model)
     header = {"arguments": arguments, "missing": missing, "n_envs": model.n_envs}
-    header |= {name: space_json(getattr(model, name)) for name in SPACES}
+    header |= {name: space_to_json(getattr(model, name)) for name in SPACES}
     tensor_files.write(path, KIND, header | numbers, tensors)
 
 
@@ -84,7 +83,7 @@ def load_model(cls: Any, path: Any, env: Any, device: Any, given: dict[str, Any]
     if missing := [name for name in header["missing"] if name not in known]:
         raise ModelFileError(f"{path_of(path)} does not hold {', '.join(missing)}: give it to {cls.__name__}.load.")
     model = cls(env=env, device=device, _init_setup_model=False, **arguments)
-    stored = [space_of(header[name]) for name in SPACES]
+    stored = [space_from_json(header[name]) for name in SPACES]
     if env is None:
         model.observation_space, model.action_space = stored
         model.n_envs = header["n_envs"]
@@ -171,17 +170,3 @@ def is_json(value: Any) -> bool:
         return json.loads(json.dumps(value, allow_nan=False)) == value
     except (TypeError, ValueError):
         return False
-
-
-def space_json(space: spaces.Space[Any]) -> dict[str, Any]:
-    """As `space_to_json`, of Dict spaces too."""
-    if isinstance(space, spaces.Dict):
-        return {"kind": "Dict", "spaces": {key: space_to_json(part) for key, part in space.spaces.items()}}
-    return space_to_json(space)
-
-
-def space_of(data: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that `space_json` described."""
-    if data["kind"] == "Dict":
-        return spaces.Dict({key: space_from_json(part) for key, part in data["spaces"].items()})
-    return space_from_json(data)

@@ -1,6 +1,5 @@
 """A training by PPO, one rollout and update after the other, that keeps the best of its policies."""
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.policy import Policy
 from nf_policies.ppo.saving import load_state, state_of
-from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, evaluate, first_seed
+from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, evaluator_of, first_seed
 
 TAGS = {
     "return_training": "rollout/ep_rew_mean",
@@ -81,9 +80,7 @@ class Training:
         episodes: int = 50,
     ) -> None:
         self.model, self.total_steps, self.seed, self.episodes = model, total_steps, seed, episodes
-        self._evaluate: Evaluator = (
-            functools.partial(evaluate, evaluator) if isinstance(evaluator, VectorEnv) else evaluator
-        )
+        self._evaluate = evaluator_of(evaluator)
         self.every = max(total_steps // evaluations, 1)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = 0
         self.confirmed_at = -1

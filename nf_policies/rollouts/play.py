@@ -1,5 +1,6 @@
 """Whole episodes on Gymnasium environments: of one policy, or of a population on the same fresh episodes."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -177,3 +178,8 @@ def evaluate(
     episodes = [Episode(seed, candidate) for candidate in range(pop_size) for seed in seeds]
     played = play(envs, policy, episodes, parameters, watch)
     return played.returns.reshape(pop_size, len(seeds)), played
+
+
+def evaluator_of(envs: VectorEnv | Evaluator) -> Evaluator:
+    """`evaluate` in environments from `make_envs`; an `Engine`, or whatever is called as one, as it is."""
+    return functools.partial(evaluate, envs) if isinstance(envs, VectorEnv) else envs

@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize("kind", [NeuralField, SimpleNeuralField])
 # Sequences
 
 
-def test_a_sequence_is_its_steps_one_after_the_other(field, sequence, episode_starts):
+def assert_equals_its_steps(field, sequence, episode_starts):
     outputs, potentials = field(sequence, episode_starts=episode_starts)
     memory = field.start(4)
     for t in range(5):
@@ -29,6 +29,10 @@ def test_a_sequence_is_its_steps_one_after_the_other(field, sequence, episode_st
         output, memory = field.step(sequence[t], memory)
         torch.testing.assert_close(outputs[t], output, rtol=0, atol=1e-12)
         torch.testing.assert_close(potentials[t], memory, rtol=0, atol=1e-12)
+
+
+def test_a_sequence_is_its_steps_one_after_the_other(field, sequence, episode_starts):
+    assert_equals_its_steps(field, sequence, episode_starts)
 
 
 def test_a_sequence_in_two_pieces_is_the_sequence(field, sequence, episode_starts):
@@ -441,13 +445,7 @@ class Doubling(SimpleNeuralField):
 def test_a_sequence_of_a_subclass_is_its_own_steps(subclass, fused, sequence, episode_starts, monkeypatch):
     monkeypatch.setenv("NF_POLICIES_FUSED", fused)
     field = subclass(3, 6, activation="tanh").double()
-    outputs, potentials = field(sequence, episode_starts=episode_starts)
-    memory = field.start(4)
-    for t in range(5):
-        memory = torch.where(episode_starts[t, :, None], field.initial_potentials, memory)
-        output, memory = field.step(sequence[t], memory)
-        torch.testing.assert_close(outputs[t], output, rtol=0, atol=1e-12)
-        torch.testing.assert_close(potentials[t], memory, rtol=0, atol=1e-12)
+    assert_equals_its_steps(field, sequence, episode_starts)
     assert field(sequence[:0])[0].shape == (0, 4, 6)
 
 

@@ -17,7 +17,6 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nf_policies import Policy, SimpleNeuralField
-from nf_policies.atomic import uninterrupted
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
 from nf_policies.runs.directory import RunError, claimed, new_run_directory
 from nf_policies.runs.learner import State
@@ -272,17 +271,3 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path) -> None:
     with claimed(tmp_path), pytest.raises(RunError, match="Another process is writing"):
         run(tmp_path, generations=1)
     assert run(tmp_path, generations=1)["evaluations"] == 1
-
-
-def test_uninterrupted_blocks_nest() -> None:
-    done = []
-
-    def work() -> None:
-        with uninterrupted():
-            with uninterrupted():
-                signal.raise_signal(signal.SIGINT)
-            done.append("all")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert done == ["all"]
