@@ -39,7 +39,7 @@ TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0"
 """The goal of each."""
 METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
 RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
-EVALUATION_EPISODES, FINAL_EPISODES = 50, 100
+EVALUATION_EPISODES, FINAL_EPISODES = 10, 100
 
 
 @dataclass
@@ -124,9 +124,10 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
         closing(training_envs(options.env, options.num_envs)) as envs,
         closing(make_envs(options.env, EVALUATION_EPISODES)) as evaluation_envs,
     ):
-        training = Training(new_model(options, envs, **policy_kwargs), evaluation_envs, options.steps, seed)
+        training = Training(new_model(options, envs, **policy_kwargs), evaluation_envs, seed)
         while training.env_steps < options.steps:
-            training.step()
+            training.step(training.env_steps / options.steps)
+        training.conclude()
     policies = {"best": training.best(), "last": training.last()}
     return {
         "scores": {name: final_score(policy, options).returns.tolist() for name, policy in policies.items()},

@@ -33,10 +33,11 @@ def main() -> None:
         seed=0,
         device="cpu",
     )
-    training = Training(model, make_envs(ENV_ID, 20), STEPS, seed=0)
+    training = Training(model, make_envs(ENV_ID, 10), seed=0)
     while training.env_steps < STEPS and not training.reached(TARGET):
-        training.step()
+        training.step(training.env_steps / STEPS)
         print(training.line())
+    training.conclude()
     best = training.best()
     best.save("cartpole.safetensors")
     print("saved cartpole.safetensors")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import CALL, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Repeated, RunOptions, pairs, words
 
 if TYPE_CHECKING:
     from nf_policies.evolution.evolution import Evolution
@@ -29,7 +29,7 @@ class Evolve(RunOptions):
     """
 
     command = "evolve"
-    changeable = ("generations", "steps", "target", "workers", *CALL)
+    changeable = (*RunOptions.changeable, "workers")
     positive = (*RunOptions.positive, "generations", "episodes", "episodes_max")
 
     field: Literal["simple", "neural"] | None = None  # Neurons that all interact (simple), or a convolution (neural).
@@ -52,23 +52,15 @@ class Evolve(RunOptions):
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
-        if self.generations is not None:
-            preset["steps"] = None
         if self.episodes is not None:
             preset["episodes_max"] = self.episodes
         return {**super().from_preset(preset), "scale": scale}
-
-    def _continued(self) -> "Evolve":
-        options = super()._continued()
-        if (self.generations, self.steps) != (None, None):  # a new budget replaces the old one whole
-            return dataclasses.replace(options, generations=self.generations, steps=self.steps)
-        return options
 
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
         options: Any = self.resolved()
         from nf_policies.commands.backends import batched_task, device_of
-        from nf_policies.rollouts.engine import Engine, engine_mode
+        from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
         from nf_policies.tasks.batched import make_batched
@@ -81,8 +73,9 @@ class Evolve(RunOptions):
         if batched:
             envs: Any = make_batched(batched, device=device, max_episode_steps=limit)
             if options.engine == "auto":
-                ahead = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)
-                options = dataclasses.replace(options, engine=engine_mode(ahead, at_once))
+                steps = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)
+                seconds = 60 * options.minutes if options.minutes else eager_seconds(steps, at_once)
+                options = dataclasses.replace(options, engine=engine_mode(seconds))
             evaluator: Evaluator = Engine(envs, mode=options.engine, moments=bool(options.normalise))
             same = "" if batched == env_id else f", which equals {env_id} step by step"
             how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
@@ -110,23 +103,17 @@ class Evolve(RunOptions):
 
 def new_policy(options: Any) -> "Policy":
     """The policy at its start, of resolved options of `Evolve`."""
+    from nf_policies.commands.task import shown
     from nf_policies.evolution.start import start_field
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
-    from nf_policies.policies.spaces import ObservationEncoder, field_sizes
-    from nf_policies.tasks.make import make_task
-    from nf_policies.tasks.visible import velocities_of, visible_entries
 
-    with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
-        spaces, velocities = (env.observation_space, env.action_space), velocities_of(env)
-    entries = ObservationEncoder(spaces[0]).total
-    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities)
-    input_size, output_size = field_sizes(*spaces, visible)
+    task = shown(options)
     more = {"self_excitation": options.self_excitation, "seed": options.seed}
     with fitting():
         given = pairs(options.field_option)
-        field = start_field(options.field, input_size, output_size, options.hidden_size, **more, **given)
-    return Policy(field, *spaces, visible=visible, env_id=options.env)
+        field = start_field(options.field, *task.sizes, options.hidden_size, **more, **given)
+    return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
 
 
 def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Evolution":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "o
 """Further arguments of a field's constructor."""
 CALL = ("json", "resume", "out")
 """Options that say how a command is called, not what its run is."""
+BUDGET = ("generations", "steps", "minutes")
+"""Options that end a run. Where one is given, the others and the patience are not those of a preset."""
 
 
 @dataclass
@@ -31,7 +34,7 @@ class RunOptions:
     """Options of a run; what is None comes from the task's preset."""
 
     command: ClassVar[str]
-    changeable: ClassVar[tuple[str, ...]] = ("steps", "target", *CALL)
+    changeable: ClassVar[tuple[str, ...]] = (*BUDGET, "patience", "target", *CALL)
     """Options that a resumed run may have anew."""
     positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
     """Options that are at least 1."""
@@ -41,6 +44,8 @@ class RunOptions:
     hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
     seed: int = 0  # Seed of everything random.
     steps: int | None = None  # Stop after this many environment steps, those before --resume included.
+    minutes: float | None = None  # Stop after this time, that before --resume included. Not reproducible to the bit.
+    patience: float | None = None  # Stop where this share of the budget has not made the best policy better.
     target: float | None = None  # Stop when the best policy returns this much on average over 100 fresh episodes.
     field: str | None = None
     hidden_size: int | None = None  # Number of neurons.
@@ -59,32 +64,50 @@ class RunOptions:
 
         Raises: RunError naming the option that does not fit.
         """
+        self._check()
         options = self._continued() if self.resume else self._with_preset()
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        """Refuse numbers that no run can have."""
         for name in self.positive:
-            value = getattr(options, name)
+            value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
         for name in ("seed", "workers"):
-            if getattr(options, name, 0) < 0:
-                raise RunError(f"--{name} must be 0 or more, not {getattr(options, name)}.")
-        if wrong := NOT_OPTIONS & pairs(options.field_option).keys():
+            if getattr(self, name, 0) < 0:
+                raise RunError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
+        for name, most in (("minutes", math.inf), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= most:
+                raise RunError(f"--{name} must be above 0{' and at most 1' * (most == 1)}, not {value}.")
+        if wrong := NOT_OPTIONS & pairs(self.field_option).keys():
             raise RunError(
                 f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
             )
-        return options
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
+        if self._budget():
+            preset |= dict.fromkeys({*BUDGET, "patience"} & preset.keys())
         return {name: value for name, value in preset.items() if getattr(self, name) is None}
+
+    def _budget(self) -> bool:
+        """Whether an option is given that ends the run."""
+        return any(getattr(self, name, None) is not None for name in BUDGET)
 
     def _with_preset(self) -> Self:
         if self.env is None:
             raise RunError(f"Which task? Name a Gymnasium id, for example: nf-policies {self.command} CartPole-v1.")
-        preset = preset_of(self.command, self.env, hide_velocity=self.hide_velocity)
+        from nf_policies.commands.task import facts_of
+
+        facts = facts_of(self)
+        preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
         of_field = preset.pop("field_option")
         kind = preset["field"] if self.field is None else self.field
         if kind != preset["field"]:  # whose size suits it alone
-            preset["hidden_size"] = preset_of(self.command, "")["hidden_size"]
+            preset["hidden_size"] = preset_of(self.command, "", facts)["hidden_size"] if kind == "simple" else 16
         if kind != "simple":
             del of_field["dynamics"]
         given = {"dynamics": self.dynamics, "activation": self.activation, "tau_init": self.tau}
@@ -107,6 +130,8 @@ class RunOptions:
         if changed:
             names = ", ".join("--" + name.replace("_", "-") for name in changed)
             raise RunError(f"A run continues with the options it began with: {names} cannot change.")
+        if self._budget():  # a new budget replaces the old one whole
+            stored |= dict.fromkeys({*BUDGET, "patience"} & stored.keys())
         return type(self)(**{**stored, **given})
 
     def config(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
 SCORE_EPISODES = 100
-EVALUATION_EPISODES = 50
+EVALUATION_EPISODES = 10
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Train(RunOptions):
         evaluation_envs = make_envs(options.env, EVALUATION_EPISODES, **limit)
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
-            training = Training(model, evaluation_envs, options.steps, seed=options.seed)
+            training = Training(model, evaluation_envs, options.seed)
             session = options.session(training, lambda policy, *_: final_score(policy, options), messages)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
@@ -76,17 +76,15 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     from gymnasium.spaces import Box
 
     from nf_policies.commands.backends import device_of
-    from nf_policies.policies.spaces import ObservationEncoder
+    from nf_policies.commands.task import shown
     from nf_policies.ppo.algorithm import FieldPPO
-    from nf_policies.tasks.visible import velocities_of, visible_entries
 
-    entries = ObservationEncoder(envs.single_observation_space).total
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
         "field": options.field,
         "hidden_size": options.hidden_size,
-        "visible": visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities_of(envs)),
+        "visible": shown(options).visible,
         "log_std_init": options.log_std_init,
         "field_kwargs": pairs(options.field_option),
     }

@@ -22,7 +22,7 @@ from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
-COUNTS = ("seed", "env_steps", "evaluations", "episodes", "problem")
+COUNTS = ("seed", "env_steps", "evaluations", "improved_at", "episodes", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
@@ -164,7 +164,7 @@ class Evolution:
         scale = self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names)
         self.strategy = Strategy(self.vector.start.double().cpu().numpy(), scale, seed=seed, **search)
         self.incumbent: Incumbent | None = None
-        self.env_steps = self.evaluations = 0
+        self.env_steps = self.evaluations = self.improved_at = 0
         self.problem: str | None = None
         """The first thing that was not finite, as a sentence."""
         self._record: Generation | None = None
@@ -184,8 +184,8 @@ class Evolution:
         """The incumbent's policy; the mean's where no candidate has been finite yet."""
         return self.incumbent.policy if self.incumbent else self.last()
 
-    def step(self) -> Generation:
-        """Play one generation and learn from it."""
+    def step(self, used: float = 0.0) -> Generation:
+        """Play one generation and learn from it, whatever is `used` of a budget."""
         began, steps_before = time.perf_counter(), self.env_steps
         everyone = np.vstack((self.strategy.ask(), self.strategy.mean))
         returns, played = self.evaluate(self.policy, everyone, self._seeds(GENERATION, self.episodes))
@@ -199,7 +199,9 @@ class Evolution:
             play = functools.partial(self._returns_of, seeds=self._seeds(DUEL, DUEL_EPISODES))
             policy = self.last()
             challenger = Incumbent(policy, play(policy), self.objective, self.episodes)
-            self.incumbent = duel(self.incumbent, challenger, play)
+            self.incumbent = duel(before := self.incumbent, challenger, play)
+            if self.incumbent is challenger and (before is None or challenger.score > before.score):
+                self.improved_at = self.env_steps
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
         if self.episodes < self.episodes_max and noise_dominates(returns[:-1], self.objective):
@@ -223,6 +225,10 @@ class Evolution:
             return_incumbent=self.incumbent.score if self.incumbent else math.nan,
         )
         return self._record
+
+    def conclude(self) -> dict[str, float]:
+        """Nothing is left: every generation's mean has been judged."""
+        return {}
 
     def reached(self, target: float) -> bool:
         """Whether the incumbent's score so far, and then over a hundred fresh episodes, is at least `target`."""

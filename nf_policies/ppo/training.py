@@ -1,6 +1,7 @@
 """A training by PPO, one rollout and update after the other, that keeps the best of its policies."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +32,10 @@ TAGS = {
     "std": "train/std",
 }
 """Columns after `env_steps`, and SB3's names for them."""
-COUNTS = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at")
+COUNTS = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at", "improved_at", "_used")
 EPISODES_TO_CONFIRM = 100
+OFTEN = 25
+"""Evaluations of a training at most."""
 
 
 class Latest(Logger):
@@ -48,15 +51,15 @@ class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
-    training; the later of two equals is kept.
+    training; the later of two equals is kept. Evaluations come as often as `share` allows, and the last policy is
+    always evaluated.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.
         evaluator: Environments from `make_envs`, or whatever plays a policy's episodes.
-        total_steps: Environment steps of the whole training, for schedules that depend on the progress.
         seed: Of evaluations, confirmations, and the episodes of a continued training.
-        evaluations: How often in the training to evaluate.
         episodes: Of an evaluation.
+        share: Environment steps of all evaluations, as a share of those of the training.
     """
 
     kind = "training"
@@ -73,17 +76,15 @@ class Training:
         self,
         model: Any,
         evaluator: VectorEnv | Evaluator,
-        total_steps: int,
         seed: int = 0,
         *,
-        evaluations: int = 25,
-        episodes: int = 50,
+        episodes: int = 10,
+        share: float = 0.1,
     ) -> None:
-        self.model, self.total_steps, self.seed, self.episodes = model, total_steps, seed, episodes
+        self.model, self.seed, self.episodes, self.share = model, seed, episodes, share
         self._evaluate = evaluator_of(evaluator)
-        self.every = max(total_steps // evaluations, 1)
-        self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = 0
-        self.confirmed_at = -1
+        self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
+        self.confirmed_at, self._used = -1, 0.0
         self.return_evaluated, self.return_best = math.nan, -math.inf
         self._best: Policy | None = None
         self._logged = Latest(None, [])
@@ -95,24 +96,43 @@ class Training:
         """Environment steps of training so far; those of evaluations are counted in `evaluation_steps`."""
         return self.model.num_timesteps
 
-    def step(self) -> dict[str, float]:
-        """Collect one rollout and learn from it, as SB3's `learn` does. Returns a row of progress.csv."""
+    def step(self, used: float) -> dict[str, float]:
+        """Collect one rollout and learn from it, as SB3's `learn` does. Returns a row of progress.csv.
+
+        Schedules, such as that of the learning rate, follow `used`, the share of the training that is done (0 to 1).
+        """
         model = self.model
         if self._callback is None:
-            left = self.total_steps - model.num_timesteps
-            _, self._callback = model._setup_learn(left, reset_num_timesteps=False)
+            _, self._callback = model._setup_learn(sys.maxsize - model.num_timesteps, reset_num_timesteps=False)
             self._callback.on_training_start({"self": model}, {})
+        model._current_progress_remaining = 1 - used
         model.collect_rollouts(model.env, self._callback, model.rollout_buffer, model.n_steps)
-        model._update_current_progress_remaining(model.num_timesteps, self.total_steps)
         model.train()
         self.iteration += 1
         self.return_evaluated = math.nan
-        if self.env_steps - self.evaluated_at >= self.every or self.env_steps >= self.total_steps:
+        if used - self._used >= 1 / OFTEN and self._affordable():
+            self._used = used
             self.evaluate()
         model.dump_logs(self.iteration)
         row = {column: float(self._logged.values.get(tag, math.nan)) for column, tag in TAGS.items()}
+        return {**row, "env_steps": self.env_steps, **self._evaluated()}
+
+    def _affordable(self) -> bool:
+        """Whether an evaluation and the last one stay within the share, if episodes last as those of the training."""
+        lengths = [episode["l"] for episode in self.model.ep_info_buffer]
+        cost = self.episodes * float(np.mean(lengths)) if lengths else math.inf
+        return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
+
+    def _evaluated(self) -> dict[str, float]:
+        """What the latest evaluation says, as cells of a row."""
         best = self.return_best if self._best is not None else math.nan
-        return {**row, "env_steps": self.env_steps, "return_evaluated": self.return_evaluated, "return_best": best}
+        return {"return_evaluated": self.return_evaluated, "return_best": best}
+
+    def conclude(self) -> dict[str, float]:
+        """Evaluate the last policy, if it has not been. Returns the cells of the row that change."""
+        if self.evaluated_at < self.env_steps:
+            self.evaluate()
+        return self._evaluated()
 
     def evaluate(self) -> None:
         """Play the actor as it is; keep it if none was better."""
@@ -120,6 +140,8 @@ class Training:
         self.evaluations += 1
         self.evaluated_at = self.env_steps
         self.return_evaluated = self._return_of(policy, (0, EVALUATION), self.episodes)
+        if self.return_evaluated > self.return_best:
+            self.improved_at = self.env_steps
         if self.return_evaluated >= self.return_best:
             self.return_best, self._best = self.return_evaluated, policy
             self.confirmed_at = -1
@@ -182,5 +204,8 @@ class Training:
 
     def line(self) -> str:
         """Progress in one line."""
-        done = f"{self.env_steps:,} of {self.total_steps:,} steps"
-        return done if self._best is None else f"{done}, at best {self.return_best:.6g}"
+        seen = self._logged.values.get(TAGS["return_training"]) if self.iteration else None
+        words = [f"{self.env_steps:,} steps"]
+        words += [] if seen is None else [f"training {seen:.6g}"]
+        words += [] if self._best is None else [f"best {self.return_best:.6g}"]
+        return ", ".join(words)

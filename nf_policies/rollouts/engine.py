@@ -55,12 +55,13 @@ class Sums(NamedTuple):
     square: Tensor
 
 
-def engine_mode(env_steps: int, episodes: int) -> Mode:
-    """Whether compiling pays for the work ahead: a plain estimate, so that a resumed run decides the same.
+def eager_seconds(env_steps: int, episodes: int) -> float:
+    """How long so many steps of all environments take, so many episodes at once: a plain estimate."""
+    return env_steps / max(episodes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
 
-    `env_steps` is the budget, in steps of all environments, `episodes` the population times its episodes.
-    """
-    seconds = env_steps / max(episodes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
+
+def engine_mode(seconds: float) -> Mode:
+    """Whether compiling pays for so much work ahead, so that a resumed run decides the same."""
     return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"
 
 

@@ -32,6 +32,7 @@ class Learner(Protocol):
         last_panel: Column drawn below it.
         iteration: Steps of the learner so far.
         env_steps: Environment steps that count against the budget.
+        improved_at: `env_steps` when the best policy last got better; 0 before there is one.
     """
 
     @property
@@ -48,9 +49,17 @@ class Learner(Protocol):
     def iteration(self) -> int: ...  # noqa: D102
     @property
     def env_steps(self) -> int: ...  # noqa: D102
+    @property
+    def improved_at(self) -> int: ...  # noqa: D102
 
-    def step(self) -> Mapping[str, float]:
-        """Play and learn once. Returns a row of the table; what is missing or NaN is left empty."""
+    def step(self, used: float) -> Mapping[str, float]:
+        """Play and learn once; `used` of the run's budget, from 0 to 1, is spent before.
+
+        Returns: A row of the table; what is missing or NaN is left empty.
+        """
+
+    def conclude(self) -> Mapping[str, float]:
+        """The budget is spent: judge what is left to judge. Returns further cells of the last row."""
 
     def reached(self, target: float) -> bool:
         """Whether the best policy returns `target` on average, confirmed on fresh episodes."""

@@ -7,6 +7,7 @@ others (docs/evolution.md). Those of Pendulum and MountainCarContinuous with vel
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Preset = Mapping[str, Any]
@@ -14,22 +15,63 @@ Preset = Mapping[str, Any]
 STILL = {"resting_level": 0.01, "activation_scale": 0.01}
 """Scales that leave a resting level and a steepness nearly where they are: symmetric tasks do not need them."""
 
-# fmt: off
-GENERAL: dict[str, Preset] = {
-    "evolve": {
+
+@dataclass(frozen=True)
+class Facts:
+    """What the general settings of a task follow from.
+
+    Attributes:
+        n_inputs: Features that the policy sees.
+        n_outputs: Outputs of a field that the actions need.
+        steps: Time limit of an episode.
+        batched: Whether the task is played in batches, so that more environments cost little.
+    """
+
+    n_inputs: int = 4
+    n_outputs: int = 1
+    steps: int = 1000
+    batched: bool = False
+
+
+def general(command: str, facts: Facts) -> dict[str, Any]:
+    """The settings for a task without a preset, of which only its facts are known."""
+    return {"train": _train, "evolve": _evolve}[command](facts)
+
+
+def _train(facts: Facts) -> dict[str, Any]:
+    """Of PPO: a minibatch holds many short sequences, and rewards count for a tenth of an episode, 20 to 200 steps."""
+    batches = {"num_envs": 64, "n_steps": 128, "batch_size": 1024} if facts.batched else {"num_envs": 8, "n_steps": 256}
+    return {
+        "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
+        "batch_size": 256, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
+        "gamma": 1 - 1 / min(max(facts.steps / 10, 20), 200), "gae_lambda": 0.95, "ent_coef": 0.0,
+        "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
+        "minutes": 10.0, "patience": 0.5,
+    } | batches  # fmt: skip
+
+
+def _neurons(facts: Facts) -> int:
+    """Neurons of a simple field for PPO: at most 32, and few enough for 2,000 parameters if 8 can be."""
+    sizes = range(32, 8, -4)
+    return next((n for n in sizes if n * (facts.n_inputs + n + 4 + facts.n_outputs) <= 2000), 8)
+
+
+def _evolve(facts: Facts) -> dict[str, Any]:
+    """Of CMA-ES: a neuron per output and at least two, so that there are few parameters to search."""
+    return {
         "field": "simple", "hidden_size": None, "self_excitation": 1.0, "scale": {},
         "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "tau_min": 1e-5},
         "population": 16, "episodes": 8, "episodes_max": 32, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
-        "normalise": True, "target": None, "steps": 1_000_000,
-    },
-    "train": {
-        "field": "neural", "hidden_size": 16, "field_option": {"dynamics": "linear"},
-        "num_envs": 8, "n_steps": 128, "batch_size": 256, "seq_len": None, "n_epochs": 20, "learning_rate": 3e-3,
-        "gamma": 0.98, "gae_lambda": 0.8, "ent_coef": 0.0, "normalize_rewards": False,
-        "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0, "steps": 200_000,
-    },
+        "normalise": True, "target": None, "minutes": 10.0, "patience": 0.5,
+    }  # fmt: skip
+
+
+# fmt: off
+LONG: Preset = {  # for a task without a preset of its own these are worse
+    "field": "neural", "hidden_size": 16, "num_envs": 8, "n_steps": 128, "batch_size": 256, "seq_len": None,
+    "n_epochs": 20, "learning_rate": 3e-3, "gamma": 0.98, "gae_lambda": 0.8, "normalize_rewards": False,
 }
-"""For tasks that are not known, and where a task's own preset says nothing."""
+"""Whole rollouts as sequences, for training on few steps."""
 
 POLES: Preset = {
     "population": 10, "episodes": 1, "episodes_max": 1, "sigma_min": 1 / 6, "restart_after": 60, "normalise": False,
@@ -57,14 +99,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "Pendulum": {"target": -208.0, "steps": 5_000_000},
     },
     "train": {
-        "CartPole": {"n_steps": 125, "batch_size": 250, "n_epochs": 10, "gae_lambda": 0.95, "steps": 100_000},
+        "CartPole": {**LONG, "n_steps": 125, "batch_size": 250, "n_epochs": 10, "gae_lambda": 0.95, "steps": 100_000},
         "Pendulum": {
-            "field": "simple", "hidden_size": 24, "n_steps": 500, "batch_size": 250, "seq_len": 25, "n_epochs": 15,
-            "gamma": 0.9, "gae_lambda": 0.95, "normalize_rewards": True, "use_sde": True, "sde_sample_freq": 16,
-            "steps": 100_000,
+            **LONG, "field": "simple", "hidden_size": 24, "n_steps": 500, "batch_size": 250, "seq_len": 25,
+            "n_epochs": 15, "gamma": 0.9, "gae_lambda": 0.95, "normalize_rewards": True, "use_sde": True,
+            "sde_sample_freq": 16, "steps": 100_000,
         },
         "MountainCarContinuous": {
-            "n_steps": 125, "batch_size": 500, "n_epochs": 10, "gamma": 0.99, "gae_lambda": 0.95,
+            **LONG, "n_steps": 125, "batch_size": 500, "n_epochs": 10, "gamma": 0.99, "gae_lambda": 0.95,
             "normalize_rewards": True, "use_sde": True, "steps": 300_000,
         },
     },
@@ -73,13 +115,18 @@ PRESETS: dict[str, dict[str, Preset]] = {
 """By command and by the name in the task's id; "NoVel" at its end where velocities are hidden."""
 
 
-def preset_of(command: str, env_id: str, *, hide_velocity: bool = False) -> dict[str, Any]:
-    """The settings for a task of Gymnasium or nf_envs: its own, those with other observations, or the general ones."""
+def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:
+    """The settings for a task: the general ones of its facts, and over them its own.
+
+    Its own are those of the table for its id, or else for the same task with other observations.
+    """
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
     name = re.sub(r"-v\d+$", "", versioned) if ours else ""
     bare = name.removesuffix("NoVel")
-    table, general = PRESETS[command], GENERAL[command]
+    table, rest = PRESETS[command], general(command, facts)
     own = table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
-    return {**general, **own, "field_option": {**general["field_option"], **own.get("field_option", {})}}
+    if "steps" in own:
+        rest |= {"minutes": None, "patience": None, "steps": own["steps"]}
+    return {**rest, **own, "field_option": {**rest["field_option"], **own.get("field_option", {})}}

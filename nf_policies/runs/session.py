@@ -20,6 +20,12 @@ from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
+WHY = {
+    "target": "the target is reached",
+    "minutes": "the minutes are over",
+    "patience": "nothing was gained with the last {:.0%} of the budget",
+}
+"""Reasons to stop, in words."""
 
 
 @dataclass
@@ -31,7 +37,8 @@ class Session:
     run_dir: Path
     command: str
     config: Mapping[str, Any]
-    """The resolved options. "generations", "steps" (of the environment) and "target" (a return) end the run."""
+    """The resolved options. "generations", "steps" (of the environment), "minutes", "target" (a return) and "patience"
+    (the share of the budget in which the best policy must have got better) end the run."""
     score: Callable[[Any, Purpose, int], Any]
     """Plays a policy on the task that was asked for and gives a `Score` of `nf_policies.rollouts`; the episodes depend
     on the purpose and on the learner's iteration."""
@@ -41,6 +48,10 @@ class Session:
     best and the last policy."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of result.json."""
+    _seconds: float = 0.0
+    """Of the run before it was resumed."""
+    _improved: tuple[int, float] = (0, 0.0)
+    """The learner's `improved_at`, and how much of the budget was used when it was first seen."""
 
     def run(self, *, resume: bool, as_json: bool) -> str:
         """Run to the end. Returns a report for people, or what result.json holds.
@@ -49,13 +60,13 @@ class Session:
             KeyboardInterrupt: After Ctrl-C, once everything is saved.
             CheckpointError: If the run cannot be resumed.
         """
-        began = time.perf_counter()
+        self._began = time.monotonic()
         with claimed(self.run_dir):
             if not resume:
                 write_json(self.run_dir / CONFIG, {"command": self.command, **self.config})
             count, reached = self._resumed() if resume else (0, False)
             try:
-                result, report = self._finish("target" if reached else self._loop(count), began)
+                result, report = self._finish("target" if reached else self._loop(count))
                 return to_json(result) + "\n" if as_json else report
             except KeyboardInterrupt:
                 self._plot()
@@ -73,6 +84,8 @@ class Session:
         run, numbers, tensors = load_checkpoint(path, self.learner.kind)
         try:
             self.learner.load((numbers, tensors))
+            self._seconds, (at, used) = run.get("seconds", 0.0), run.get("improved", (0, 0.0))
+            self._improved = int(at), float(used)
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
         except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
@@ -84,20 +97,23 @@ class Session:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         bar = Bar(*columns, console=messages, disable=not messages.is_terminal)
         with closing(Progress(self.run_dir, learner, count)) as progress, bar:
-            task = bar.add_task("", total=1.0, completed=max(self._used().values(), default=0))  # type: ignore[arg-type]
-            reason = self._spent()
+            used, reason = self._used()
+            task = bar.add_task("", total=1.0, completed=used)
             while not reason:
-                row = learner.step()
+                row = dict(learner.step(used))
+                used, reason = self._used()
+                if reason:
+                    row |= learner.conclude()
                 # The target comes first: what it plays and finds belongs to the checkpoint and to the table.
-                reason = "target" if self._reached() else self._spent()
+                reason = "target" if self._reached() else reason
                 count = int(row[learner.columns[0]])
                 with uninterrupted():
                     progress.write({**row, "env_steps": learner.env_steps})
                     if reason or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
-                        self._save({"count": count, "reached": self.config["target"] if reason == "target" else None})
+                        self._save(count, reason)
                         saved_at = time.monotonic()
                 line, n = f"{learner.columns[0].replace('_', ' ')} {count}: {learner.line()}", learner.iteration
-                bar.update(task, completed=max(self._used().values(), default=0), description=line)
+                bar.update(task, completed=used, description=line)
                 # Without a terminal, a line after iterations 1, 2, 5, 10, 20, 50, 100, 200, 300, ...
                 if bar.disable and (n % 100 == 0 or n / 10 ** int(math.log10(n)) in (1, 2, 5)):
                     messages.print(line, markup=False)
@@ -114,21 +130,36 @@ class Session:
         self.learner.count(score.steps)
         return bool(score.returns.mean() >= target)
 
-    def _used(self) -> dict[str, float]:
-        """How much of each budget is used: 1 is all."""
-        done = {"generations": self.learner.iteration, "steps": self.learner.env_steps}
-        return {name: done[name] / self.config[name] for name in done if self.config.get(name)}
+    def _used(self) -> tuple[float, str]:
+        """How much of the budget is used, from 0 to 1, and why the run is over, if it is."""
+        done = {
+            "generations": self.learner.iteration,
+            "steps": self.learner.env_steps,
+            "minutes": self._elapsed() / 60,
+        }
+        shares = {name: done[name] / self.config[name] for name in done if self.config.get(name)}
+        used = max(shares.values(), default=0.0)
+        if self.learner.improved_at != self._improved[0]:
+            self._improved = self.learner.improved_at, used
+        if used >= 1:
+            return 1.0, max(shares, key=lambda name: shares[name])
+        return used, "patience" if used >= self._improved[1] + (self.config.get("patience") or 1) else ""
 
-    def _spent(self) -> str:
-        """The budget that is spent, if one is."""
-        return next((name for name, used in self._used().items() if used >= 1), "")
+    def _elapsed(self) -> float:
+        """Seconds of the run, those before it was resumed included."""
+        return self._seconds + time.monotonic() - self._began
 
-    def _save(self, run: dict[str, Any]) -> None:
+    def _save(self, count: int, reason: str) -> None:
         """Write the policies and a checkpoint that belongs to them."""
         self._write_policy(self.learner.best(), "best")
         self._write_policy(self.learner.last(), "policy")
-        numbers, tensors = self.learner.state()
-        save_checkpoint(self.run_dir / CHECKPOINT, self.learner.kind, run, numbers, tensors)
+        run = {
+            "count": count,
+            "reached": self.config["target"] if reason == "target" else None,
+            "seconds": self._elapsed() if self.config.get("minutes") else 0.0,
+            "improved": self._improved,
+        }
+        save_checkpoint(self.run_dir / CHECKPOINT, self.learner.kind, run, *self.learner.state())
 
     def _write_policy(self, policy: Policy, name: str) -> None:
         made = {"command": self.command, "env_steps": self.learner.env_steps, "iteration": self.learner.iteration}
@@ -139,7 +170,7 @@ class Session:
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
-    def _finish(self, reason: str, began: float) -> tuple[dict[str, Any], str]:
+    def _finish(self, reason: str) -> tuple[dict[str, Any], str]:
         """Choose the best policy, score it on fresh episodes, and write result.json. Returns it, and a report."""
         learner, best = self.learner, self.learner.best()
         if self.is_twin and reason != "target":
@@ -155,7 +186,7 @@ class Session:
             "env_steps": learner.env_steps,
             **learner.summary(),
             **self.extra,
-            "wall_seconds": time.perf_counter() - began,
+            "wall_seconds": self._elapsed(),
             "stop_reason": reason,
             "run_dir": str(self.run_dir),
             "policy": str(self.run_dir / "best.safetensors"),
@@ -163,7 +194,7 @@ class Session:
         write_json(self.run_dir / "result.json", result)
         if problem := result.get("problem"):
             self.messages.print(f"Some returns were not finite: {problem}", markup=False)
-        why = "the target is reached" if reason == "target" else f"all {reason} are done"
+        why = WHY.get(reason, f"all {reason} are done").format(self.config.get("patience"))
         return result, (
             f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
             f"{result['wall_seconds']:.1f} seconds\n"

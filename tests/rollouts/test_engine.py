@@ -9,7 +9,7 @@ import torch
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, quiet
 from nf_policies.kernels.compiling import PARALLEL_FROM
-from nf_policies.rollouts.engine import Engine, engine_mode
+from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.make import register_installed
@@ -177,8 +177,8 @@ def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() 
 
 
 def test_compiling_is_chosen_for_long_runs_alone() -> None:
-    assert engine_mode(1_000_000, 128) == "eager"
-    assert engine_mode(10_000_000_000, 4096) == "compiled"
+    assert engine_mode(eager_seconds(1_000_000, 128)) == "eager"
+    assert engine_mode(eager_seconds(10_000_000_000, 4096)) == "compiled"
 
 
 def test_a_policy_for_another_task_is_refused() -> None:

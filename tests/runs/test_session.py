@@ -40,15 +40,22 @@ class Climber:
     tags: ClassVar[dict[str, str]] = {"sigma": "search/sigma"}
     curves: ClassVar[dict[str, str]] = {"return_now": "now"}
     last_panel = "sigma"
+    improves_until = 10_000
 
     def __init__(self, interrupt_at: int = -1) -> None:
-        self.iteration, self.env_steps, self.interrupt_at = 0, 0, interrupt_at
+        self.iteration, self.env_steps, self.improved_at, self.interrupt_at = 0, 0, 0, interrupt_at
+        self.used: list[float] = []
 
-    def step(self) -> dict[str, float]:
+    def conclude(self) -> dict[str, float]:
+        return {}
+
+    def step(self, used: float) -> dict[str, float]:
+        self.used.append(used)
         if self.iteration == self.interrupt_at:
             raise KeyboardInterrupt
         self.iteration += 1
         self.env_steps += 10
+        self.improved_at = min(self.env_steps, self.improves_until)
         return {"step": self.iteration, "return_now": self.iteration, "sigma": float("nan")}
 
     def reached(self, target: float) -> bool:
@@ -70,6 +77,7 @@ class Climber:
     def load(self, state: State) -> None:
         numbers, tensors = state
         self.iteration, self.env_steps = numbers["iteration"], numbers["env_steps"]
+        self.improved_at = min(self.env_steps, self.improves_until)
         if int(tensors["t"]) != self.iteration:
             raise ValueError("The two do not agree.")
 
@@ -148,6 +156,43 @@ def test_saving_leaves_the_learners_policy_as_it_is(tmp_path) -> None:
 def test_steps_end_a_run_as_generations_do(tmp_path) -> None:
     result = run(tmp_path, steps=25)
     assert (result["stop_reason"], result["env_steps"]) == ("steps", 30)
+
+
+def test_a_learner_is_told_how_much_of_the_budget_is_used_and_concludes_its_last_row(tmp_path) -> None:
+    class Concluding(Climber):
+        def conclude(self) -> dict[str, float]:
+            return {"sigma": 1.0}
+
+    learner = Concluding()
+    run(tmp_path, learner, steps=40, generations=100)
+    assert learner.used == [0, 0.25, 0.5, 0.75]
+    assert [row["sigma"] for row in rows(tmp_path)] == ["", "", "", "1.0"]
+
+
+def test_minutes_end_a_run_and_those_before_a_resume_count(tmp_path, monkeypatch) -> None:
+    clock = iter(range(0, 100_000, 30))
+    monkeypatch.setattr("nf_policies.runs.session.time.monotonic", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Climber(interrupt_at=2), minutes=9.0)
+    learner = Climber()
+    result = run(tmp_path, learner, minutes=9.0, resume=True)
+    assert result["stop_reason"] == "minutes"
+    assert learner.used[0] > 0.25, "what was used before the interruption is used"
+    assert sorted(learner.used) == learner.used
+    assert 540 <= result["wall_seconds"] <= 720
+
+
+def test_patience_ends_a_run_in_which_nothing_more_is_gained(tmp_path) -> None:
+    class Reaching(Climber):
+        improves_until = 20
+
+    result = run(tmp_path / "a", Reaching(), steps=100, patience=0.5)
+    assert (result["stop_reason"], result["env_steps"]) == ("patience", 70), "half of the budget after step 20"
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", Reaching(interrupt_at=4), steps=100, patience=0.5)
+    assert run(tmp_path / "b", Reaching(), steps=100, patience=0.5, resume=True)["env_steps"] == 70
+    assert run(tmp_path / "c", Climber(), steps=100, patience=0.5)["env_steps"] == 100, "it got better all the time"
+    assert run(tmp_path / "d", Reaching(), steps=100)["env_steps"] == 100, "without patience all is spent"
 
 
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(tmp_path) -> None:
