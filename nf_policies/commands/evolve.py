@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from nf_policies.commands.options import Repeated, RunOptions, pairs, words
+from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
     from nf_policies.evolution.evolution import Evolution
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 GYMNASIUM_ENVS = 128
 SCORE_EPISODES = 100
+SIGMA_FROM_START = 0.1
+"""Where a run begins with a policy file: near it."""
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Evolve(RunOptions):
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
         if self.episodes is not None:
             preset["episodes_max"] = self.episodes
+        if self.start:
+            preset["sigma"] = SIGMA_FROM_START
         return {**super().from_preset(preset), "scale": scale}
 
     def run(self, messages: Console) -> str:
@@ -108,6 +113,8 @@ def new_policy(options: Any) -> "Policy":
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
 
+    if policy := start_policy(options):
+        return policy
     task = shown(options)
     more = {"self_excitation": options.self_excitation, "seed": options.seed}
     with fitting():
@@ -121,7 +128,9 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
-    same = ("seed", "episodes", "sigma", "sigma_min", "restarts", "restart_after", "normalise")
+    same = ("seed", "episodes", "sigma", "sigma_min", "restarts", "restart_after")
+    # A policy that was made without statistics would be another one with them.
+    as_it_is = options.start and not policy.normalizer.count > 0
     return Evolution(
         policy,
         evaluator,
@@ -129,5 +138,6 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
         pop_size=options.population,
         objective=objective_of(options.objective),
         scales=pairs(options.scale),
+        normalise=options.normalise and not as_it_is,
         **{name: getattr(options, name) for name in same},
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union
 import tyro
 from rich.console import Console
 
+from nf_policies.commands.start import check_start, keep_start
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, read_config
 from nf_policies.runs.presets import preset_of
 
@@ -55,6 +56,7 @@ class RunOptions:
     field_option: Repeated = ()  # NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable.
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
     device: str = "cpu"  # Where the field and a batched task are computed, as torch names it; the CPU suits small ones.
+    start: str | None = None  # Begin with this policy file: its field, what it sees, and its parameters.
     out: Path | None = None  # Folder of the run; by default the next free runs/<task>-<command>-001.
     resume: Path | None = None  # Continue the run in this folder.
     json: bool = False  # Print one JSON object; progress stays on stderr.
@@ -102,6 +104,7 @@ class RunOptions:
             raise RunError(f"Which task? Name a Gymnasium id, for example: nf-policies {self.command} CartPole-v1.")
         from nf_policies.commands.task import facts_of
 
+        check_start(self)
         facts = facts_of(self)
         preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
         of_field = preset.pop("field_option")
@@ -144,6 +147,7 @@ class RunOptions:
 
         assert self.env is not None
         run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
+        keep_start(self, run_dir)
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
 
 

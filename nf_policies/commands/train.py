@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from nf_policies.commands.options import RunOptions, pairs
+from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
 SCORE_EPISODES = 100
+LOG_STD_FROM_START = -1.0
+"""Where a run begins with a policy file: exploration near it."""
 EVALUATION_EPISODES = 10
 
 
@@ -52,6 +55,8 @@ class Train(RunOptions):
         """Values for the options that are not given."""
         if self.n_steps is not None or self.batch_size is not None:
             preset["seq_len"] = None  # the preset's need not divide these
+        if self.start:
+            preset["log_std_init"] = LOG_STD_FROM_START
         return super().from_preset(preset)
 
     def run(self, messages: Console) -> str:
@@ -78,6 +83,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     from nf_policies.commands.backends import device_of
     from nf_policies.commands.task import shown
     from nf_policies.ppo.algorithm import FieldPPO
+    from nf_policies.ppo.export import like, take_over
 
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
@@ -88,7 +94,10 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         "log_std_init": options.log_std_init,
         "field_kwargs": pairs(options.field_option),
     }
-    return FieldPPO(
+    start = start_policy(options)
+    if start is not None:
+        policy |= {**like(start), "critic_hidden_size": options.hidden_size}
+    model = FieldPPO(
         "NeuralFieldPolicy",
         envs,
         learning_rate=lambda remaining: first_rate * max(remaining, 0.0),  # the last rollout may pass the end
@@ -100,6 +109,9 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         compile=options.compile,
         **{name: getattr(options, name) for name in names},
     )
+    if start is not None:
+        take_over(model.policy, start)
+    return model
 
 
 def final_score(policy: "Policy", options: Any) -> "Score":

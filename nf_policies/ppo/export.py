@@ -1,12 +1,13 @@
-"""From a trained actor to a policy of its own."""
+"""From a trained actor to a policy of its own, and from such a policy to an actor."""
 
 import copy
 from typing import Any
 
+import torch
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import nn
 
-from nf_policies.fields.field import Field
+from nf_policies.fields.field import SIZES, Field
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import make_head
@@ -62,3 +63,30 @@ def readout(actor: Any) -> nn.Linear:
     part = nn.Linear(own.in_features, n, bias=False, device="meta")  # draws no start weights
     part.weight = nn.Parameter(own.weight[:n].detach().clone())
     return part
+
+
+def like(policy: Policy) -> dict[str, Any]:
+    """Options of a `NeuralFieldPolicy` whose actor is as a policy's field, sees the same and acts the same way."""
+    described = policy.field.describe()
+    return {
+        "field": type(policy.field),
+        "hidden_size": described["hidden_size"],
+        "field_kwargs": {name: value for name, value in described.items() if name not in SIZES},
+        "visible": None if policy.visible is None else [int(entry) for entry in policy.visible],
+        "squash": getattr(policy.head, "squash", "tanh"),
+        "normalize_observations": bool(policy.normalizer.count > 0),
+    }
+
+
+@torch.no_grad()
+def take_over(actor: Any, policy: Policy) -> None:
+    """Give an actor, made with the options `like(policy)`, the policy's parameters and statistics."""
+    own = dict(actor.actor.named_parameters()) | dict(actor.actor.named_buffers())
+    for name, tensor in policy.field.state_dict().items():
+        if not name.startswith("output_embedding."):
+            own[name].copy_(tensor)
+    readout(actor).weight.copy_(policy.field.output_embedding.weight)
+    seen, entries = actor.normalizer, actor.actor_entries
+    where = slice(None) if entries is None else entries
+    seen.count.copy_(policy.normalizer.count)
+    seen.mean[where], seen.var[where] = policy.normalizer.mean.to(seen.mean), policy.normalizer.var.to(seen.var)
