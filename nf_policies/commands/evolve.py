@@ -43,7 +43,8 @@ class Evolve(RunOptions):
     sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
     sigma_min: float | None = None  # Lower bound of the standard deviation.
     scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
-    restarts: Literal["none", "ipop", "bipop"] = "none"  # Restart when converged: larger (ipop), or also small (bipop).
+    restarts: Literal["none", "grow", "ipop", "bipop"] | None = None  # Of a search at rest: with more candidates and
+    # more neurons in turn (grow), or by pycma's tolerances with more (ipop) or also fewer candidates (bipop).
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
     normalise: bool | None = None  # Whether observations are normalised by what has been seen.
@@ -128,7 +129,11 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
-    same = ("seed", "episodes", "sigma", "sigma_min", "restarts", "restart_after")
+    def grown(neurons: int) -> "Policy":
+        return new_policy(dataclasses.replace(options, hidden_size=neurons))
+
+    grow = options.restarts == "grow" and not options.start
+    same = ("seed", "episodes", "sigma", "sigma_min", "restart_after")
     # A policy that was made without statistics would be another one with them.
     as_it_is = options.start and not policy.normalizer.count > 0
     return Evolution(
@@ -139,5 +144,7 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Ev
         objective=objective_of(options.objective),
         scales=pairs(options.scale),
         normalise=options.normalise and not as_it_is,
+        grow=grown if grow else None,
+        restarts="none" if options.restarts == "grow" else options.restarts,
         **{name: getattr(options, name) for name in same},
     )

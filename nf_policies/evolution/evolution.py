@@ -13,7 +13,9 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from nf_policies.evolution.incumbent import Incumbent, duel
 from nf_policies.evolution.objective import Objective, mean, noise_dominates
+from nf_policies.evolution.stages import Plateau, larger, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -22,7 +24,7 @@ from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
-COUNTS = ("seed", "env_steps", "evaluations", "improved_at", "episodes", "problem")
+COUNTS = ("seed", "stage", "iteration", "env_steps", "evaluations", "improved_at", "episodes", "not_finite", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
@@ -57,56 +59,6 @@ class Generation(Mapping[str, float]):
         return len(vars(self))
 
 
-@dataclass(frozen=True)
-class Incumbent:
-    """The best policy so far with its own snapshot of the normaliser, and its returns on fresh episodes (episodes,)."""
-
-    policy: Policy
-    returns: np.ndarray
-    objective: Objective = mean
-    episodes: int = 1
-    """Of a candidate. The objective is over so many at a time: the worst of 8 is better than the worst of 120."""
-
-    @property
-    def score(self) -> float:
-        """The objective over `episodes`, on average over all blocks of so many."""
-        return float(self.objective(self._blocks()).mean())
-
-    @property
-    def worst_score(self) -> float:
-        """Two standard errors below the score: who plays better than that may be the better one."""
-        return self.score - 2 * float(self.returns.std() / np.sqrt(len(self._blocks())))
-
-    def _blocks(self) -> np.ndarray:
-        """The returns in blocks of at least `episodes`. Shape: (blocks, episodes)."""
-        n_blocks = max(1, len(self.returns) // (1 if self.objective is mean else self.episodes))
-        size = len(self.returns) // n_blocks
-        return self.returns[: n_blocks * size].reshape(n_blocks, size)
-
-    def with_returns(self, returns: np.ndarray) -> "Incumbent":
-        """The incumbent after further episodes."""
-        return replace(self, returns=np.concatenate((self.returns, returns)))
-
-
-def duel(incumbent: Incumbent | None, challenger: Incumbent, play: Callable[[Policy], np.ndarray]) -> Incumbent | None:
-    """Who is the incumbent after the challenger has played fresh episodes?
-
-    The incumbent plays the same episodes (by `play`) wherever its score may be luck, so that a lucky one is found out.
-    The challenger wins if it is better both on these episodes and than the incumbent on all of its own.
-    """
-    if not np.isfinite(challenger.returns).all():
-        return incumbent
-    if incumbent is not None:
-        incumbent = replace(incumbent, episodes=challenger.episodes)
-        if challenger.score <= incumbent.worst_score:
-            return incumbent
-        same = play(incumbent.policy)
-        incumbent = incumbent.with_returns(same)
-        if challenger.score <= max(incumbent.score, replace(challenger, returns=same).score):
-            return incumbent
-    return challenger
-
-
 class Evolution:
     """Evolve a policy's parameters on a task. A `Learner` of nf_policies.runs.
 
@@ -127,6 +79,8 @@ class Evolution:
         normalise: Whether the policy's normaliser follows what is seen.
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
         scales: Factors of the natural scales of the parameters whose names begin so.
+        grow: Makes a policy at its start with so many neurons. Where a search comes to rest, the next one then begins
+            with a larger population or more neurons, in turn; by default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -151,6 +105,7 @@ class Evolution:
         normalise: bool = True,
         episodes_max: int | None = None,
         scales: Mapping[str, float] | None = None,
+        grow: Callable[[int], Policy] | None = None,
         **search: Any,
     ) -> None:
         if episodes < 1:
@@ -160,19 +115,35 @@ class Evolution:
         self.policy, self.seed, self.episodes = policy, seed, episodes
         self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
-        self.vector = ParameterVector.of(policy.field)
-        scale = self.vector.scale.double().cpu().numpy() * scale_factors(scales or {}, self.vector.names)
-        self.strategy = Strategy(self.vector.start.double().cpu().numpy(), scale, seed=seed, **search)
+        self.scales, self.grow, self._search = dict(scales or {}), grow, search
+        self._neurons, self._pop_size = policy.field.hidden_size, search.pop("pop_size", None)
         self.incumbent: Incumbent | None = None
-        self.env_steps = self.evaluations = self.improved_at = 0
+        self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
+        """Searches before this one, generations over all of them, and what they have played and found."""
+        self._begin_search()
         self.problem: str | None = None
         """The first thing that was not finite, as a sentence."""
         self._record: Generation | None = None
 
-    @property
-    def iteration(self) -> int:
-        """Generations so far."""
-        return self.strategy.generation
+    def _begin_search(self) -> None:
+        """The search of this stage, at its start."""
+        self.vector = ParameterVector.of(self.policy.field)
+        start, scale = (values.double().cpu().numpy() for values in (self.vector.start, self.vector.scale))
+        scale *= scale_factors(self.scales, self.vector.names)
+        seed = int(np.random.SeedSequence([self.seed, self.stage]).generate_state(1)[0]) if self.stage else self.seed
+        pop_size = self._pop_size and self._pop_size * larger(self.stage)[0]
+        self.strategy = Strategy(start, scale, seed=seed, pop_size=pop_size, **self._search)
+        self._pop_size = self._pop_size or self.strategy.pop_size
+        self.plateau = Plateau(patience_of(len(start), self.strategy.pop_size))
+
+    def _policy_of(self, stage: int) -> Policy:
+        """A policy of a stage's size, with today's statistics."""
+        neurons = self._neurons * larger(stage)[1]
+        if self.grow is None or neurons == self.policy.field.hidden_size:
+            return copy.deepcopy(self.policy)
+        policy = self.grow(neurons)
+        policy.normalizer.load_state_dict(self.policy.normalizer.state_dict())
+        return policy
 
     def last(self) -> Policy:
         """A copy of the policy with the parameters of the search distribution's mean."""
@@ -198,7 +169,7 @@ class Evolution:
         if np.isfinite(of_mean) and hopeful:
             play = functools.partial(self._returns_of, seeds=self._seeds(DUEL, DUEL_EPISODES))
             policy = self.last()
-            challenger = Incumbent(policy, play(policy), self.objective, self.episodes)
+            challenger = Incumbent(policy, play(policy), self.objective, self.episodes, self.stage)
             self.incumbent = duel(before := self.incumbent, challenger, play)
             if self.incumbent is challenger and (before is None or challenger.score > before.score):
                 self.improved_at = self.env_steps
@@ -207,20 +178,28 @@ class Evolution:
         if self.episodes < self.episodes_max and noise_dominates(returns[:-1], self.objective):
             self.episodes = min(2 * self.episodes, self.episodes_max)
         self.strategy.tell(candidates)
+        self.iteration += 1
+        self.not_finite += int((~np.isfinite(candidates)).sum())
+        sigma = self.strategy.sigma
+        finite = candidates[np.isfinite(candidates)]
+        median = float(np.median(finite)) if len(finite) else math.nan
+        if self.grow is not None and self.plateau.reached(median):
+            self.policy = self._policy_of(self.stage + 1)
+            self.stage += 1
+            self._begin_search()
 
         seconds = time.perf_counter() - began
-        finite = candidates[np.isfinite(candidates)]
         self._record = Generation(
             generation=self.iteration,
             evaluations=self.evaluations,
             env_steps=self.env_steps,
             seconds=seconds,
             steps_per_second=(self.env_steps - steps_before) / seconds,
-            sigma=self.strategy.sigma,
+            sigma=sigma,
             pop_size=len(candidates),
-            not_finite=self.strategy.not_finite,
+            not_finite=self.not_finite,
             return_best=float(finite.max()) if len(finite) else math.nan,
-            return_median=float(np.median(finite)) if len(finite) else math.nan,
+            return_median=median,
             return_of_mean=of_mean,
             return_incumbent=self.incumbent.score if self.incumbent else math.nan,
         )
@@ -246,13 +225,13 @@ class Evolution:
     def state(self) -> State:
         """All that the next generations depend on; a ValueError within one, as after a Ctrl-C in `step`."""
         strategy, tensors = self.strategy.state()
-        numbers = {"strategy": strategy} | {name: getattr(self, name) for name in COUNTS}
+        numbers = {"strategy": strategy, "plateau": vars(self.plateau)} | {n: getattr(self, n) for n in COUNTS}
         tensors = {f"search.{name}": tensor for name, tensor in tensors.items()}
         policies = {"policy": self.policy}
         if self.incumbent is not None:
             policies["incumbent"] = self.incumbent.policy
             tensors["incumbent_returns"] = torch.from_numpy(self.incumbent.returns.copy())
-            numbers["incumbent_episodes"] = self.incumbent.episodes
+            numbers |= {"incumbent_episodes": self.incumbent.episodes, "incumbent_stage": self.incumbent.stage}
         for prefix, policy in policies.items():
             tensors |= {f"{prefix}.{name}": t.detach().cpu().clone() for name, t in policy.state_dict().items()}
         return State(numbers, tensors)
@@ -266,22 +245,25 @@ class Evolution:
         try:
             if numbers["seed"] != self.seed:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
+            self.policy, self.stage = self._policy_of(numbers["stage"]), numbers["stage"]
+            self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
+            self.plateau = Plateau(**numbers["plateau"])
             self.policy.load_state_dict(under(tensors, "policy"))
             self.incumbent = None
             if "incumbent_returns" in tensors:
-                policy = copy.deepcopy(self.policy)
+                policy = self._policy_of(numbers["incumbent_stage"])
                 policy.load_state_dict(under(tensors, "incumbent"))
-                returns, episodes = tensors["incumbent_returns"].numpy(), numbers["incumbent_episodes"]
-                self.incumbent = Incumbent(policy, returns, self.objective, episodes)
+                told = numbers["incumbent_episodes"], numbers["incumbent_stage"]
+                self.incumbent = Incumbent(policy, tensors["incumbent_returns"].numpy(), self.objective, *told)
             vars(self).update({name: numbers[name] for name in COUNTS})
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"The state of the evolution is not whole: {error}.") from error
 
     def summary(self) -> dict[str, Any]:
         """Counts for a run's result."""
-        restarts, not_finite = self.strategy.stop_reasons.total(), self.strategy.not_finite
-        counts = {"evaluations": self.evaluations, "restarts": restarts, "not_finite": not_finite}
+        restarts = self.stage + self.strategy.stop_reasons.total()
+        counts = {"evaluations": self.evaluations, "restarts": restarts, "not_finite": self.not_finite}
         return counts | {"problem": self.problem}
 
     def line(self) -> str:

@@ -61,12 +61,12 @@ def noise_dominates(returns: np.ndarray, objective: Objective = mean) -> bool:
     """Whether half of the episodes say next to nothing about how candidates rank in the other half.
 
     Args:
-        returns: Shape: (pop_size, episodes), at least 4 episodes for a statement.
+        returns: Shape: (pop_size, episodes), at least 2 episodes for a statement.
         objective: By which candidates are ranked.
     Returns: Whether the rank correlation of the candidates between halves is below 0.2; never where all are equal.
     """
     returns = returns[np.isfinite(returns).all(axis=1)]
-    if len(returns) < 4 or returns.shape[1] < 4 or np.ptp(objective(returns)) == 0:
+    if len(returns) < 4 or returns.shape[1] < 2 or np.ptp(objective(returns)) == 0:
         return False
     halves = np.stack((objective(returns[:, ::2]), objective(returns[:, 1::2])))
     if (np.ptp(halves, axis=1) == 0).any():

@@ -130,6 +130,11 @@ class Strategy:
         return np.array(self._search.gp.pheno(self._search.mean))
 
     @property
+    def pop_size(self) -> int:
+        """Candidates of a generation, without restarts that enlarge it."""
+        return self._pop_size
+
+    @property
     def sigma(self) -> float:
         """The overall step size."""
         return float(self._search.sigma)

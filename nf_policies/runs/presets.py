@@ -57,12 +57,12 @@ def _neurons(facts: Facts) -> int:
 
 
 def _evolve(facts: Facts) -> dict[str, Any]:
-    """Of CMA-ES: a neuron per output and at least two, so that there are few parameters to search."""
+    """Of CMA-ES: few and fast neurons, few episodes until chance decides, and larger searches after one at rest."""
     return {
-        "field": "simple", "hidden_size": None, "self_excitation": 1.0, "scale": {},
-        "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "tau_min": 1e-5},
-        "population": 16, "episodes": 8, "episodes_max": 32, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
-        "normalise": True, "target": None, "minutes": 10.0, "patience": 0.5,
+        "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "scale": {},
+        "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
+        "population": 16, "episodes": 2, "episodes_max": 16, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
+        "restarts": "grow", "normalise": True, "target": None, "minutes": 10.0, "patience": 0.5,
     }  # fmt: skip
 
 
@@ -73,30 +73,36 @@ LONG: Preset = {  # for a task without a preset of its own these are worse
 }
 """Whole rollouts as sequences, for training on few steps."""
 
+SEARCH: Preset = {
+    "hidden_size": None, "self_excitation": 1.0, "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
+    "episodes": 8, "episodes_max": 32, "restarts": "none",
+}
+"""One search from slow neurons that excite themselves."""
+
 POLES: Preset = {
     "population": 10, "episodes": 1, "episodes_max": 1, "sigma_min": 1 / 6, "restart_after": 60, "normalise": False,
-    "hidden_size": 1, "self_excitation": 0.0, "field_option": {"tau_init": 1.5, "tau_min": 1.0},
+    "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,
 }
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "evolve": {
-        "CartPole": {"episodes": 4, "scale": STILL, "target": 498.0, "steps": 3_000_000},
+        "CartPole": {**SEARCH, "episodes": 4, "scale": STILL, "target": 498.0, "steps": 3_000_000},
         "DoublePoleDampingNoVel": POLES,
         "DoublePole": {**POLES, "scale": {**POLES["scale"], "input_embedding": 7.3}},
-        "MountainCarContinuous": {"target": 92.0, "steps": 3_000_000},
+        "MountainCarContinuous": {**SEARCH, "target": 92.0, "steps": 3_000_000},
         "MountainCarContinuousNoVel": {
-            "restart_after": 60, "normalise": False, "hidden_size": 1, "target": 94.5, "steps": 100_000_000,
+            **SEARCH, "restart_after": 60, "normalise": False, "hidden_size": 1, "target": 94.5, "steps": 100_000_000,
         },
         "PendulumNoVel": {
-            "population": 32, "episodes": 32, "sigma": 0.2, "restart_after": 200, "normalise": False,
+            **SEARCH, "population": 32, "episodes": 32, "sigma": 0.2, "restart_after": 200, "normalise": False,
             "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0},
             # The torque is the small difference of large numbers: a slope of the angle's sine.
             "scale": {"output_embedding": 100, **STILL},
             "target": -170.0, "steps": 1_000_000_000,
         },
-        "Pendulum": {"target": -208.0, "steps": 5_000_000},
+        "Pendulum": {**SEARCH, "target": -208.0, "steps": 5_000_000},
     },
     "train": {
         "CartPole": {**LONG, "n_steps": 125, "batch_size": 250, "n_epochs": 10, "gae_lambda": 0.95, "steps": 100_000},

@@ -9,8 +9,9 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, Incumbent
-from nf_policies.evolution.evolution import duel
+from nf_policies.evolution.incumbent import duel
 from nf_policies.evolution.objective import objective_of, worst
+from nf_policies.evolution.stages import Plateau
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
 from nf_policies.rollouts.play import Played, evaluate, first_seed
@@ -18,10 +19,11 @@ from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
 
 
-def evolution_for(env_id: str, **options) -> Evolution:
+def evolution_for(env_id: str, neurons: int | None = None, **options) -> Evolution:
     env = make_task(env_id)
     field = SimpleNeuralField(
         *field_sizes(env.observation_space, env.action_space),
+        neurons,
         dynamics="linear",
         activation="tanh",
         tau_init=2.0,
@@ -161,6 +163,39 @@ def test_continuing_right_after_restarts_and_before_the_first_generation_is_exac
         whole.step()
         assert_same(whole, again)
     assert whole.summary()["restarts"] == 3
+
+
+def test_a_search_at_rest_is_followed_by_larger_ones_with_more_candidates_and_neurons_in_turn() -> None:
+    def make() -> Evolution:
+        def grow(neurons: int) -> Policy:
+            return evolution_for("test/Constant-v0", neurons=neurons).policy
+
+        return evolution_for("test/Constant-v0", grow=grow, episodes=1, pop_size=40)
+
+    whole, again, sizes = make(), make(), []
+    for _ in range(75):
+        continued = make()
+        continued.load(through_a_file(again.state()))
+        again = continued
+        again.step()
+        record = whole.step()
+        sizes.append((record.pop_size, whole.policy.field.hidden_size, record.generation))
+    assert_same(whole, again)
+    stages = [sizes[i][:2] for i in range(75) if not i or sizes[i][:2] != sizes[i - 1][:2]]
+    neurons = stages[0][1]
+    assert stages[:3] == [(40, neurons), (80, neurons), (80, 2 * neurons)]
+    assert [generation for *_, generation in sizes] == list(range(1, 76))
+    assert whole.summary()["restarts"] == whole.stage >= 2
+    assert whole.best().field.hidden_size == neurons, "the incumbent keeps its size"
+
+
+def test_a_search_that_rises_is_not_at_rest() -> None:
+    rising, resting = Plateau(10), Plateau(10)
+    assert not any(rising.reached(0.1 * generation) for generation in range(100))
+    found = [resting.reached(min(generation, 5)) for generation in range(100)]
+    assert 10 < found.index(True) < 100
+    empty = Plateau(3)
+    assert [empty.reached(float("nan")) for _ in range(3)] == [False, False, True]
 
 
 def test_a_state_of_another_seed_or_a_damaged_one_is_refused() -> None:

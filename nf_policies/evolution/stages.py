@@ -1,0 +1,47 @@
+"""When a search has come to rest, and how much larger the next one is."""
+
+import math
+from dataclasses import dataclass
+
+FOLLOW = 0.2
+"""Weight of the newest generation in the running average of the medians."""
+RISE = 0.01
+"""Of all that the average has risen so far: what is less is no rise."""
+
+
+@dataclass
+class Plateau:
+    """Notices where the median return of the candidates rises no more, in a running average over generations.
+
+    Args:
+        patience: Generations without a rise.
+    """
+
+    patience: int
+    level: float = math.nan
+    lowest: float = math.inf
+    best: float = -math.inf
+    waited: int = 0
+
+    def reached(self, median: float) -> bool:
+        """Take a generation's median return, NaN if there is none. Whether the search has come to rest."""
+        self.waited += 1
+        if math.isfinite(median):
+            self.level = median if math.isnan(self.level) else self.level + FOLLOW * (median - self.level)
+            self.lowest = min(self.lowest, self.level)
+        if self.level > self.best + RISE * max(self.best - self.lowest, 0):
+            self.best, self.waited = self.level, 0
+        return self.waited >= self.patience
+
+
+def patience_of(n_parameters: int, pop_size: int) -> int:
+    """Generations that a search without a rise is given: more of them for more parameters per candidate."""
+    return 20 + 20 * n_parameters // pop_size
+
+
+def larger(stage: int) -> tuple[int, int]:
+    """Factors of the population and of the neurons in a stage, 0 for the first: one of them grows in each.
+
+    Reference: Auger and Hansen (2005), A restart CMA evolution strategy with increasing population size.
+    """
+    return 2 ** ((stage + 1) // 2), 1 + stage // 2
