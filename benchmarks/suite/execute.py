@@ -57,9 +57,12 @@ class Processes:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.live: set[subprocess.Popen[str]] = set()
+        self.over = False
 
     def json(self, *words: str) -> Any:
         """The object on the last line that `python -m …` prints. Raises: RuntimeError with its last words."""
+        if self.over:
+            raise RuntimeError("The benchmark has ended.")
         path = os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])
         limits = {f"{name}_NUM_THREADS": str(self.threads) for name in ("OMP", "MKL", "OPENBLAS")}
         process = subprocess.Popen(
@@ -78,7 +81,8 @@ class Processes:
         return json.loads(out.strip().splitlines()[-1])
 
     def kill(self) -> None:
-        """End what runs."""
+        """End what runs, and start no more."""
+        self.over = True
         for process in list(self.live):
             process.kill()
 

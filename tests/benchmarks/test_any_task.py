@@ -5,6 +5,7 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -151,3 +152,13 @@ def test_an_empty_page_has_no_figures_but_those_that_are_asked_for(benchmark) ->
     assert tables
     assert all("not run yet" in line for line in tables)
     assert not re.search(r"seconds \|", body), "no table of runs"
+
+
+def test_peers_see_what_our_policies_see(benchmark) -> None:
+    make_view = importlib.import_module("peers.environments").make_view
+    whole, blind = make_view("Pendulum-v1", "all"), make_view("Pendulum-v1", "hidden")
+    np.testing.assert_array_equal(blind.reset(seed=3)[0], whole.reset(seed=3)[0][:2])
+    action = np.ones(1, np.float32)
+    np.testing.assert_array_equal(blind.step(action)[0], whole.step(action)[0][:2])
+    assert blind.observation_space.contains(blind.step(action)[0])
+    assert make_view("FrozenLake-v1", "all").reset(seed=0)[0].tolist() == [1.0] + [0.0] * 15, "one-hot"
