@@ -54,11 +54,15 @@ class Reached(NamedTuple):
     goal: float | None
     method: str
     cell: Cell
+    complete: bool
+    """Whether all methods were run."""
 
     @property
     def met(self) -> bool | None:
-        """None where nothing was run, or the goal is not known."""
-        return self.cell.median >= self.goal if self.cell and self.goal is not None else None
+        """None where the goal is not known, or a method that may still reach it was not run."""
+        if self.goal is None or not self.cell:
+            return None
+        return True if self.cell.median >= self.goal else False if self.complete else None
 
     def verdict(self) -> Verdict:
         """Of this task alone."""
@@ -75,8 +79,9 @@ def reached(part: Part, cells: Cells, methods: Iterable[str]) -> list[Reached]:
     found = []
     for task, view in tasks_of(part):
         tried = {method: cells(part, task, view, method) for method in methods}
+        complete = all(cell != Cell() for cell in tried.values())
         method = max(tried, key=lambda name: tried[name].median if tried[name] else -math.inf)
-        found.append(Reached(task, view, goals(task, view), method, tried[method]))
+        found.append(Reached(task, view, goals(task, view), method, tried[method], complete))
     return found
 
 
@@ -85,7 +90,7 @@ def counted(aim: str, needed: int, of: int, results: Iterable[tuple[bool, int]])
     known = list(results)
     good, left = sum(met for met, _ in known), of - len(known)
     met = True if good >= needed else False if good + left < needed else None
-    found = f"{good} of {len(known)}" + (f", {left} not run yet" if left else "")
+    found = f"{good} of {len(known)}" + (f", {left} open" if left else "")
     return Verdict(aim, found, met, min((seeds for _, seeds in known), default=0))
 
 

@@ -126,7 +126,7 @@ def runs(part: Part, cells: Cells) -> str:
     for method in METHODS[part]:
         left = [(task, view) for task, view in tasks_of(part) if cells(part, task, view, method) == Cell()]
         names = "all tasks" if len(left) == len(tasks_of(part)) else ", ".join(short(*one) for one in left)
-        missing += [f"{NAMES[method]} on {names}"] * bool(left)
+        missing += [f"- {NAMES[method]}: {names}\n"] * bool(left)
     for task, view in tasks_of(part):
         for method in METHODS[part]:
             cell = cells(part, task, view, method)
@@ -135,7 +135,7 @@ def runs(part: Part, cells: Cells) -> str:
             counts = ["" if entry is None else f"{entry:,.0f}" for entry in entries]
             line = [short(task, view), NAMES[method], str(cell.seeds), *figures(cell), last, *counts]
             lines += [line] * (cell != Cell())
-    told = f"Not run yet: {'; '.join(missing)}.\n" if missing else ""
+    told = "Not run yet:\n\n" + "".join(missing) if missing else ""
     return "\n".join(text for text in (table(head, lines) if lines else "", told) if text)
 
 
@@ -148,7 +148,7 @@ def figures(cell: Cell) -> tuple[str, str]:
 
 def short(task: str, view: View) -> str:
     """A task's name, without the module that registers it."""
-    return task.rpartition(":")[2] + (", velocities hidden" if view == "hidden" else "")
+    return task.rpartition(":")[2] + (" without velocities" if view == "hidden" else "")
 
 
 def number(value: float) -> str:
