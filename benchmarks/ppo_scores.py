@@ -13,6 +13,7 @@ linear policy that sees this and the last observation, `lstm` RecurrentPPO of sb
 Baselines3 Zoo, which masks velocities to zero.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -34,9 +35,9 @@ from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.ppo.training import Training
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 from nf_policies.tasks.visible import visible_entries
+from suite.plan import TUNED
+from suite.rows import append, read
 
-TASKS = {"CartPole-v1": 495.0, "Pendulum-v1": -208.0, "MountainCarContinuous-v0": 91.5}
-"""The goal of each."""
 METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
 RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
 EVALUATION_EPISODES, FINAL_EPISODES = 10, 100
@@ -48,7 +49,7 @@ class Options:
 
     run: bool = False
     """Train what is not in the results yet; otherwise only the table."""
-    tasks: tuple[str, ...] = tuple(TASKS)
+    tasks: tuple[str, ...] = tuple(TUNED)
     """Gymnasium ids."""
     methods: tuple[str, ...] = METHODS
     """Names of methods."""
@@ -182,19 +183,6 @@ ZOO: dict[str, dict[str, Any]] = {
 normalised, actor and critic have an LSTM and a layer of 64 each, and no weights are orthogonal."""
 
 
-class Masked(gym.ObservationWrapper):
-    """Set the velocities to zero, as the Zoo does."""
-
-    def __init__(self, env: gym.Env, entries: list[int]) -> None:
-        super().__init__(env)
-        self.mask = np.zeros(env.observation_space.shape or (), np.float32)
-        self.mask[entries] = 1
-
-    def observation(self, observation: np.ndarray) -> np.ndarray:
-        """What the Zoo shows."""
-        return observation * self.mask
-
-
 class KeepStatistics(BaseCallback):
     """Keep those of VecNormalize beside the best model."""
 
@@ -213,9 +201,11 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
     """One run of sb3-contrib's RecurrentPPO."""
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.callbacks import EvalCallback
-    from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    from peers.environments import Masked
+    from peers.sb3 import actor_parameters, fresh_returns
 
     settings = dict(ZOO[env_id])
     num_envs = settings.pop("num_envs")
@@ -226,11 +216,7 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
         return Monitor(Masked(gym.make(env_id), entries))
 
     def final(model: Any, statistics: Path) -> list[float]:
-        envs = VecNormalize.load(str(statistics), DummyVecEnv([make] * 20))
-        envs.training, envs.norm_reward = False, False
-        envs.seed(seed + 1_000_000)
-        returns, _ = evaluate_policy(model, envs, n_eval_episodes=FINAL_EPISODES, return_episode_rewards=True)
-        return list(map(float, returns))  # type: ignore[arg-type]  # one per episode, as asked for
+        return fresh_returns(model, statistics, make, episodes=FINAL_EPISODES, seed=seed + 1_000_000)
 
     began = time.perf_counter()
     steps: Any = Train(env=env_id).resolved().steps
@@ -251,27 +237,20 @@ def train_contrib(env_id: str, seed: int) -> dict[str, Any]:
         model.learn(steps, callback=callback)
         envs.save(str(last))
         scores = {"last": final(model, last), "best": final(RecurrentPPO.load(Path(folder) / "best_model.zip"), best)}
-    actor = [model.policy.lstm_actor, model.policy.mlp_extractor.policy_net, model.policy.action_net]
     return {
         "scores": scores,
-        "n_parameters": sum(p.numel() for module in actor for p in module.parameters()),
+        "n_parameters": actor_parameters(model.policy),
         "env_steps": model.num_timesteps,
         "evaluation_steps": None,
         "seconds": time.perf_counter() - began,
     }
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def wanted(options: Options, done: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str, int]]:
     finished = {(r["task"], r["method"], r["seed"]) for r in done}
-    for seed in options.seeds:
-        for method in options.methods:
-            for task in options.tasks:
-                if (task, method, seed) not in finished:
-                    yield task, method, seed
+    for seed, method, task in itertools.product(options.seeds, options.methods, options.tasks):
+        if (task, method, seed) not in finished:
+            yield task, method, seed
 
 
 def table(results: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:
@@ -293,7 +272,7 @@ def table(results: list[dict[str, Any]], options: Options) -> list[dict[str, Any
                 "median": float(np.median(means)),
                 "worst": min(means),
                 "median_of_last": last,
-                "reached": sum(mean > TASKS[task] for mean in means),
+                "reached": sum(mean > TUNED[task] for mean in means),
                 "env_steps": max(r["env_steps"] for r in runs),
             }
             rows.append(row)
@@ -311,9 +290,7 @@ def main(options: Options) -> None:
     for task, method, seed in list(wanted(options, results)) if options.run else []:
         run = train_contrib(task, seed) if method == "lstm" else train_ours(task, method, seed)
         results.append({"task": task, "method": method, "seed": seed, **run})
-        options.results.parent.mkdir(exist_ok=True)
-        with options.results.open("a") as file:
-            file.write(json.dumps(results[-1]) + "\n")
+        append(options.results, results[-1])
         print(task, method, seed, f"{np.mean(run['scores']['best']):.1f}", f"{run['seconds']:.0f} s", file=sys.stderr)
     rows = table(results, options)
     if options.json:

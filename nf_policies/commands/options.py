@@ -41,7 +41,7 @@ class RunOptions:
     """Options that are at least 1."""
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
-    hide_velocity: bool = False  # Hide the velocities of a classic control task, LunarLander or a batched task.
+    hide_velocity: bool = False  # Hide the velocities, which are known of Gymnasium's own tasks and of batched ones.
     hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
     seed: int = 0  # Seed of everything random.
     steps: int | None = None  # Stop after this many environment steps, those before --resume included.

@@ -18,8 +18,16 @@ VELOCITIES: dict[str, tuple[int, ...]] = {
     "Acrobot": (4, 5),
     "LunarLander": (2, 3, 5),
     "LunarLanderContinuous": (2, 3, 5),
+    "BipedalWalker": (1, 2, 3, 5, 7, 10, 12),
+    "BipedalWalkerHardcore": (1, 2, 3, 5, 7, 10, 12),
+    "InvertedDoublePendulum": (5, 6, 7),
+    "Reacher": (6, 7),
+    "Pusher": tuple(range(7, 14)),
 }
-"""Indices of the velocities in the observations of Gymnasium's own tasks, as in RL Baselines3 Zoo."""
+"""Indices of the velocities in the observations of Gymnasium's own tasks: those of classic control and LunarLander as
+in RL Baselines3 Zoo, the others as documented. The other MuJoCo tasks describe their observations themselves."""
+DESCRIBED = {"qvel", "cvel", "ten_velocity"}
+"""Parts of a MuJoCo task's observation that are velocities: of the joints, the bodies and the tendons."""
 
 
 def task_name(env_id: str) -> str:
@@ -42,7 +50,11 @@ def velocities_of(env: Any) -> tuple[int, ...]:
     """Indices of the observation's velocities, where a task itself, alone or in a vector environment, knows them."""
     bare = env.unwrapped
     bare = bare.envs[0].unwrapped if isinstance(bare, SyncVectorEnv) else bare
-    return tuple(getattr(getattr(bare, "func_env", None), "velocities", ()))
+    structure = getattr(bare, "observation_structure", None)  # Gymnasium's MuJoCo tasks since version 5
+    if structure is None:
+        return tuple(getattr(getattr(bare, "func_env", None), "velocities", ()))
+    kinds = [name for name, size in structure.items() if not name.startswith("skipped") for _ in range(size)]
+    return tuple(i for i, name in enumerate(kinds) if name in DESCRIBED)
 
 
 def visible_entries(
@@ -64,7 +76,7 @@ def visible_entries(
         if not known:
             raise TaskError(
                 f"Which observations of {env_id} are velocities is not known: name their indices with --hide. "
-                f"Known are Gymnasium's {', '.join(VELOCITIES)}."
+                f"Known are Gymnasium's {', '.join(VELOCITIES)} and its MuJoCo tasks of version 5."
             )
         hidden |= set(known)
     if not hidden:
