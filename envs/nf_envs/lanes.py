@@ -74,6 +74,13 @@ def start(
     return lanes, task.observation(state, (), params)
 
 
+def begin(
+    task: Task[Any], lanes: Lanes, which: Tensor, keys: Tensor, episodes: Tensor, params: Any, dtype: Any, physical: Any
+) -> Lanes:
+    """Begin an episode, as `start` does, in the lanes `which` (num_envs,); the others keep their state."""
+    return where(which, start(task, keys, episodes, params, dtype, physical)[0], lanes)
+
+
 def restart(
     task: Task[Any], lanes: Lanes, obs: Tensor, which: Tensor, params: Any, dtype: torch.dtype
 ) -> tuple[Lanes, Tensor]:
