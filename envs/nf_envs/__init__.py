@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from nf_envs.single import SingleEnv
     from nf_envs.vector import TensorVectorEnv
 
-__all__ = ["Draws", "NumpyVectorEnv", "SingleEnv", "Task", "TensorVectorEnv", "build", "catalog", "register", "register_envs"]
+__all__ = [
+    "Draws",
+    "NumpyVectorEnv",
+    "SingleEnv",
+    "Task",
+    "TensorVectorEnv",
+    "build",
+    "catalog",
+    "register",
+    "register_envs",
+]
 
 _HOME = {
     "Draws": "base",

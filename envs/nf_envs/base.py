@@ -137,7 +137,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         return physical
 
     def picture(self, state: State, params: Any = None) -> Any:
-        """The `nf_envs.drawing.Picture` of a state of Python floats; without one, a twin of Gymnasium's has its picture."""
+        """The `nf_envs.drawing.Picture` of a state of Python floats; a twin without one has Gymnasium's."""
         raise NotImplementedError(f"{type(self).__name__} has no picture.")
 
 

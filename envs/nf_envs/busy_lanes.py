@@ -41,8 +41,8 @@ def begin(
 ) -> Lanes:
     """As `lanes.begin`."""
     index = which.nonzero().squeeze(1)
-    given = (some(part, index) for part in (keys, episodes, params))
-    fresh, _ = start(task, *given, dtype, some(physical, index))
+    physical = some(physical, index)
+    fresh, _ = start(task, keys[index], episodes[index], some(params, index), dtype, physical)
     return put(lanes, index, fresh)
 
 

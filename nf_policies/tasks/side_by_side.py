@@ -35,7 +35,7 @@ class PausingSyncVectorEnv(SyncVectorEnv):
 
 
 class PausingLanes(VectorWrapper):
-    """A batched task with autoreset disabled, in arrays; a lane is left alone from its episode's end until it is reset."""
+    """A batched task with autoreset disabled, in arrays; it leaves a lane alone from its episode's end to its reset."""
 
     pausing = True
 
@@ -48,10 +48,11 @@ class PausingLanes(VectorWrapper):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin episodes, as Gymnasium's vector environments do; the first time in every lane."""
         if not self._running:
-            seed = [0 if s is None else s for s in seed] if isinstance(seed, Sequence) else seed
+            seed = [s or 0 for s in seed] if isinstance(seed, Sequence) else seed
             options = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
         self._running = True
-        obs, _ = self.env.reset(seed=seed, options=options)
+        given: Any = seed
+        obs, _ = self.env.reset(seed=given, options=options)
         return obs.numpy(), {}
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
@@ -76,8 +77,8 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
         return AsyncVectorEnv(fns, copy=False, context="fork", autoreset_mode=AutoresetMode.DISABLED)
     register_installed()
     if is_batched(env_id) and not is_compilable(env_id):
-        options = {"max_episode_steps": max_episode_steps, "autoreset_mode": "Disabled", "check_actions": False}
-        return PausingLanes(make_batched(env_id, num_envs, **options))
+        paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
+        return PausingLanes(make_batched(env_id, num_envs, max_episode_steps=max_episode_steps, **paused))
     return PausingSyncVectorEnv([make] * num_envs)
 
 

@@ -8,7 +8,7 @@ except ImportError as error:
     raise DependencyNotInstalled("nf_envs.mujoco needs mjbatch: pip install 'nf-policies[mujoco]'.") from error
 
 from nf_envs.mujoco.arms import Pusher, Reacher
-from nf_envs.mujoco.factors import Factors
+from nf_envs.mujoco.factors import Factors, with_entry
 from nf_envs.mujoco.pendulums import InvertedDoublePendulum, InvertedPendulum
 from nf_envs.mujoco.runners import HalfCheetah, Hopper, Swimmer, Walker2d
 from nf_envs.mujoco.task import MujocoTask
@@ -24,4 +24,5 @@ __all__ = [
     "Reacher",
     "Swimmer",
     "Walker2d",
+    "with_entry",
 ]

@@ -51,6 +51,22 @@ def scaled_fields(model: mujoco.MjModel, factors: Factors) -> dict[str, np.ndarr
     return fields
 
 
+def with_entry(values: np.ndarray, index: int, constant: Constant) -> np.ndarray:
+    """A field of the model, one number per body, joint or other thing, with one of them set to a constant.
+
+    Args:
+        values: Shape: (size,), or (n, size) with one row per lane.
+        index: Of the thing.
+        constant: A number, or one per lane (n,).
+    Returns: (n, size), or (size,) where nothing differs between lanes.
+    """
+    new = np.asarray(constant, dtype=np.float64)
+    lanes = np.broadcast_shapes(values.shape[:-1], new.shape)
+    changed = np.array(np.broadcast_to(values, (*lanes, values.shape[-1])))
+    changed[..., index] = new
+    return changed
+
+
 def per_lane(constant: Any, like: np.ndarray) -> np.ndarray:
     """A constant (n,) with axes of size 1 for those of `like`; a number stays one."""
     array = np.asarray(constant, dtype=np.float64)

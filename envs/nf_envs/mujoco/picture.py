@@ -45,7 +45,7 @@ def picture_of(model: mujoco.MjModel, qpos: np.ndarray, view: View) -> Picture:
 
 
 def _draw(picture: Picture, model: mujoco.MjModel, data: mujoco.MjData, i: int, axes: list[int]) -> None:
-    kind, (a, b, c) = model.geom_type[i], model.geom_size[i]
+    kind, (a, b, c) = _GEOM(model.geom_type[i]), model.geom_size[i]
     middle, turn = data.geom_xpos[i], data.geom_xmat[i].reshape(3, 3)
     colour = _COLOURS[model.geom_bodyid[i] % len(_COLOURS)] if model.geom_bodyid[i] else "ground"
 

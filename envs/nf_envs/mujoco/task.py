@@ -50,9 +50,9 @@ class MujocoTask(Task[Any]):
         self.default_params = self.constants()
         self.mj = load_model(self.model)
         self.simulator = Simulator(self.mj, self.reads)
-        self._state = collections.namedtuple("State", ("row", "qpos", "qvel", *self.reads))  # type: ignore[misc]
+        self._state: Any = collections.namedtuple("State", ("row", "qpos", "qvel", *self.reads))  # type: ignore[misc]
         names = [f"qpos{i}" for i in range(self.mj.nq)] + [f"qvel{i}" for i in range(self.mj.nv)]
-        self._start = collections.namedtuple("Start", names)  # type: ignore[misc]
+        self._start: Any = collections.namedtuple("Start", names)  # type: ignore[misc]
         self.draws = Draws(max(self.mj.nq + self.mj.nv, self.draws.initial), self.draws.transition)
         self.action_space = _action_space(type(self).__name__, self.mj)
         seen = self.observation(self.initial(torch.full((self.draws.initial, 1), 0.5, dtype=torch.float64).unbind()))
