@@ -29,25 +29,28 @@ class Factors:
     strength: NonNegative = 1.0
 
 
+_FIELDS = {
+    "mass": ("body_mass", "body_inertia"),
+    "friction": ("geom_friction",),
+    "damping": ("dof_damping",),
+    "gravity": ("gravity",),
+    "strength": ("actuator_gainprm", "actuator_biasprm"),
+}
+"""What each factor changes."""
+
+
 def scaled_fields(model: mujoco.MjModel, factors: Factors) -> dict[str, np.ndarray]:
     """The fields of mjModel and mjOption that factors change, by name; (n, ...) where a factor is (n,)."""
-    linear = np.isin(model.actuator_gaintype, (mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtGain.mjGAIN_AFFINE))
-    own: dict[str, tuple[Constant, dict[str, np.ndarray]]] = {
-        "mass": (factors.mass, {"body_mass": model.body_mass, "body_inertia": model.body_inertia}),
-        "friction": (factors.friction, {"geom_friction": model.geom_friction}),
-        "damping": (factors.damping, {"dof_damping": model.dof_damping}),
-        "gravity": (factors.gravity, {"gravity": model.opt.gravity}),
-        "strength": (
-            factors.strength,
-            {"actuator_gainprm": model.actuator_gainprm, "actuator_biasprm": model.actuator_biasprm},
-        ),
-    }
-    fields = {}
-    for name, (factor, values) in own.items():
+    fields: dict[str, np.ndarray] = {}
+    for name, of in _FIELDS.items():
+        factor = getattr(factors, name)
         if isinstance(factor, torch.Tensor) or factor != 1:
-            for field, value in values.items():
-                scaled = per_lane(factor, value) * value
-                fields[field] = np.where(linear[:, None], scaled, value) if name == "strength" else scaled
+            for field in of:
+                own = model.opt.gravity if field == "gravity" else getattr(model, field)
+                fields[field] = per_lane(factor, own) * own
+                if name == "strength":  # a muscle's parameters are not forces
+                    linear = model.actuator_gaintype <= int(mujoco.mjtGain.mjGAIN_AFFINE)
+                    fields[field] = np.where(linear[:, None], fields[field], own)
     return fields
 
 
