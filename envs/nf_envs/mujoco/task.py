@@ -94,7 +94,8 @@ class MujocoTask(Task[Any]):
 
     def initial(self, rng: Rng, params: Any = None) -> Any:
         """The state of a new episode."""
-        return self._placed(*self.start(torch.stack(tuple(rng), dim=-1).double()), params)
+        numbers = torch.stack(tuple(rng)[: self.draws.initial], dim=-1).double()
+        return self._placed(*self.start(numbers), params)
 
     def begin(self, physical: Any, rng: Rng, params: Any = None) -> Any:
         """The state of an episode that starts from given positions and velocities, a tuple of (n,)."""
