@@ -31,6 +31,12 @@ STATES = {
     "MountainCar": (-0.9, 0.0),
     "MountainCarContinuous": (0.1, 0.0),
     "CartPole": (0.3, 0.0, 0.12, 0.0),
+    "InvertedPendulum": (0.2, 0.15, 0.0, 0.0),
+    "InvertedDoublePendulum": (-0.2, 0.15, -0.3, 0.0, 0.0, 0.0),
+    "Hopper": (0.0, 1.2, 0.1, -0.3, -0.5, 0.4, *6 * [0.0]),
+    "Walker2d": (0.0, 1.2, 0.1, -0.1, -0.4, 0.2, -0.9, -0.6, 0.1, *9 * [0.0]),
+    "HalfCheetah": (0.0, 0.0, -0.1, 0.4, -0.3, 0.2, -0.5, 0.4, -0.3, *9 * [0.0]),
+    "Swimmer": (0.0, 0.0, 0.3, -0.6, 0.8, *5 * [0.0]),
     "TMaze": (1.0, 12.0, 5.0, 0.0),
 }
 """States that show what the task is about; the others are shown at their start."""

@@ -9,7 +9,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nf_envs.registration import register_envs
+from nf_envs.registration import register, register_envs
 
 if TYPE_CHECKING:
     from nf_envs.base import Draws, Task
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from nf_envs.single import SingleEnv
     from nf_envs.vector import TensorVectorEnv
 
-__all__ = ["Draws", "NumpyVectorEnv", "SingleEnv", "Task", "TensorVectorEnv", "build", "catalog", "register_envs"]
+__all__ = [
+    "Draws",
+    "NumpyVectorEnv",
+    "SingleEnv",
+    "Task",
+    "TensorVectorEnv",
+    "build",
+    "catalog",
+    "register",
+    "register_envs",
+]
 
 _HOME = {
     "Draws": "base",

@@ -76,6 +76,8 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         default_params: The constants for methods that are given none.
         draws: How many random numbers the methods take.
         velocities: Indices of the features that are velocities.
+        compilable: Whether all methods are functions of tensors of any device. Physics of another library is not; it
+            runs on the CPU, and the views step only the lanes that need it.
         still_action: The Discrete action closest to doing nothing.
         twin: Id of the Gymnasium task that equals this one step by step, if there is one.
         fps: Pictures per second of tasks without `dt`.
@@ -87,6 +89,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
     default_params: Any
     draws: Draws = Draws()
     velocities: tuple[int, ...] = ()
+    compilable: bool = True
     still_action: ClassVar[int] = 0
     twin: ClassVar[str | None] = None
     fps: ClassVar[int] = 4
@@ -134,7 +137,7 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         return physical
 
     def picture(self, state: State, params: Any = None) -> Any:
-        """The `nf_envs.drawing.Picture` of a state of Python floats; tasks with a twin use Gymnasium's instead."""
+        """The `nf_envs.drawing.Picture` of a state of Python floats; a twin without one has Gymnasium's."""
         raise NotImplementedError(f"{type(self).__name__} has no picture.")
 
 

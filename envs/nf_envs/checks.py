@@ -8,6 +8,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+from nf_envs.base import Task
+
 
 def device_of(device: str | torch.device) -> torch.device:
     """The device that a user named.
@@ -31,6 +33,16 @@ def autoreset_mode_of(mode: str | AutoresetMode) -> AutoresetMode:
     if not isinstance(mode, AutoresetMode):
         raise ValueError(f"There is no autoreset mode {mode!r}: known are {', '.join(m.value for m in AutoresetMode)}.")
     return mode
+
+
+def check_compilable(task: Task[Any], compile: bool, device: torch.device) -> None:
+    """Check that a task can be compiled, if it is to be, and played on a device.
+
+    Raises: ValueError naming a task that is not compilable.
+    """
+    if not task.compilable and (compile or device.type != "cpu"):
+        name = type(task.physics).__name__
+        raise ValueError(f"{name} has physics outside torch: it is not compiled, and runs on the device 'cpu' only.")
 
 
 def check_actions(actions: Tensor, space: gym.Space[Any], num_envs: int) -> None:

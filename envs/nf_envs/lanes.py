@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nf_envs.base import Task
-from nf_envs.randomness import uniforms
+from nf_envs.randomness import uniforms, uniforms_at_once
 
 _ENVS_FOR_THREADS = 4096
 """Number of environments from which several threads speed up a compiled step on a CPU."""
@@ -68,10 +68,18 @@ def start(
     Returns: Lanes, and observations (num_envs, observation_size).
     """
     zeros = torch.zeros_like(episodes)
-    rng = uniforms(keys, episodes, zeros, task.draws.initial, dtype)
+    drawn = uniforms if task.compilable else uniforms_at_once
+    rng = drawn(keys, episodes, zeros, task.draws.initial, dtype)
     state = task.initial(rng, params) if physical is None else task.begin(physical, rng, params)
     lanes = Lanes(state, keys, episodes, zeros, torch.zeros_like(episodes, dtype=torch.bool))
     return lanes, task.observation(state, (), params)
+
+
+def begin(
+    task: Task[Any], lanes: Lanes, which: Tensor, keys: Tensor, episodes: Tensor, params: Any, dtype: Any, physical: Any
+) -> Lanes:
+    """Begin an episode, as `start` does, in the lanes `which` (num_envs,); the others keep their state."""
+    return where(which, start(task, keys, episodes, params, dtype, physical)[0], lanes)
 
 
 def restart(
@@ -85,7 +93,8 @@ def restart(
 def advance(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
     """Step every lane and begin no episode. The time limit truncates."""
     used = task.draws.initial + lanes.steps * task.draws.transition
-    rng = uniforms(lanes.keys, lanes.episodes, used, task.draws.transition, dtype)
+    drawn = uniforms if task.compilable else uniforms_at_once
+    rng = drawn(lanes.keys, lanes.episodes, used, task.draws.transition, dtype) if task.draws.transition else ()
     state = task.transition(lanes.state, action, rng, params)
     reward = task.reward(lanes.state, action, state, rng, params)
     terminated = task.terminal(state, (), params)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from gymnasium import Space
 
 from nf_envs.building import build
-from nf_envs.registration import ENTRIES, Entry
+from nf_envs.registration import ENTRIES, Entry, installed
 
 
 class Listed(NamedTuple):
@@ -25,8 +25,8 @@ class Listed(NamedTuple):
 
 
 def catalog() -> tuple[Listed, ...]:
-    """All registered tasks, in order."""
-    return tuple(_listed(entry) for entry in ENTRIES)
+    """All tasks whose packages are installed, in order."""
+    return tuple(_listed(entry) for entry in ENTRIES if installed(entry))
 
 
 def _listed(entry: Entry) -> Listed:

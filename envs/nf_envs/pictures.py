@@ -1,4 +1,4 @@
-"""The picture of a task: Gymnasium's own for a twin, else the task's `Picture`."""
+"""The picture of a task: its own `Picture`, or that of Gymnasium's twin."""
 
 from typing import Any
 
@@ -23,7 +23,8 @@ class Painter:
         self.task = task
         physics = task.physics
         # A twin's picture has Gymnasium's lengths, so a task with other constants still looks the same.
-        self.twin: Any = gym.make(physics.twin, render_mode=mode).unwrapped if physics.twin else None
+        own = type(physics).picture is not Task.picture or physics.twin is None
+        self.twin: Any = None if own else gym.make(str(physics.twin), render_mode=mode).unwrapped
         self.screen = None if self.twin else Screen(mode, fps=task.pictures_per_second)
 
     def show(self, state: Any, action: Any = None) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """The ids of all tasks, under the namespace `nf/`; importing this module loads neither torch nor any task."""
 
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -16,6 +17,7 @@ class Entry:
         reference: Its source.
         velocities: Whether it shows velocities, and therefore has a variant without them.
         options: Constants and sensors, as for `nf_envs.build`.
+        needs: The package without which the task cannot be made, and the extra of nf-policies that brings it.
     """
 
     id: str
@@ -25,11 +27,13 @@ class Entry:
     reference: str
     velocities: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, str] | None = None
 
 
 _GYMNASIUM = "Gymnasium, step by step the same"
 _NEUROEVOLUTION = "Gomez, Schmidhuber and Miikkulainen (2008), JMLR 9"
 _ROBOTS = "SimuRLacra (Muratore 2020)"
+_MUJOCO = ("mjbatch", "mujoco")
 
 _TASKS = (
     Entry("CartPole-v1", "classic:CartPole", 500, "Keep a pole upright with pushes of full force.", _GYMNASIUM),
@@ -111,6 +115,19 @@ _TASKS = (
         _ROBOTS,
     ),
     Entry("BallBalancer-v0", "robots:BallBalancer", 500, "Roll a ball to the middle of a tilting plate.", _ROBOTS),
+    *(
+        Entry(f"{name}-v5", f"mujoco:{name}", limit, asks, _GYMNASIUM, needs=_MUJOCO)
+        for name, limit, asks in (
+            ("InvertedPendulum", 1000, "Balance a pole on a cart."),
+            ("InvertedDoublePendulum", 1000, "Balance two poles in a row on a cart."),
+            ("Reacher", 50, "Bring the tip of an arm to a goal."),
+            ("Pusher", 100, "Push a cylinder to a goal with an arm."),
+            ("Hopper", 1000, "Hop forward on one leg."),
+            ("Walker2d", 1000, "Walk forward on two legs."),
+            ("HalfCheetah", 1000, "Run forward on a front leg and a hind leg."),
+            ("Swimmer", 1000, "Swim forward with two joints."),
+        )
+    ),
 )
 
 
@@ -126,23 +143,62 @@ def _without_velocities(entry: Entry) -> Entry:
 
 
 ENTRIES = tuple(e for entry in _TASKS for e in ([entry, _without_velocities(entry)] if entry.velocities else [entry]))
-"""All registered tasks, in the order of the list."""
+"""All tasks, in the order of the list."""
+
+
+def installed(entry: Entry) -> bool:
+    """Whether the package that a task needs is there; only then is it listed."""
+    return entry.needs is None or find_spec(entry.needs[0]) is not None
 
 
 def register_envs() -> None:
-    """Register every task with Gymnasium, as `nf/…`; a second time is harmless."""
-    from gymnasium.envs.registration import register, registry
+    """Register every task with Gymnasium, as `nf/…`; a second time is harmless.
+
+    One that needs a missing package is registered too, and says so when it is made.
+    """
+    from gymnasium.envs.registration import registry
 
     for entry in ENTRIES:
-        if f"nf/{entry.id}" not in registry:
-            register(
-                f"nf/{entry.id}",
-                entry_point="nf_envs.single:SingleEnv",
-                vector_entry_point="nf_envs.vector:TensorVectorEnv",
-                max_episode_steps=entry.limit,
-                kwargs={
-                    "task": f"nf_envs.{entry.task}",
-                    "about": {"asks": entry.asks, "reference": entry.reference},
-                    **entry.options,
-                },
-            )
+        if f"nf/{entry.id}" in registry:
+            continue
+        if installed(entry):
+            about = {"asks": entry.asks, "reference": entry.reference}
+            register(f"nf/{entry.id}", f"nf_envs.{entry.task}", entry.limit, **about, **entry.options)
+        else:
+            _register_missing(entry)
+
+
+def register(
+    env_id: str, task: Any, max_episode_steps: int | None, *, asks: str = "", reference: str = "", **options: Any
+) -> None:
+    """Register a task with Gymnasium: for `gym.make`, `gym.make_vec` and every command of nf-policies.
+
+    Args:
+        env_id: With a namespace and a version, such as "mine/Robot-v0".
+        task: A class of `nf_envs.Task`, or its import path "module:Class".
+        max_episode_steps: Steps after which an episode is truncated; None for no limit.
+        asks: The task in one line, for lists.
+        reference: Its source, for lists.
+        options: Constants and sensors, as for `nf_envs.build`.
+    """
+    import gymnasium
+
+    gymnasium.register(
+        env_id,
+        entry_point="nf_envs.single:SingleEnv",
+        vector_entry_point="nf_envs.vector:TensorVectorEnv",
+        max_episode_steps=max_episode_steps,
+        kwargs={"task": task, "about": {"asks": asks, "reference": reference}, **options},
+    )
+
+
+def _register_missing(entry: Entry) -> None:
+    import gymnasium
+
+    def refuse(**unused: Any) -> Any:
+        package, extra = entry.needs or ("", "")
+        raise gymnasium.error.DependencyNotInstalled(
+            f"nf/{entry.id} needs {package}: pip install 'nf-policies[{extra}]'."
+        )
+
+    gymnasium.register(f"nf/{entry.id}", entry_point=refuse, vector_entry_point=refuse, max_episode_steps=entry.limit)

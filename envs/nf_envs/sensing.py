@@ -58,7 +58,7 @@ class Observe:
 
     def space(self, box: Box) -> Box:  # noqa: D102
         indices = list(self.indices)
-        return Box(box.low[indices], box.high[indices])
+        return Box(box.low[indices], box.high[indices], dtype=box.dtype)
 
     def draws(self, size: int) -> Draws:  # noqa: D102
         return Draws(0, 0)

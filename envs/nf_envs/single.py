@@ -121,7 +121,8 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         return torch.as_tensor(self.np_random.random(n))[:, None].unbind()
 
     def _obs(self) -> np.ndarray:
-        obs: np.ndarray = self.func_env.observation(self.state, (), self.params)[0].to(torch.float32).numpy()
+        seen = self.func_env.observation(self.state, (), self.params)[0].numpy()
+        obs: np.ndarray = seen.astype(self.observation_space.dtype, copy=False)
         return obs
 
     def _info(self) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from nf_envs import lanes
+from nf_envs import busy_lanes, lanes
 from nf_envs.base import Task, with_constants
 from nf_envs.building import about_task, build, changed_constants, given_state
-from nf_envs.checks import autoreset_mode_of, check_actions, device_of
+from nf_envs.checks import autoreset_mode_of, check_actions, check_compilable, device_of
 from nf_envs.pictures import Painter
 from nf_envs.randomness import lane_keys, uniforms
 
 _STEPS = {
-    AutoresetMode.SAME_STEP: lanes.step_same,
-    AutoresetMode.NEXT_STEP: lanes.step_next,
-    AutoresetMode.DISABLED: lanes.step_paused,
+    AutoresetMode.SAME_STEP: "step_same",
+    AutoresetMode.NEXT_STEP: "step_next",
+    AutoresetMode.DISABLED: "step_paused",
 }
+"""Names of functions of `lanes`, and of `busy_lanes`."""
 _NO_LIMIT = 2**31 - 1
 
 
@@ -39,14 +40,15 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         task: A `Task`, a class of one, or its import path "module:Class".
         max_episode_steps: Steps after which an episode is truncated; None for no limit.
         device: Device of all tensors, as torch names it.
-        dtype: Of the physics. Observations and rewards are float32.
+        dtype: Of the physics; by default that of observations and rewards, which the observation space decides.
         autoreset_mode: When the next episode follows a finished one.
         compile: Compile the step with `torch.compile`; the first step then takes seconds.
         check_actions: Refuse actions outside the space. On a GPU this waits for the device in each step.
         render_mode: "rgb_array" for pictures.
         about: Further entries of `metadata`: what the task asks, and its reference.
         options: Constants and sensors, as for `nf_envs.build`.
-    Raises: ValueError if this machine has no such device, or as `nf_envs.build`.
+    Raises: ValueError if this machine has no such device, if a task of another library is to be compiled or leave the
+        CPU, or as `nf_envs.build`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP, "torch": True}  # noqa: RUF012
@@ -61,7 +63,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         max_episode_steps: int | None = None,
         *,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
         compile: bool = False,
         check_actions: bool = True,
@@ -75,7 +77,9 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.num_envs = num_envs
         self.max_episode_steps = max_episode_steps
         self.device = device_of(device)
-        self.dtype = dtype
+        check_compilable(self.func_env, compile, self.device)
+        self.numbers = torch.float64 if self.func_env.observation_space.dtype == np.float64 else torch.float32
+        self.dtype = self.numbers if dtype is None else dtype
         self.check_actions = check_actions
         self.render_mode = render_mode
         mode = autoreset_mode_of(autoreset_mode)
@@ -87,7 +91,8 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.params = self.func_env.default_params
         self.lanes: lanes.Lanes | None = None
-        self._plain_step = _STEPS[mode]
+        self._how: Any = lanes if self.func_env.compilable else busy_lanes
+        self._plain_step = getattr(self._how, _STEPS[mode])
         self._step = lanes.compiled(lanes.storing(self._plain_step), num_envs) if compile else self._plain_step
         self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
@@ -118,14 +123,15 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
             raise ValueError("reset_mask needs running environments: reset all of them first.")
         self._set_constants(mask, changes or {})
         keys, episodes = self._next_episodes(seed)
-        fresh, obs = lanes.start(
-            self.func_env, keys, episodes, self.params, self.dtype, None if physical is None else self._state(physical)
-        )
+        given = None if physical is None else self._state(physical)
         if mask is not None and self.lanes is not None:
-            fresh = lanes.where(mask, fresh, self.lanes)
+            old = self.lanes
+            fresh = self._how.begin(self.func_env, old, mask, keys, episodes, self.params, self.dtype, given)
             obs = self.func_env.observation(fresh.state, (), self.params)
+        else:
+            fresh, obs = lanes.start(self.func_env, keys, episodes, self.params, self.dtype, given)
         self.lanes = fresh
-        return obs.to(torch.float32), dict(self.func_env.state_info(fresh.state, self.params))
+        return obs.to(self.numbers), dict(self.func_env.state_info(fresh.state, self.params))
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -133,8 +139,8 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
 
         Args:
             actions: Integers (num_envs,) for a Discrete space, else (num_envs, action_size).
-        Returns: Observations (num_envs, observation_size) and rewards (num_envs,) in float32, terminated and
-            truncated (num_envs,), info.
+        Returns: Observations (num_envs, observation_size) and rewards (num_envs,), terminated and truncated
+            (num_envs,), info.
         Raises: ValueError if an action is outside the space or not finite.
         """
         if self.lanes is None:
@@ -163,9 +169,10 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         info = dict(out.info)
         if self._same_step:
             ended = out.terminated | out.truncated
-            info |= {"final_obs": out.final_obs.to(torch.float32), "_final_obs": ended}
+            info |= {"final_obs": out.final_obs.to(self.numbers), "_final_obs": ended}
             info |= {"final_info": dict(out.final_info), "_final_info": ended}
-        return out.lanes, out.obs.to(torch.float32), out.reward.to(torch.float32), out.terminated, out.truncated, info
+        obs, reward = out.obs.to(self.numbers), out.reward.to(self.numbers)
+        return out.lanes, obs, reward, out.terminated, out.truncated, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture (height, width, 3) of every environment."""

@@ -57,6 +57,7 @@ class Wrapped(Task[Any]):
         self.action_space = task.action_space
         self.draws = task.draws
         self.velocities = task.velocities
+        self.compilable = task.compilable
         super().__init__()
 
     def get_default_params(self, **kwargs: Any) -> Any:

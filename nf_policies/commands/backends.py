@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from nf_policies.runs.directory import RunError
-from nf_policies.tasks.batched import batched_twin
+from nf_policies.tasks.batched import batched_twin, is_compilable
 from nf_policies.tasks.make import TaskError
 
 Backend = Literal["auto", "gymnasium", "batched"]
@@ -22,8 +22,9 @@ def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers:
     batched = None if backend == "gymnasium" or workers else batched_twin(env_id)
     if batched is None and backend == "batched":
         raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
-    if batched is None and device != "cpu":
-        raise TaskError(f"{env_id} is played by Gymnasium on the CPU: --device {device} needs a batched task.")
+    if device != "cpu" and (batched is None or not is_compilable(batched)):
+        how = "by Gymnasium" if batched is None else "by a simulator"
+        raise TaskError(f"{env_id} is played {how} on the CPU: --device {device} needs a batched task on tensors.")
     return batched
 
 

@@ -69,27 +69,28 @@ class Evolve(RunOptions):
         from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
-        from nf_policies.tasks.batched import make_batched
+        from nf_policies.tasks.batched import is_compilable, make_batched
         from nf_policies.tasks.side_by_side import make_envs
 
         policy = new_policy(options)
         env_id, limit, workers = options.env, options.max_episode_steps, options.workers
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
-        if batched:
+        same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
+        if batched and is_compilable(batched):
             envs: Any = make_batched(batched, device=device, max_episode_steps=limit)
             if options.engine == "auto":
                 steps = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)
                 seconds = 60 * options.minutes if options.minutes else eager_seconds(steps, at_once)
                 options = dataclasses.replace(options, engine=engine_mode(seconds))
             evaluator: Evaluator = Engine(envs, mode=options.engine, moments=bool(options.normalise))
-            same = "" if batched == env_id else f", which equals {env_id} step by step"
             how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
             playing = f"playing {batched}{same}: {at_once} episodes at once on {device}, {how}"
         else:
-            envs = make_envs(env_id, min(at_once, GYMNASIUM_ENVS), workers=workers, max_episode_steps=limit)
+            played = batched or env_id  # the lanes of a simulator, or Gymnasium's environments
+            envs = make_envs(played, min(at_once, GYMNASIUM_ENVS), workers=workers, max_episode_steps=limit)
             evaluator = functools.partial(evaluate, envs)
-            playing = f"playing {env_id} in {envs.num_envs} Gymnasium environments"
+            playing = f"playing {played}{same}, in {envs.num_envs} environments"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 

@@ -36,7 +36,7 @@ class Rollout:
         from nf_policies.rollouts.plot import plot_recording
         from nf_policies.rollouts.record import Recorder, save_recording
         from nf_policies.rollouts.score import rollout, score_of
-        from nf_policies.tasks.batched import make_batched
+        from nf_policies.tasks.batched import is_compilable, make_batched
 
         policy = Policy.load(self.file)
         env_id = self.env or policy.env_id
@@ -55,8 +55,11 @@ class Rollout:
         else:
             twin = batched_task(env_id, "batched") or env_id
             messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
-            with closing(make_batched(twin, max_episode_steps=limit)) as envs:
-                score = score_of(policy, Engine(envs, moments=False), twin, **options)
+            if is_compilable(twin):
+                with closing(make_batched(twin, max_episode_steps=limit)) as envs:
+                    score = score_of(policy, Engine(envs, moments=False), twin, **options)
+            else:
+                score = rollout(policy, twin, max_episode_steps=limit, **options)
         if recorder is not None:
             recording = recorder.recording()
             if self.record:

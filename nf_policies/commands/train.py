@@ -64,11 +64,12 @@ class Train(RunOptions):
         options: Any = self.resolved()
         from nf_policies.commands.backends import device_of
         from nf_policies.ppo.training import Training
+        from nf_policies.tasks.batched import simulated
         from nf_policies.tasks.side_by_side import make_envs, training_envs
 
         limit = {"max_episode_steps": options.max_episode_steps}
         envs = training_envs(options.env, options.num_envs, device=device_of(options.device), **limit)
-        evaluation_envs = make_envs(options.env, EVALUATION_EPISODES, **limit)
+        evaluation_envs = make_envs(simulated(options.env) or options.env, EVALUATION_EPISODES, **limit)
         with closing(envs), closing(evaluation_envs):
             model = new_model(options, envs)
             training = Training(model, evaluation_envs, options.seed)

@@ -82,6 +82,8 @@ def has_pure_step(env: VecEnv, device: torch.device) -> bool:
     venv: VectorEnv = env.venv
     if not hasattr(venv, "pure_step") or venv.device != torch.empty(0, device=device).device:  # type: ignore[attr-defined]
         return False
+    if not getattr(venv.func_env, "compilable", True):  # type: ignore[attr-defined]
+        return False
     # A class that changes only `step` keeps its own.
     definers = [next(c for c in type(venv).__mro__ if name in vars(c)) for name in ("step", "pure_step")]
     return definers[0] is definers[1]

@@ -96,6 +96,8 @@ class Engine:
         if not all(hasattr(envs, name) for name in ("func_env", "params", "uniforms", "lane_keys", "device")):
             raise ValueError(f"{envs} has no functional core on tensors: play it with evaluate, on make_envs.")
         functional: Any = envs
+        if not getattr(functional.func_env, "compilable", True):
+            raise ValueError(f"{envs} has physics outside torch: play it with evaluate, on make_envs.")
         self.envs = functional
         self.mode, self.moments, self.bytes_max, self.steps_per_call = mode, moments, bytes_max, steps_per_call
         self.dtype: torch.dtype = functional.dtype if dtype is None else dtype

@@ -13,7 +13,6 @@ from torch import Tensor
 from nf_policies.fields.dynamics import Trace, take
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import finite_problem
-from nf_policies.tasks.side_by_side import PausingSyncVectorEnv
 
 
 class Episode(NamedTuple):
@@ -82,7 +81,7 @@ def play(
     problem = None
     obs: Any = None
     over = np.ones(n, dtype=bool)  # no episode is running: the environment must not be stepped
-    pausing = isinstance(envs, PausingSyncVectorEnv)
+    pausing = getattr(envs, "pausing", False)
 
     while True:
         # Idle environments take the next episodes.

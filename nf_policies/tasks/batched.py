@@ -1,5 +1,6 @@
 """Batched tasks: tasks with a functional core on tensors, found and made through Gymnasium's registry alone."""
 
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
@@ -19,12 +20,29 @@ def batched_twin(env_id: str) -> str | None:
 
 
 def is_batched(env_id: str) -> bool:
-    """Whether a registered task has a vector view of its own, with a functional core."""
-    spec = gym.registry.get(env_id)
+    """Whether a registered task, `package.module:EnvId` included, has a vector view of its own on a functional core."""
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+    except ImportError:
+        return False
+    spec = gym.registry.get(name)
     if spec is None or spec.vector_entry_point is None or "task" not in spec.kwargs:
         return False
     view: Any = spec.vector_entry_point
     return hasattr(load_env_creator(view) if isinstance(view, str) else view, "pure_step")
+
+
+def is_compilable(batched: str) -> bool:
+    """Whether a batched task is all tensors, as an `Engine` needs it; simulators such as MuJoCo's are not."""
+    return bool(getattr(make_batched(batched).func_env, "compilable", True))  # type: ignore[attr-defined]
+
+
+def simulated(env_id: str) -> str | None:
+    """The id of the batched task whose simulator steps a task faster, at any number of lanes; None if there is none."""
+    twin = batched_twin(env_id)
+    return None if twin is None or is_compilable(twin) else twin
 
 
 def make_batched(env_id: str, num_envs: int = 1, *, max_episode_steps: int | None = None, **options: Any) -> VectorEnv:

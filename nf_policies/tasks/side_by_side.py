@@ -7,10 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from nf_policies.tasks.batched import is_batched, make_batched
-from nf_policies.tasks.make import make_task
+from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, simulated
+from nf_policies.tasks.make import make_task, register_installed
 
 
 class PausingSyncVectorEnv(SyncVectorEnv):
@@ -18,6 +18,8 @@ class PausingSyncVectorEnv(SyncVectorEnv):
 
     Its observations are one array, overwritten by each step.
     """
+
+    pausing = True
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
         super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.DISABLED)
@@ -32,8 +34,35 @@ class PausingSyncVectorEnv(SyncVectorEnv):
         return self._observations, self._rewards, self._terminations, self._truncations, {}
 
 
+class PausingLanes(VectorWrapper):
+    """A batched task with autoreset disabled, in arrays; it leaves a lane alone from its episode's end to its reset."""
+
+    pausing = True
+
+    def __init__(self, env: VectorEnv) -> None:
+        super().__init__(env)
+        self._running = False
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin episodes, as Gymnasium's vector environments do; the first time in every lane."""
+        if not self._running:
+            seed = [s or 0 for s in seed] if isinstance(seed, Sequence) else seed
+            options = {name: value for name, value in (options or {}).items() if name != "reset_mask"}
+        self._running = True
+        given: Any = seed
+        obs, _ = self.env.reset(seed=given, options=options)
+        return obs.numpy(), {}
+
+    def step(self, actions: np.ndarray) -> tuple[Any, ...]:
+        """Step the lanes whose episodes are running."""
+        *answer, _ = self.env.step(torch.as_tensor(actions))
+        return *(part.numpy() for part in answer), {}
+
+
 def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps: int | None = None) -> VectorEnv:
-    """Environments with autoreset disabled, for `play`.
+    """Environments with autoreset disabled, for `play`; those of a simulator's batched task are its lanes.
 
     Args:
         env_id: As for `make_task`, whose errors are raised.
@@ -46,6 +75,10 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
         # Forked workers inherit what the user has registered; they must not inherit torch's threads.
         fns = [functools.partial(single_threaded, make)] * workers
         return AsyncVectorEnv(fns, copy=False, context="fork", autoreset_mode=AutoresetMode.DISABLED)
+    register_installed()
+    if is_batched(env_id) and not is_compilable(env_id):
+        paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
+        return PausingLanes(make_batched(env_id, num_envs, max_episode_steps=max_episode_steps, **paused))
     return PausingSyncVectorEnv([make] * num_envs)
 
 
@@ -60,6 +93,8 @@ def training_envs(
 ) -> VectorEnv:
     """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
 
+    A task with a twin in a simulator's lanes is that twin.
+
     Args:
         env_id: As for `make_task`, whose errors are raised.
         num_envs: Number of environments.
@@ -71,6 +106,8 @@ def training_envs(
     single.close()
     spec: Any = single.spec
     limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    if lanes := simulated(spec.id):  # on the CPU, wherever the policy is
+        return make_batched(lanes, num_envs, check_actions=False, **limit)
     if is_batched(spec.id):
         # The policy's actions are within the space, and what is not finite is found in what they bring.
         return make_batched(spec.id, num_envs, device=device, check_actions=False, **limit)

@@ -19,8 +19,9 @@ from nf_envs.sensing import (
     ObservationNoise,
 )
 
-IDS = [f"nf/{entry.id}" for entry in ENTRIES]
-BARE = [f"nf/{entry.id}" for entry in ENTRIES if not entry.options]
+IDS = [f"nf/{entry.id}" for entry in ENTRIES if entry.needs is None]
+"""Those that are all tensors; tests/envs/test_mujoco.py has the others."""
+BARE = [f"nf/{entry.id}" for entry in ENTRIES if entry.needs is None and not entry.options]
 
 EVERYTHING = [
     ActionNoise(0.1),

@@ -1,4 +1,4 @@
-"""The page on tasks names every task and every sensor and shows every picture."""
+"""The pages on tasks name every task and every sensor and show every picture."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from nf_envs import sensing
 from tests.envs.all_tasks import IDS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/tasks.md").read_text()
+PAGE = (ROOT / "docs/tasks.md").read_text() + (ROOT / "docs/mujoco.md").read_text()
 
 
 @pytest.mark.parametrize("env_id", IDS)
