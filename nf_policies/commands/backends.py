@@ -1,12 +1,16 @@
 """Where a task is played: in Gymnasium's environments or as the batched task that equals it, and on which device."""
 
-from typing import Literal
+import functools
+from typing import Any, Literal, NamedTuple
 
 import torch
 
+from nf_policies.rollouts.engine import Engine
+from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
-from nf_policies.tasks.batched import batched_twin, is_compilable
+from nf_policies.tasks.batched import batched_twin, is_batched, is_compilable, make_batched
 from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.side_by_side import make_envs
 
 Backend = Literal["auto", "gymnasium", "batched"]
 
@@ -26,6 +30,37 @@ def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers:
         how = "by Gymnasium" if batched is None else "by a simulator"
         raise TaskError(f"{env_id} is played {how} on the CPU: --device {device} needs a batched task on tensors.")
     return batched
+
+
+class Played(NamedTuple):
+    """How policies are played whole episodes."""
+
+    evaluator: Evaluator
+    envs: Any
+    """To be closed."""
+    words: str
+
+
+def played_on(
+    task: str, lanes: int, *, device: str = "cpu", workers: int = 0, limit: int | None = None, **of_engine: Any
+) -> Played:
+    """An evaluator of a task: an engine on tensors, the lanes of a simulator, or Gymnasium's environments.
+
+    Args:
+        task: A Gymnasium id, or that of the batched task to play it as.
+        lanes: Episodes at once, where that is not the engine's to decide.
+        device: Of an engine.
+        workers: Processes, as for `make_envs`.
+        limit: Time limit in steps, in place of the registered one.
+        of_engine: Further arguments of an `Engine`: `mode`, and `moments` for the normaliser.
+    """
+    if is_batched(task) and is_compilable(task):
+        envs: Any = make_batched(task, device=device, max_episode_steps=limit)
+        engine = Engine(envs, **of_engine)
+        how = ", compiled, which takes a while the first time" if engine.mode == "compiled" else ""
+        return Played(engine, envs, f"all episodes at once on {device}{how}")
+    envs = make_envs(task, lanes, workers=workers, max_episode_steps=limit)
+    return Played(functools.partial(evaluate, envs), envs, f"in {envs.num_envs} environments")
 
 
 def device_of(name: str) -> str:

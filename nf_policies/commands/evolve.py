@@ -1,7 +1,6 @@
 """nf-policies evolve: evolve a policy with CMA-ES."""
 
 import dataclasses
-import functools
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,32 +64,24 @@ class Evolve(RunOptions):
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
         options: Any = self.resolved()
-        from nf_policies.commands.backends import batched_task, device_of
-        from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
-        from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
+        from nf_policies.commands.backends import batched_task, device_of, played_on
+        from nf_policies.commands.task import shown
+        from nf_policies.rollouts.engine import eager_seconds, engine_mode
+        from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
-        from nf_policies.tasks.batched import is_compilable, make_batched
-        from nf_policies.tasks.side_by_side import make_envs
 
         policy = new_policy(options)
         env_id, limit, workers = options.env, options.max_episode_steps, options.workers
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
+        if options.engine == "auto":
+            steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
+            seconds = 60 * options.minutes if options.minutes else eager_seconds(steps, at_once)
+            options = dataclasses.replace(options, engine=engine_mode(seconds))
+        how = {"device": device, "workers": workers, "limit": limit, "mode": options.engine}
+        lanes = min(at_once, GYMNASIUM_ENVS)
+        evaluator, envs, words = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
-        if batched and is_compilable(batched):
-            envs: Any = make_batched(batched, device=device, max_episode_steps=limit)
-            if options.engine == "auto":
-                steps = options.steps or (options.generations or 1) * at_once * int(envs.max_episode_steps)
-                seconds = 60 * options.minutes if options.minutes else eager_seconds(steps, at_once)
-                options = dataclasses.replace(options, engine=engine_mode(seconds))
-            evaluator: Evaluator = Engine(envs, mode=options.engine, moments=bool(options.normalise))
-            how = "compiled, which takes a while the first time" if options.engine == "compiled" else "eager"
-            playing = f"playing {batched}{same}: {at_once} episodes at once on {device}, {how}"
-        else:
-            played = batched or env_id  # the lanes of a simulator, or Gymnasium's environments
-            envs = make_envs(played, min(at_once, GYMNASIUM_ENVS), workers=workers, max_episode_steps=limit)
-            evaluator = functools.partial(evaluate, envs)
-            playing = f"playing {played}{same}, in {envs.num_envs} environments"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
@@ -104,7 +95,7 @@ class Evolve(RunOptions):
             evolution = new_evolution(options, policy, evaluator)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
             session = options.session(evolution, score, messages, **more)
-            messages.print(playing, markup=False)
+            messages.print(f"playing {batched or env_id}{same}: {words}", markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
 
@@ -118,10 +109,9 @@ def new_policy(options: Any) -> "Policy":
     if policy := start_policy(options):
         return policy
     task = shown(options)
-    more = {"self_excitation": options.self_excitation, "seed": options.seed}
+    more: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     with fitting():
-        given = pairs(options.field_option)
-        field = start_field(options.field, *task.sizes, options.hidden_size, **more, **given)
+        field = start_field(options.field, *task.sizes, options.hidden_size, **more, **pairs(options.field_option))
     return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
 
 

@@ -62,17 +62,17 @@ class Train(RunOptions):
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
         options: Any = self.resolved()
-        from nf_policies.commands.backends import device_of
+        from nf_policies.commands.backends import device_of, played_on
         from nf_policies.ppo.training import Training
         from nf_policies.tasks.batched import simulated
-        from nf_policies.tasks.side_by_side import make_envs, training_envs
+        from nf_policies.tasks.side_by_side import training_envs
 
-        limit = {"max_episode_steps": options.max_episode_steps}
-        envs = training_envs(options.env, options.num_envs, device=device_of(options.device), **limit)
-        evaluation_envs = make_envs(simulated(options.env) or options.env, EVALUATION_EPISODES, **limit)
+        limit, device = options.max_episode_steps, device_of(options.device)
+        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit)
+        task = simulated(options.env) or options.env
+        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False)
         with closing(envs), closing(evaluation_envs):
-            model = new_model(options, envs)
-            training = Training(model, evaluation_envs, options.seed)
+            training = Training(new_model(options, envs), evaluator, options.seed)
             session = options.session(training, lambda policy, *_: final_score(policy, options), messages)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
@@ -117,8 +117,11 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
 
 def final_score(policy: "Policy", options: Any) -> "Score":
     """A policy's score on a hundred episodes that neither training nor evaluation has seen."""
+    from nf_policies.commands.backends import played_on
     from nf_policies.rollouts.play import FINAL, first_seed
-    from nf_policies.rollouts.score import rollout
+    from nf_policies.rollouts.score import ENVS_MAX, score_of
 
-    seed, limit = first_seed(options.seed, FINAL), options.max_episode_steps
-    return rollout(policy, options.env, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
+    evaluator, envs, _ = played_on(options.env, ENVS_MAX, limit=options.max_episode_steps, moments=False)
+    with closing(envs):
+        seed = first_seed(options.seed, FINAL)
+        return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)

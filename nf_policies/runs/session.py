@@ -98,7 +98,7 @@ class Session:
         bar = Bar(*columns, console=messages, disable=not messages.is_terminal)
         with closing(Progress(self.run_dir, learner, count)) as progress, bar:
             used, reason = self._used()
-            task = bar.add_task("", total=1.0, completed=used)
+            task = bar.add_task("", total=1.0, completed=used)  # type: ignore[arg-type]
             while not reason:
                 row = dict(learner.step(used))
                 used, reason = self._used()
