@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
     "runs": {"atomic", "tensor_files"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs"},
+    "tuning": {"atomic", "runs"},
+    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
     "cli": {"commands"},
 }
 """What a package may import of the others: a whole package, or one module of it."""

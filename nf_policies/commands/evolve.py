@@ -2,13 +2,15 @@
 
 import dataclasses
 import functools
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import CALL, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, Repeated, RunOptions, pairs, words
+from nf_policies.commands.stored import CALL
 
 if TYPE_CHECKING:
     from nf_policies.evolution.evolution import Evolution
@@ -40,7 +42,7 @@ class Evolve(RunOptions):
     sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
     sigma_min: float | None = None  # Lower bound of the standard deviation.
     scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
-    restarts: Literal["none", "ipop", "bipop"] = "none"  # Restart when converged: larger (ipop), or also small (bipop).
+    restarts: Literal["none", "ipop", "bipop"] | None = None  # When converged: larger (ipop), or also small (bipop).
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
     normalise: bool | None = None  # Whether observations are normalised by what has been seen.
@@ -66,7 +68,15 @@ class Evolve(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
-        options: Any = self.resolved()
+        with self.resolved().begun() as begun:
+            session = begun.options.session(begun.learner, begun.score, messages, **begun.more)
+            messages.print(begun.playing, markup=False)
+            return session.run(resume=self.resume is not None, as_json=self.json)
+
+    @contextmanager
+    def begun(self) -> Iterator[Begun]:
+        """Resolved options as an evolution at its start, in environments that are closed in the end."""
+        options: Any = self
         from nf_policies.commands.backends import batched_task, device_of
         from nf_policies.rollouts.engine import Engine, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, evaluate, first_seed
@@ -103,9 +113,7 @@ class Evolve(RunOptions):
         with closing(envs):
             evolution = new_evolution(options, policy, evaluator)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
-            session = options.session(evolution, score, messages, **more)
-            messages.print(playing, markup=False)
-            return session.run(resume=self.resume is not None, as_json=self.json)
+            yield Begun(options, evolution, score, playing, more)
 
 
 def new_policy(options: Any) -> "Policy":

@@ -1,8 +1,8 @@
 """Settings per task: option values that a command uses where nothing else is given. Every one is an option.
 
-Those of evolve without velocities were chosen with `benchmarks/search_presets.py` (CartPole, Pendulum,
-MountainCarContinuous) or on a simulation of the poles outside this repository, on few seeds, and then measured on
-others (docs/evolution.md). Those of Pendulum and MountainCarContinuous with velocities are a target and a budget.
+Those of evolve without velocities were chosen by searching grids (CartPole, Pendulum, MountainCarContinuous) or on a
+simulation of the poles outside this repository, on few seeds, and then measured on others (docs/evolution.md). Those of
+Pendulum and MountainCarContinuous with velocities are a target and a budget. `nf-policies tune` finds such settings.
 """
 
 import re
@@ -20,7 +20,7 @@ GENERAL: dict[str, Preset] = {
         "field": "simple", "hidden_size": None, "self_excitation": 1.0, "scale": {},
         "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "tau_min": 1e-5},
         "population": 16, "episodes": 8, "episodes_max": 32, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
-        "normalise": True, "target": None, "steps": 1_000_000,
+        "restarts": "none", "normalise": True, "target": None, "steps": 1_000_000,
     },
     "train": {
         "field": "neural", "hidden_size": 16, "field_option": {"dynamics": "linear"},
@@ -73,13 +73,22 @@ PRESETS: dict[str, dict[str, Preset]] = {
 """By command and by the name in the task's id; "NoVel" at its end where velocities are hidden."""
 
 
-def preset_of(command: str, env_id: str, *, hide_velocity: bool = False) -> dict[str, Any]:
-    """The settings for a task of Gymnasium or nf_envs: its own, those with other observations, or the general ones."""
+def setting_names(command: str) -> tuple[str, ...]:
+    """The options of a command that presets set."""
+    return tuple(GENERAL[command])
+
+
+def own_preset(command: str, env_id: str, *, hide_velocity: bool = False) -> Preset:
+    """What is known about a task of Gymnasium or nf_envs, perhaps with other observations; empty if nothing is."""
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
     name = re.sub(r"-v\d+$", "", versioned) if ours else ""
-    bare = name.removesuffix("NoVel")
-    table, general = PRESETS[command], GENERAL[command]
-    own = table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
+    bare, table = name.removesuffix("NoVel"), PRESETS[command]
+    return table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
+
+
+def preset_of(command: str, env_id: str, *, hide_velocity: bool = False) -> dict[str, Any]:
+    """The settings for a task: its own, those with other observations, or the general ones."""
+    own, general = own_preset(command, env_id, hide_velocity=hide_velocity), GENERAL[command]
     return {**general, **own, "field_option": {**general["field_option"], **own.get("field_option", {})}}
