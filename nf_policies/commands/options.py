@@ -118,7 +118,7 @@ class RunOptions:
 
     def _continued(self) -> Self:
         """The options with which the run began, except those that may change and are given anew."""
-        return continued(self)  # type: ignore[no-any-return]
+        return continued(self)
 
     def config(self) -> dict[str, Any]:
         """What a run's folder keeps of the options."""

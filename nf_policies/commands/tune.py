@@ -114,7 +114,7 @@ class Tune:
         if (steps := start["steps"]) is None:
             raise RunError("How long is a run? Give --steps, of the environment.")
 
-        def with_settings(settings: dict[str, Any], seed: int) -> RunOptions:
+        def with_settings(settings: dict[str, Any], seed: int) -> Any:
             # A target would end a run early, and the sooner one would not be told from the better one.
             return dataclasses.replace(base, **as_options(settings) | {"seed": seed, "steps": steps, "target": None})
 

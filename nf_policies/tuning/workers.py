@@ -60,10 +60,7 @@ def _end_with_the_parent() -> None:
 class Workers:
     """So many processes; `with` ends them. A process that dies is replaced.
 
-    with Workers(2) as workers:
-        workers.begin("a", options, 10_000)
-        for key, message in workers.messages():
-            ...  # a Report is to be answered: workers.answer(key, stop=False)
+    `begin` as many runs as are `free`, and `answer` the reports among their `messages`.
     """
 
     def __init__(self, count: int) -> None:
