@@ -31,7 +31,7 @@ class Tune:
     Trial 0 has the settings that are used without options. Runs whose learning curve is poor are stopped early; a
     trial that beats the best so far is repeated with more seeds, and its value is their mean. In the end, the best
     settings and those of trial 0 meet on fresh seeds. The folder holds preset.json (for --preset of train or evolve),
-    importance.png, result.json and study.db.
+    importance.png, result.json and study.journal.
     """
 
     command: ClassVar[str] = "tune"
@@ -71,7 +71,8 @@ class Tune:
         began, env_id, learner = time.perf_counter(), str(options.env), options.learner
         plan = options.plan()
         run_dir = options.resume or new_run_directory(options.out, env_id, self.command)
-        with claimed(run_dir), Study.open(run_dir, plan.seed) as study:
+        with claimed(run_dir):
+            study = Study.open(run_dir, plan.seed)
             config = {name: value for name, value in vars(options).items() if name not in CALL}
             write_json(run_dir / CONFIG, {"command": self.command, **config})
             plan = dataclasses.replace(plan, start=study.kept("start", plan.start))  # whatever has become the default
@@ -96,7 +97,7 @@ class Tune:
                 "preset": str(run_dir / PRESET),
             }
             write_json(run_dir / "result.json", result)
-            return to_json(result) + "\n" if self.json else text_of(result, plan, learner, env_id)
+            return to_json(result) + "\n" if self.json else text_of(result, plan, options._task())
 
     def plan(self) -> "Plan":
         """What these options search. A TaskError or a RunError if there is nothing to search."""
@@ -128,6 +129,13 @@ class Tune:
             seeds=self.seeds,
             seed=self.seed,
         )
+
+    def _task(self) -> str:
+        """The command that plays the task like the runs of the search."""
+        words = ["nf-policies", self.learner, str(self.env), *(["--hide-velocity"] if self.hide_velocity else [])]
+        words += ["--hide", *map(str, self.hide)] if self.hide else []
+        words += [] if self.max_episode_steps is None else ["--max-episode-steps", str(self.max_episode_steps)]
+        return " ".join(words)
 
     def _check(self) -> None:
         """A RunError naming the option that does not fit."""

@@ -74,8 +74,8 @@ def result_of(study: Study, plan: Plan, compared: Compared) -> dict[str, Any]:
     }
 
 
-def text_of(result: dict[str, Any], plan: Plan, command: str, env_id: str) -> str:
-    """A result for people."""
+def text_of(result: dict[str, Any], plan: Plan, command: str) -> str:
+    """A result for people; `command` is the one to use the preset with."""
     best, first = ([run["return_mean"] for run in result["compared"][side]] for side in ("best", "first"))
     here = f"{np.median(first):.6g} (worst {min(first):.6g})"
     seeds = f"median of {len(first)} fresh seeds"
@@ -90,5 +90,5 @@ def text_of(result: dict[str, Any], plan: Plan, command: str, env_id: str) -> st
     return (
         f"{gain}\ntrials: {done}; {result['search_steps']:,} environment steps of searching and "
         f"{result['comparison_steps']:,} of comparing, {result['wall_seconds']:.1f} seconds\n"
-        f"saved {result['preset']}; use it with: nf-policies {command} {env_id} --preset {result['preset']}\n"
+        f"saved {result['preset']}; use it with: {command} --preset {result['preset']}\n"
     )

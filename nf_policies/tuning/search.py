@@ -189,8 +189,10 @@ def _name(run: Run) -> str:
 
 def changed(settings: Settings, start: Settings) -> str:
     """What settings change, in one line."""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in settings.items()
-        if value != start[name]
-    )
+    words = []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            words.append(changed(value, {part: start[name].get(part) for part in value}))
+        elif value != start[name]:
+            words.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(filter(None, words))

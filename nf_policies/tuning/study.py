@@ -4,19 +4,20 @@ Only one process writes to it. References: Akiba et al. (2019), Optuna; Bergstra
 Parzen estimator; Watanabe et al. (2023), PED-ANOVA.
 """
 
+import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nf_policies.tuning.space import Proposal
 
-FILE, NAME = "study.db", "tune"
+FILE, NAME = "study.journal", "tune"
 FIRST, INSTEAD_OF = "first", "instead_of"
 """Marks of a trial: it has the settings to begin with; it repeats one that was cut off."""
 PROPOSED_AT_RANDOM, COMPLETE_BEFORE_PRUNING, LEAST_FOR_IMPORTANCES = 8, 5, 8
@@ -26,7 +27,7 @@ PROPOSED_AT_RANDOM, COMPLETE_BEFORE_PRUNING, LEAST_FOR_IMPORTANCES = 8, 5, 8
 class Study:
     """Trials of proposals, and notes."""
 
-    def __init__(self, storage: optuna.storages.RDBStorage, seed: int) -> None:
+    def __init__(self, storage: JournalStorage, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._seed = seed
         # A run is stopped if after three tenths or later its best return so far is below the median of the others'.
@@ -36,15 +37,14 @@ class Study:
         self._repeat_what_was_cut_off()
 
     @classmethod
-    @contextmanager
-    def open(cls, folder: Path, seed: int = 0) -> Iterator[Self]:
+    def open(cls, folder: Path, seed: int = 0) -> Self:
         """The study in a folder, or a new one. Trials that were running when it was left are to be tried again."""
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}")
-        try:
-            yield cls(storage, seed)
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        file = folder / FILE
+        if file.exists():  # a process that was killed may have left a lock, and half a line
+            file.with_name(f"{FILE}.lock").unlink(missing_ok=True)
+            written = file.read_bytes()
+            os.truncate(file, written.rfind(b"\n") + 1)
+        return cls(JournalStorage(JournalFileBackend(str(file))), seed)
 
     def _repeat_what_was_cut_off(self) -> None:
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):

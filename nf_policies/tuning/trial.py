@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nf_policies.runs.learner import Learner
+if TYPE_CHECKING:  # a worker limits torch's threads before it is imported
+    from nf_policies.runs.learner import Learner
 
 REPORTS = 10
 """A learning curve is looked at after each tenth of the steps, except the last."""
@@ -16,7 +17,7 @@ class Begun(Protocol):
     """A learner at its start, and how to score its policies: `score(policy, "final", 0)` as in a `Session`."""
 
     @property
-    def learner(self) -> Learner: ...  # noqa: D102
+    def learner(self) -> "Learner": ...  # noqa: D102
     @property
     def score(self) -> Callable[..., Any]: ...  # noqa: D102
 
@@ -65,10 +66,10 @@ def play(options: Options, steps: int, stop: Callable[[Report], bool]) -> Outcom
         while learner.env_steps < steps:
             row: Mapping[str, float] = learner.step()
             value = row[best] if math.isfinite(row.get(best, math.nan)) else value
-            done = min(REPORTS * learner.env_steps // steps, REPORTS - 1)
-            if done > tenths and math.isfinite(value):
+            done = REPORTS * learner.env_steps // steps
+            if tenths < done < REPORTS and math.isfinite(value):
                 tenths = done
-                report = Report(tenths, value, played_by(learner))
+                report = Report(tenths, float(value), played_by(learner))
                 if stop(report):
                     return Outcome(value, report.env_steps, stopped=True)
         score = begun.score(learner.best(), "final", 0)
@@ -78,6 +79,6 @@ def play(options: Options, steps: int, stop: Callable[[Report], bool]) -> Outcom
         return Outcome(value, played_by(learner) + int(score.steps))
 
 
-def played_by(learner: Learner) -> int:
+def played_by(learner: "Learner") -> int:
     """All environment steps of a learner; some count those of evaluations apart."""
     return learner.env_steps + int(learner.summary().get("evaluation_steps", 0))

@@ -32,7 +32,7 @@ Message = Report | Outcome | Failure
 def work(pipe: Connection) -> None:
     """What a process does until its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # before torch is imported
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # torch reads them when it is imported
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
