@@ -78,8 +78,8 @@ def test_no_file_is_longer_than_300_lines() -> None:
     assert {file: n for file, n in architecture.lines(architecture.sources()).items() if n > 300} == {}
 
 
-def test_the_package_has_at_most_8700_lines() -> None:
-    assert sum(architecture.lines(architecture.modules().values()).values()) <= 9_320
+def test_the_package_has_no_more_lines_than_its_bound() -> None:
+    assert sum(architecture.lines(architecture.modules().values()).values()) <= 10_460
 
 
 def test_a_constructor_of_a_field_has_at_most_8_arguments() -> None:
@@ -113,7 +113,12 @@ def test_policies_and_tasks_meet_only_in_gymnasium() -> None:
 
 @pytest.mark.parametrize(
     ("library", "homes"),
-    [("cma", {"evolution/strategy.py"}), ("stable_baselines3", {"ppo"}), ("triton", {"kernels"})],
+    [
+        ("cma", {"evolution/strategy.py"}),
+        ("stable_baselines3", {"ppo"}),
+        ("triton", {"kernels"}),
+        ("optuna", {"tuning"}),
+    ],
 )
 def test_other_peoples_libraries_are_known_in_one_place(library, homes) -> None:
     for file in architecture.PACKAGE.rglob("*.py"):

@@ -138,6 +138,11 @@ class RunOptions:
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
 
 
+def searches() -> dict[str, type[RunOptions]]:
+    """The commands that search for a policy, by their names. The command line imports all of them."""
+    return {search.command: search for search in RunOptions.__subclasses__()}
+
+
 def as_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in the format of a preset as values of options."""
     return {name: words(value) if name in NAMED else value for name, value in settings.items()}

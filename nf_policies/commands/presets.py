@@ -8,13 +8,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from nf_policies.commands.evolve import Evolve
-from nf_policies.commands.options import RunOptions
-from nf_policies.commands.train import Train
+from nf_policies.commands.options import searches
 from nf_policies.runs.directory import to_json
 from nf_policies.runs.presets import PRESETS, own_preset
-
-SEARCHES: tuple[type[RunOptions], ...] = (Train, Evolve)
 
 
 @dataclass
@@ -32,9 +28,8 @@ class Presets:
         """Look them up. Returns the text for stdout."""
         if self.env is None:
             return to_json({"presets": PRESETS}) + "\n" if self.json else _drawn(_table_of_all())
-        settings = {
-            s.command: s(env=self.env, hide_velocity=self.hide_velocity).resolved().settings() for s in SEARCHES
-        }
+        task: Any = {"env": self.env, "hide_velocity": self.hide_velocity}
+        settings = {name: search(**task).resolved().settings() for name, search in searches().items()}
         own = {name: own_preset(name, self.env, hide_velocity=self.hide_velocity) for name in settings}
         if self.json:
             of_task = {name: sorted(of_one) for name, of_one in own.items()}

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tyro
 from rich.console import Console
 
-from nf_policies.commands.evolve import Evolve
-from nf_policies.commands.options import RunOptions, as_options
+from nf_policies.commands.options import as_options, searches
 from nf_policies.commands.stored import CALL, continued
-from nf_policies.commands.train import Train
 from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
 
 if TYPE_CHECKING:
     from nf_policies.tuning.search import Plan
-
-LEARNERS: dict[str, type[RunOptions]] = {"train": Train, "evolve": Evolve}
 
 
 @dataclass
@@ -108,7 +104,7 @@ class Tune:
         from nf_policies.tuning.space import space_of
 
         task = {name: getattr(self, name) for name in ("env", "hide_velocity", "hide", "max_episode_steps")}
-        base = LEARNERS[self.learner](**task, steps=self.steps).resolved()
+        base = searches()[self.learner](**task, steps=self.steps).resolved()
         with closing(make_task(str(self.env), max_episode_steps=self.max_episode_steps)) as env:
             discrete = not isinstance(env.action_space, Box)
         start = base.settings()

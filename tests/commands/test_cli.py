@@ -17,7 +17,17 @@ def python(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["evolve", "--help"], ["train", "--help"], ["rollout", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["evolve", "--help"],
+        ["train", "--help"],
+        ["rollout", "--help"],
+        ["tune", "--help"],
+        ["presets", "--help"],
+    ],
+)
 def test_help_imports_nothing_heavy(words) -> None:
     done = python(
         """
@@ -26,7 +36,7 @@ def test_help_imports_nothing_heavy(words) -> None:
         try:
             main(sys.argv[1:])
         except SystemExit as end:
-            heavy = {"torch", "gymnasium", "stable_baselines3", "matplotlib", "cma", "numpy"} & set(sys.modules)
+            heavy = {"torch", "gymnasium", "stable_baselines3", "matplotlib", "cma", "numpy", "optuna"} & set(sys.modules)
             sys.exit(f"imported {heavy}" if heavy else end.code)
         """,
         *words,
