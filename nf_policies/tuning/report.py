@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from nf_policies.atomic import atomic_path
 from nf_policies.runs.directory import write_json
-from nf_policies.tuning.search import Plan, changed
+from nf_policies.tuning.search import COMPARED, Plan, changed
 from nf_policies.tuning.space import settings_of
 from nf_policies.tuning.study import Study, value_of
 
@@ -56,8 +56,7 @@ def result_of(study: Study, plan: Plan, compared: Compared) -> dict[str, Any]:
     first = study.first
     best = study.best or first
     returns = {side: [run["return_mean"] for run in runs] for side, runs in compared.items()}
-    same = best.number == first.number
-    comparing = sum(run["env_steps"] for side, runs in compared.items() for run in runs if side == "best" or not same)
+    comparing = sum(note["env_steps"] for name, note in study.notes.items() if name.startswith(COMPARED))
     return {
         "trials": {state.lower(): len(study.trials(state)) for state in ("COMPLETE", "PRUNED", "FAIL")},
         "best_trial": best.number,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FRESH = 1_000
 """The seeds of the comparison are so far from those of the search."""
+COMPARED = "compared: "
+"""How the names of the study's notes on it begin."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Search:
     def _came_to(self, run: Run, running: Running, outcome: Outcome) -> None:
         running.values.append(outcome.value)
         best = self.study.best.values[0] if self.study.best else -math.inf
-        if run.seed == self.plan.seed and outcome.value > best:
+        promising = outcome.value > best or running.trial.user_attrs.get(FIRST)
+        if run.seed == self.plan.seed and promising:
             self._waiting += [Run(run.trial, run.seed + more) for more in range(1, self.plan.seeds)]
             running.trial.set_user_attr("promises", True)
         promises = running.trial.user_attrs.get("promises", False)
@@ -160,7 +163,7 @@ class Search:
 def compare(study: Study, plan: Plan, workers: Workers) -> dict[str, list[dict[str, Any]]]:
     """Run the best and the first settings with fresh seeds, whose episodes the search has not seen.
 
-    Returns: By "best" and "first", {"seed", "return_mean", "env_steps"} of each run.
+    Returns: By "best" and "first", {"seed", "return_mean", "env_steps"} of each run. What is known is not run again.
     Raises: RunError if a run fails.
     """
     rivals = {"best": study.best or study.first, "first": study.first}
@@ -184,7 +187,7 @@ def compare(study: Study, plan: Plan, workers: Workers) -> dict[str, list[dict[s
 
 
 def _name(run: Run) -> str:
-    return f"compared: trial {run.trial}, seed {run.seed}"
+    return f"{COMPARED}trial {run.trial}, seed {run.seed}"
 
 
 def changed(settings: Settings, start: Settings) -> str:
