@@ -40,7 +40,7 @@ def draw(run_dir: Path, study: Study, title: str) -> None:
     if study.first.value is not None:
         above.axhline(study.first.value, color="0.3", linestyle=":", label="without options")
     above.set(title=title, xlabel="trial", ylabel="return")
-    above.legend()
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)  # beside the trials, not above them
     above.grid(alpha=0.3)
     below.barh(list(importances)[::-1], list(importances.values())[::-1])
     below.set(xlabel="share in what parts the better half of the trials from all")

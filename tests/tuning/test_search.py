@@ -121,6 +121,9 @@ def test_a_killed_search_loses_the_running_trial_only_and_tries_it_again(tmp_pat
     while worker.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not worker.exists(), "no process is left behind"
+    with (tmp_path / "study.journal").open("a") as journal:  # as if it had been killed while it wrote
+        journal.write('{"op_code":4,"wor')
+    (tmp_path / "study.journal.lock").symlink_to(tmp_path / "study.journal")
     study = Study.open(tmp_path)
     assert [trial.state.name for trial in study.trials()] == ["COMPLETE", "WAITING"]
     planned = Plan({"sigma": SPACE["sigma"]}, preset_of("evolve", ""), Climbing, 100, 3, 600, 1, 0)
