@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from nf_policies.tuning.search import Plan
 
 
+STEPS = {"train": 300_000, "evolve": 1_000_000}
+"""Of a run, where the settings without options end it otherwise."""
+
+
 @dataclass
 class Tune:
     """Search for better settings of train or evolve on a task, with Optuna.
@@ -104,12 +108,12 @@ class Tune:
         from nf_policies.tuning.space import space_of
 
         task = {name: getattr(self, name) for name in ("env", "hide_velocity", "hide", "max_episode_steps")}
-        base = searches()[self.learner](**task, steps=self.steps).resolved()
+        search = searches()[self.learner]
+        steps = self.steps or search(**task).resolved().steps or STEPS[self.learner]
+        base = search(**task, steps=steps).resolved()
         with closing(make_task(str(self.env), max_episode_steps=self.max_episode_steps)) as env:
             discrete = not isinstance(env.action_space, Box)
-        start = base.settings()
-        if (steps := start["steps"]) is None:
-            raise RunError("How long is a run? Give --steps, of the environment.")
+        start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
             # A target would end a run early, and the sooner one would not be told from the better one.
