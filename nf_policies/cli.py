@@ -1,4 +1,4 @@
-"""The command line: nf-policies evolve | train | rollout | envs. Nothing heavy is imported before a command runs."""
+"""The command line: nf-policies evolve | train | tune | …. Nothing heavy is imported before a command runs."""
 
 import inspect
 import os
@@ -31,10 +31,13 @@ def _run(args: Sequence[str] | None) -> int:
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
+    from nf_policies.commands.presets import Presets
     from nf_policies.commands.rollout import Rollout
     from nf_policies.commands.train import Train
+    from nf_policies.commands.tune import Tune
 
-    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "rollout": Rollout, "envs": Envs}
+    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
+    commands |= {"presets": Presets, "envs": Envs}
     config = (tyro.conf.FlagCreatePairsOff,)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     try:

@@ -16,6 +16,7 @@ BOXES: dict[str, tuple[float, str]] = {
     "commands": (2.5, "the command line"),
     "evolution": (2.5, "CMA-ES"),
     "ppo": (5.0, "recurrent PPO"),
+    "tuning": (-1.5, "better settings"),
     "runs": (-1.5, "kept by a run"),
     "rollouts": (3.75, "whole episodes"),
     "policies": (1.25, "observation to action"),

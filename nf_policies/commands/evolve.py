@@ -1,13 +1,14 @@
 """nf-policies evolve: evolve a policy with CMA-ES."""
 
 import dataclasses
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, Repeated, RunOptions, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -63,7 +64,15 @@ class Evolve(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
-        options: Any = self.resolved()
+        with self.resolved().begun() as begun:
+            session = begun.options.session(begun.learner, begun.score, messages, **begun.more)
+            messages.print(begun.playing, markup=False)
+            return session.run(resume=self.resume is not None, as_json=self.json)
+
+    @contextmanager
+    def begun(self) -> Iterator[Begun]:
+        """Resolved options as an evolution at its start, in environments that are closed in the end."""
+        options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on
         from nf_policies.commands.task import shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
@@ -80,7 +89,7 @@ class Evolve(RunOptions):
             options = dataclasses.replace(options, engine=engine_mode(seconds))
         how = {"device": device, "workers": workers, "limit": limit, "mode": options.engine}
         lanes = min(at_once, GYMNASIUM_ENVS)
-        evaluator, envs, words = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
+        evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
@@ -94,9 +103,8 @@ class Evolve(RunOptions):
         with closing(envs):
             evolution = new_evolution(options, policy, evaluator)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
-            session = options.session(evolution, score, messages, **more)
-            messages.print(f"playing {batched or env_id}{same}: {words}", markup=False)
-            return session.run(resume=self.resume is not None, as_json=self.json)
+            playing = f"playing {batched or env_id}{same}: {where}"
+            yield Begun(options, evolution, score, playing, more)
 
 
 def new_policy(options: Any) -> "Policy":
@@ -111,7 +119,7 @@ def new_policy(options: Any) -> "Policy":
     task = shown(options)
     more: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     with fitting():
-        field = start_field(options.field, *task.sizes, options.hidden_size, **more, **pairs(options.field_option))
+        field = start_field(options.field, *task.sizes, options.hidden_size, **more | pairs(options.field_option))
     return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
 
 

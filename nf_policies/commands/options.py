@@ -3,19 +3,18 @@
 import dataclasses
 import json
 import math
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import tyro
 from rich.console import Console
 
 from nf_policies.commands.start import check_start, keep_start
-from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, read_config
-from nf_policies.runs.presets import preset_of
+from nf_policies.commands.stored import BUDGET, CALL, NAMED, continued, is_limited, read_preset
+from nf_policies.runs.directory import RunError, new_run_directory
+from nf_policies.runs.presets import Facts, preset_of, setting_names
 
 if TYPE_CHECKING:
     from nf_policies.runs.learner import Learner
@@ -24,10 +23,23 @@ if TYPE_CHECKING:
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
-CALL = ("json", "resume", "out")
-"""Options that say how a command is called, not what its run is."""
-BUDGET = ("generations", "steps", "minutes")
-"""Options that end a run. Where one is given, the others and the patience are not those of a preset."""
+OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")
+"""Options that say which task it is."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A learner at its start, and what its session needs beside it."""
+
+    options: Any
+    """Resolved, with what only the task could decide."""
+    learner: "Learner"
+    score: Callable[..., Any]
+    """As that of a `Session`."""
+    playing: str = ""
+    """Where the task is played, as a sentence."""
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Further arguments of the session."""
 
 
 @dataclass
@@ -57,6 +69,7 @@ class RunOptions:
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
     device: str = "cpu"  # Where the field and a batched task are computed, as torch names it; the CPU suits small ones.
     start: str | None = None  # Begin with this policy file: its field, what it sees, and its parameters.
+    preset: Path | None = None  # Settings from a file of nf-policies tune or presets --json, over the task's preset.
     out: Path | None = None  # Folder of the run; by default the next free runs/<task>-<command>-001.
     resume: Path | None = None  # Continue the run in this folder.
     json: bool = False  # Print one JSON object; progress stays on stderr.
@@ -91,13 +104,9 @@ class RunOptions:
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
-        if self._budget():
+        if is_limited(self):
             preset |= dict.fromkeys({*BUDGET, "patience"} & preset.keys())
         return {name: value for name, value in preset.items() if getattr(self, name) is None}
-
-    def _budget(self) -> bool:
-        """Whether an option is given that ends the run."""
-        return any(getattr(self, name, None) is not None for name in BUDGET)
 
     def _with_preset(self) -> Self:
         if self.env is None:
@@ -106,40 +115,41 @@ class RunOptions:
 
         check_start(self)
         facts = facts_of(self)
-        preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
+        preset = self._preset(facts)
         of_field = preset.pop("field_option")
         kind = preset["field"] if self.field is None else self.field
         if kind != preset["field"]:  # whose size suits it alone
             preset["hidden_size"] = preset_of(self.command, "", facts)["hidden_size"] if kind == "simple" else 16
         if kind != "simple":
-            del of_field["dynamics"]
+            of_field.pop("dynamics", None)
         given = {"dynamics": self.dynamics, "activation": self.activation, "tau_init": self.tau}
         of_field |= {name: value for name, value in given.items() if value is not None} | pairs(self.field_option)
-        return dataclasses.replace(self, **self.from_preset(preset), field_option=words(of_field))
+        return dataclasses.replace(self, **self.from_preset(preset), field_option=words(of_field), preset=None)
+
+    def _preset(self, facts: Facts) -> dict[str, Any]:
+        """What fills in the options that are not given: the task's preset, with the settings of a file over it."""
+        assert self.env is not None
+        preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
+        if self.preset is None:
+            return preset
+        settings = read_preset(self.preset, type(self))
+        task = {name: getattr(self, name) for name in OF_THE_TASK}
+        alone = type(self)(**task, **as_options(settings))._with_preset().settings()
+        empty = {name: None for name, value in settings.items() if value is None}
+        return {**alone, **empty, "field_option": preset["field_option"] | alone["field_option"]}
 
     def _continued(self) -> Self:
         """The options with which the run began, except those that may change and are given anew."""
-        assert self.resume is not None
-        stored = read_config(self.resume)
-        if (command := stored.pop("command", None)) != self.command:
-            raise RunError(f"{self.resume} is not a run of nf-policies {self.command}, but of {command}.")
-        stored = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-        hints = typing.get_type_hints(type(self))
-        for name, value in stored.items():
-            if name in CALL or name not in hints or not fits(value, hints[name]):
-                raise RunError(f"{self.resume / CONFIG} cannot be continued: {name} is {value!r}.")
-        given = {name: value for name, value in vars(self).items() if value != getattr(type(self), name)}
-        changed = [name for name in given if name not in self.changeable and given[name] != stored.get(name)]
-        if changed:
-            names = ", ".join("--" + name.replace("_", "-") for name in changed)
-            raise RunError(f"A run continues with the options it began with: {names} cannot change.")
-        if self._budget():  # a new budget replaces the old one whole
-            stored |= dict.fromkeys({*BUDGET, "patience"} & stored.keys())
-        return type(self)(**{**stored, **given})
+        return continued(self)
 
     def config(self) -> dict[str, Any]:
         """What a run's folder keeps of the options."""
-        return {name: value for name, value in vars(self).items() if name not in CALL}
+        return {name: value for name, value in vars(self).items() if name not in (*CALL, "preset")}
+
+    def settings(self) -> dict[str, Any]:
+        """What a preset sets, of resolved options and in its format: the one of `PRESETS` and of `--preset`."""
+        values = {name: getattr(self, name) for name in setting_names(self.command)}
+        return values | {name: pairs(values[name]) for name in NAMED if name in values}
 
     def session(self, learner: "Learner", score: Callable[..., Any], messages: Console, **more: Any) -> "Session":
         """The session of resolved options, in the folder of the run to resume or in a new one."""
@@ -149,6 +159,16 @@ class RunOptions:
         run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
         keep_start(self, run_dir)
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
+
+
+def searches() -> dict[str, type[RunOptions]]:
+    """The commands that search for a policy, by their names. The command line imports all of them."""
+    return {search.command: search for search in RunOptions.__subclasses__()}
+
+
+def as_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in the format of a preset as values of options."""
+    return {name: words(value) if name in NAMED else value for name, value in settings.items()}
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:
@@ -168,17 +188,3 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
 def words(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The inverse of `pairs`."""
     return tuple(f"{name}={json.dumps(value)}" for name, value in values.items())
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from JSON is of an option's type."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, part) for part in parts)
-    if origin is Literal:
-        return value in parts
-    if origin is tuple:
-        return isinstance(value, tuple) and all(fits(entry, parts[0]) for entry in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is hint

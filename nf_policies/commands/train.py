@@ -1,12 +1,13 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import RunOptions, pairs
+from nf_policies.commands.options import Begun, RunOptions, pairs
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -61,7 +62,14 @@ class Train(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
-        options: Any = self.resolved()
+        with self.resolved().begun() as begun:
+            session = begun.options.session(begun.learner, begun.score, messages)
+            return session.run(resume=self.resume is not None, as_json=self.json)
+
+    @contextmanager
+    def begun(self) -> Iterator[Begun]:
+        """Resolved options as a training at its start, in environments that are closed in the end."""
+        options: Any = self
         from nf_policies.commands.backends import device_of, played_on
         from nf_policies.ppo.training import Training
         from nf_policies.tasks.batched import simulated
@@ -73,8 +81,7 @@ class Train(RunOptions):
         evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False)
         with closing(envs), closing(evaluation_envs):
             training = Training(new_model(options, envs), evaluator, options.seed)
-            session = options.session(training, lambda policy, *_: final_score(policy, options), messages)
-            return session.run(resume=self.resume is not None, as_json=self.json)
+            yield Begun(options, training, lambda policy, *_: final_score(policy, options))
 
 
 def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":

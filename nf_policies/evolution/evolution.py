@@ -13,8 +13,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from nf_policies.evolution.incumbent import Incumbent, duel
-from nf_policies.evolution.objective import Objective, mean, noise_dominates
+from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
 from nf_policies.evolution.stages import Plateau, larger, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy

@@ -28,7 +28,7 @@ class Learner(Protocol):
         kind: Stored in checkpoints, so that no learner loads another's.
         columns: Of progress.csv. The first one counts up and orders the rows; "env_steps" is among them.
         tags: TensorBoard's tag of a column, by default `kind/column`.
-        curves: Label of each column drawn in the learning curve.
+        curves: Label of each column drawn in the learning curve; the last one is the return of the best policy so far.
         last_panel: Column drawn below it.
         iteration: Steps of the learner so far.
         env_steps: Environment steps that count against the budget.

@@ -1,8 +1,8 @@
 """Settings per task: option values that a command uses where nothing else is given. Every one is an option.
 
-Those of evolve without velocities were chosen with `benchmarks/search_presets.py` (CartPole, Pendulum,
-MountainCarContinuous) or on a simulation of the poles outside this repository, on few seeds, and then measured on
-others (docs/evolution.md). Those of Pendulum and MountainCarContinuous with velocities are a target and a budget.
+Those of evolve without velocities were chosen by searching grids (CartPole, Pendulum, MountainCarContinuous) or on a
+simulation of the poles outside this repository, on few seeds, and then measured on others (docs/evolution.md). Those of
+Pendulum and MountainCarContinuous with velocities are a target and a budget. `nf-policies tune` finds such settings.
 """
 
 import re
@@ -121,18 +121,24 @@ PRESETS: dict[str, dict[str, Preset]] = {
 """By command and by the name in the task's id; "NoVel" at its end where velocities are hidden."""
 
 
-def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:
-    """The settings for a task: the general ones of its facts, and over them its own.
+def setting_names(command: str) -> tuple[str, ...]:
+    """The options of a command that presets set."""
+    return tuple(dict.fromkeys((*general(command, Facts()), "target", "steps", "minutes", "patience")))
 
-    Its own are those of the table for its id, or else for the same task with other observations.
-    """
+
+def own_preset(command: str, env_id: str, *, hide_velocity: bool = False) -> Preset:
+    """What is known about a task of Gymnasium or nf_envs, perhaps with other observations; empty if nothing is."""
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
     name = re.sub(r"-v\d+$", "", versioned) if ours else ""
-    bare = name.removesuffix("NoVel")
-    table, rest = PRESETS[command], general(command, facts)
-    own = table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
+    bare, table = name.removesuffix("NoVel"), PRESETS[command]
+    return table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
+
+
+def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:
+    """The settings for a task: the general ones of its facts, and over them its own."""
+    own, rest = own_preset(command, env_id, hide_velocity=hide_velocity), general(command, facts)
     if "steps" in own:
-        rest |= {"minutes": None, "patience": None, "steps": own["steps"]}
+        rest |= {"minutes": None, "patience": None}
     return {**rest, **own, "field_option": {**rest["field_option"], **own.get("field_option", {})}}

@@ -9,8 +9,7 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, Incumbent
-from nf_policies.evolution.incumbent import duel
-from nf_policies.evolution.objective import objective_of, worst
+from nf_policies.evolution.objective import duel, objective_of, worst
 from nf_policies.evolution.stages import Plateau
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout

@@ -1,0 +1,156 @@
+"""nf-policies tune: search for better settings of train or evolve on a task."""
+
+import dataclasses
+import math
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import tyro
+from rich.console import Console
+
+from nf_policies.commands.options import as_options, searches
+from nf_policies.commands.stored import CALL, continued
+from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
+
+if TYPE_CHECKING:
+    from nf_policies.tuning.search import Plan
+
+
+STEPS = {"train": 300_000, "evolve": 1_000_000}
+"""Of a run, where the settings without options end it otherwise."""
+
+
+@dataclass
+class Tune:
+    """Search for better settings of train or evolve on a task, with Optuna.
+
+    Trial 0 has the settings that are used without options. Runs whose learning curve is poor are stopped early; a
+    trial that beats the best so far is repeated with more seeds, and its value is their mean. In the end, the best
+    settings and those of trial 0 meet on fresh seeds. The folder holds preset.json (for --preset of train or evolve),
+    importance.png, result.json and study.journal.
+    """
+
+    command: ClassVar[str] = "tune"
+    changeable: ClassVar[tuple[str, ...]] = ("trials", "minutes", "workers", *CALL)
+
+    env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
+    learner: Literal["train", "evolve"] = "train"  # Whose settings.
+    trials: int = 50  # Stop after this many trials, those before --resume included.
+    minutes: float | None = None  # Begin no trial after this many minutes; what runs is played to its end.
+    steps: int | None = None  # Environment steps of each run; by default those that the learner has without options.
+    seeds: int = 3  # Of a trial that promises, and of the comparison.
+    only: tuple[str, ...] = ()  # Search these settings only, such as learning_rate and hidden_size.
+    workers: int | None = None  # Runs side by side, in a process each; by default the number of cores.
+    hide_velocity: bool = False  # As with train and evolve.
+    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
+    seed: int = 0  # The first seed of the runs, and of the proposals.
+    out: Path | None = None  # Folder of the search; by default the next free runs/<task>-tune-001.
+    resume: Path | None = None  # Continue the search in this folder.
+    json: bool = False  # Print one JSON object; progress stays on stderr.
+
+    def run(self, messages: Console) -> str:
+        """Search until the budget is spent or Ctrl-C, then compare. Returns the text for stdout."""
+        options: Tune = continued(self) if self.resume else self
+        options._check()
+        try:
+            from nf_policies.tuning.report import PRESET, draw, result_of, text_of, write_preset
+            from nf_policies.tuning.search import Search, compare
+            from nf_policies.tuning.study import Study
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            raise RunError("nf-policies tune needs Optuna: pip install 'nf-policies[tune]'.") from error
+        from nf_policies.tuning.space import start_of
+        from nf_policies.tuning.workers import Workers
+
+        began, env_id, learner = time.perf_counter(), str(options.env), options.learner
+        plan = options.plan()
+        run_dir = options.resume or new_run_directory(options.out, env_id, self.command)
+        with claimed(run_dir):
+            study = Study.open(run_dir, plan.seed)
+            config = {name: value for name, value in vars(options).items() if name not in CALL}
+            write_json(run_dir / CONFIG, {"command": self.command, **config})
+            plan = dataclasses.replace(plan, start=study.kept("start", plan.start))  # whatever has become the default
+            study.begin_with(start_of(plan.space, plan.start))
+            search = Search(study, plan, lambda line: messages.print(line, markup=False))
+            try:
+                with Workers(options.workers or cores()) as workers:
+                    reason = search.run(workers)
+                    compared = compare(study, plan, workers)
+            except KeyboardInterrupt:
+                messages.print(f"Stopped. To go on: nf-policies tune --resume {run_dir}", markup=False)
+                raise
+            finally:
+                write_preset(run_dir, study, plan, learner, env_id)
+                draw(run_dir, study, f"{env_id}, {learner}")
+            result = result_of(study, plan, compared) | {
+                "env_id": env_id,
+                "learner": learner,
+                "stop_reason": reason,
+                "wall_seconds": time.perf_counter() - began,
+                "run_dir": str(run_dir),
+                "preset": str(run_dir / PRESET),
+            }
+            write_json(run_dir / "result.json", result)
+            return to_json(result) + "\n" if self.json else text_of(result, plan, options._task())
+
+    def plan(self) -> "Plan":
+        """What these options search. A TaskError or a RunError if there is nothing to search."""
+        from gymnasium.spaces import Box
+
+        from nf_policies.tasks.make import make_task
+        from nf_policies.tuning.search import Plan
+        from nf_policies.tuning.space import space_of
+
+        task = {name: getattr(self, name) for name in ("env", "hide_velocity", "hide", "max_episode_steps")}
+        search = searches()[self.learner]
+        steps = self.steps or search(**task).resolved().steps or STEPS[self.learner]
+        base = search(**task, steps=steps).resolved()
+        with closing(make_task(str(self.env), max_episode_steps=self.max_episode_steps)) as env:
+            discrete = not isinstance(env.action_space, Box)
+        start = base.settings() | {"steps": steps}
+
+        def with_settings(settings: dict[str, Any], seed: int) -> Any:
+            # A target would end a run early, and the sooner one would not be told from the better one.
+            return dataclasses.replace(base, **as_options(settings) | {"seed": seed, "steps": steps, "target": None})
+
+        return Plan(
+            space=space_of(self.learner, discrete=discrete, only=self.only),
+            start=start,
+            with_settings=with_settings,
+            steps=steps,
+            trials=self.trials,
+            seconds=math.inf if self.minutes is None else 60 * self.minutes,
+            seeds=self.seeds,
+            seed=self.seed,
+        )
+
+    def _task(self) -> str:
+        """The command that plays the task like the runs of the search."""
+        words = ["nf-policies", self.learner, str(self.env), *(["--hide-velocity"] if self.hide_velocity else [])]
+        words += ["--hide", *map(str, self.hide)] if self.hide else []
+        words += [] if self.max_episode_steps is None else ["--max-episode-steps", str(self.max_episode_steps)]
+        return " ".join(words)
+
+    def _check(self) -> None:
+        """A RunError naming the option that does not fit."""
+        if self.env is None:
+            raise RunError("Which task? Name a Gymnasium id, for example: nf-policies tune CartPole-v1.")
+        for name in ("trials", "seeds", "workers", "steps", "max_episode_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise RunError(f"--minutes must be above 0, not {self.minutes}.")
+        if self.seed < 0:
+            raise RunError(f"--seed must be 0 or more, not {self.seed}.")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
