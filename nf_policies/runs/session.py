@@ -20,6 +20,7 @@ from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
+BUDGETS = ("generations", "steps", "minutes")
 WHY = {
     "target": "the target is reached",
     "minutes": "the minutes are over",
@@ -50,8 +51,8 @@ class Session:
     """Further entries of result.json."""
     _seconds: float = 0.0
     """Of the run before it was resumed."""
-    _improved: tuple[int, float] = (0, 0.0)
-    """The learner's `improved_at`, and how much of the budget was used when it was first seen."""
+    _improved: dict[str, float] = field(default_factory=lambda: {"at": 0})
+    """The learner's `improved_at`, and what of each budget was used when it was first seen."""
 
     def run(self, *, resume: bool, as_json: bool) -> str:
         """Run to the end. Returns a report for people, or what result.json holds.
@@ -84,8 +85,7 @@ class Session:
         run, numbers, tensors = load_checkpoint(path, self.learner.kind)
         try:
             self.learner.load((numbers, tensors))
-            self._seconds, (at, used) = run.get("seconds", 0.0), run.get("improved", (0, 0.0))
-            self._improved = int(at), float(used)
+            self._seconds, self._improved = run.get("seconds", 0.0), run.get("improved", self._improved)
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
         except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
@@ -132,18 +132,16 @@ class Session:
 
     def _used(self) -> tuple[float, str]:
         """How much of the budget is used, from 0 to 1, and why the run is over, if it is."""
-        done = {
-            "generations": self.learner.iteration,
-            "steps": self.learner.env_steps,
-            "minutes": self._elapsed() / 60,
-        }
-        shares = {name: done[name] / self.config[name] for name in done if self.config.get(name)}
+        learner, budgets = self.learner, [name for name in BUDGETS if self.config.get(name)]
+        done = {"generations": learner.iteration, "steps": learner.env_steps, "minutes": self._elapsed() / 60}
+        if learner.improved_at != self._improved["at"]:
+            self._improved = {"at": learner.improved_at} | {name: done[name] for name in budgets}
+        shares = {name: done[name] / self.config[name] for name in budgets}
+        before = max((self._improved.get(name, 0) / self.config[name] for name in budgets), default=0.0)
         used = max(shares.values(), default=0.0)
-        if self.learner.improved_at != self._improved[0]:
-            self._improved = self.learner.improved_at, used
         if used >= 1:
             return 1.0, max(shares, key=lambda name: shares[name])
-        return used, "patience" if used >= self._improved[1] + (self.config.get("patience") or 1) else ""
+        return used, "patience" if used >= before + (self.config.get("patience") or 1) else ""
 
     def _elapsed(self) -> float:
         """Seconds of the run, those before it was resumed included."""
