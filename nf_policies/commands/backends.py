@@ -54,7 +54,7 @@ def played_on(
         limit: Time limit in steps, in place of the registered one.
         of_engine: Further arguments of an `Engine`: `mode`, and `moments` for the normaliser.
     """
-    if is_batched(task) and is_compilable(task):
+    if not workers and is_batched(task) and is_compilable(task):
         envs: Any = make_batched(task, device=device, max_episode_steps=limit)
         engine = Engine(envs, **of_engine)
         how = ", compiled, which takes a while the first time" if engine.mode == "compiled" else ""

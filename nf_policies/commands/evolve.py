@@ -51,7 +51,7 @@ class Evolve(RunOptions):
     self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
-    workers: int = 0  # Play in this many processes, if a step of the task takes a millisecond or more.
+    workers: int | None = None  # Play in this many processes; by default one per core where a step takes a millisecond.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
@@ -80,7 +80,7 @@ class Evolve(RunOptions):
         from nf_policies.rollouts.score import Score, rollout, score_of
 
         policy = new_policy(options)
-        env_id, limit, workers = options.env, options.max_episode_steps, options.workers
+        env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
         if options.engine == "auto":

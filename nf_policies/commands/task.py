@@ -1,15 +1,22 @@
 """The task of a run as its options and its learner need it: spaces, what the policy sees, and facts."""
 
+import os
+import time
 from contextlib import closing
+from statistics import median
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 from gymnasium import Space
 
 from nf_policies.policies.spaces import ObservationEncoder, field_sizes
 from nf_policies.runs.presets import Facts
-from nf_policies.tasks.batched import batched_twin, is_batched
+from nf_policies.tasks.batched import batched_twin, is_compilable
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.visible import velocities_of, visible_entries
+
+SLOW = 1e-3
+"""Seconds of a step from which a process for each environment pays."""
 
 
 class Shown(NamedTuple):
@@ -34,14 +41,39 @@ def shown(options: Any) -> Shown:
     Raises: TaskError or UnsupportedSpaceError, if it cannot be made, seen or acted in.
     """
     with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
-        entries = ObservationEncoder(env.observation_space).total
-        visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities_of(env))
-        limit: Any = env.spec
-        return Shown(env.observation_space, env.action_space, visible, int(limit.max_episode_steps))
+        return _look_at(env, options)
+
+
+def _look_at(env: Any, options: Any) -> Shown:
+    entries = ObservationEncoder(env.observation_space).total
+    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities_of(env))
+    return Shown(env.observation_space, env.action_space, visible, int(env.spec.max_episode_steps))
 
 
 def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
-    task = shown(options)
-    in_batches = is_batched(options.env) if options.command == "train" else batched_twin(options.env) is not None
-    return Facts(*task.sizes, task.steps, in_batches)
+    twin = batched_twin(options.env)
+    in_batches = twin is not None and is_compilable(twin) and (options.command == "evolve" or twin == options.env)
+    with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
+        task = _look_at(env, options)
+        slow = twin is None and seconds_of(env) > SLOW
+    return Facts(*task.sizes, task.steps, in_batches, cores() if slow else 0)
+
+
+def seconds_of(env: gym.Env, steps: int = 9) -> float:
+    """How long a step of an environment takes, with random actions: the median of a few."""
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    took: list[float] = []
+    over = False
+    while len(took) < steps and not over:
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        took.append(time.perf_counter() - began)
+        over = bool(terminated or truncated)
+    return median(took)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

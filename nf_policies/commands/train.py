@@ -38,6 +38,7 @@ class Train(RunOptions):
 
     field: Kind | None = None  # A NeuralField, a SimpleNeuralField, or for comparison a GRU, an LSTM or no memory.
     num_envs: int | None = None  # Environments side by side.
+    workers: int | None = None  # Environments in a process each, instead; by default where a step takes a millisecond.
     n_steps: int | None = None  # Steps of each environment between two updates.
     batch_size: int | None = None  # Steps in a minibatch, a multiple of --seq-len.
     seq_len: int | None = None  # Steps through which gradients flow; by default what --n-steps and --batch-size allow.
@@ -49,6 +50,9 @@ class Train(RunOptions):
     normalize_rewards: bool | None = None  # Divide rewards by the running standard deviation of the discounted return.
     use_sde: bool | None = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
+    privileged_critic: bool | None = (
+        None  # Whether the critic, which is not saved, sees what is hidden from the policy.
+    )
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
 
@@ -76,9 +80,10 @@ class Train(RunOptions):
         from nf_policies.tasks.side_by_side import training_envs
 
         limit, device = options.max_episode_steps, device_of(options.device)
-        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit)
-        task = simulated(options.env) or options.env
-        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False)
+        more: Any = {"workers": options.workers or 0}
+        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit, **more)
+        task = options.env if options.workers else simulated(options.env) or options.env
+        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
         with closing(envs), closing(evaluation_envs):
             training = Training(new_model(options, envs), evaluator, options.seed)
             yield Begun(options, training, lambda policy, *_: final_score(policy, options))
@@ -100,6 +105,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         "hidden_size": options.hidden_size,
         "visible": shown(options).visible,
         "log_std_init": options.log_std_init,
+        "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
     start = start_policy(options)
@@ -128,7 +134,8 @@ def final_score(policy: "Policy", options: Any) -> "Score":
     from nf_policies.rollouts.play import FINAL, first_seed
     from nf_policies.rollouts.score import ENVS_MAX, score_of
 
-    evaluator, envs, _ = played_on(options.env, ENVS_MAX, limit=options.max_episode_steps, moments=False)
+    more: Any = {"workers": options.workers or 0, "limit": options.max_episode_steps}
+    evaluator, envs, _ = played_on(options.env, ENVS_MAX, moments=False, **more)
     with closing(envs):
         seed = first_seed(options.seed, FINAL)
         return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)

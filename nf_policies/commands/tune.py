@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,6 +64,7 @@ class Tune:
             if error.name != "optuna":
                 raise
             raise RunError("nf-policies tune needs Optuna: pip install 'nf-policies[tune]'.") from error
+        from nf_policies.commands.task import cores
         from nf_policies.tuning.space import start_of
         from nf_policies.tuning.workers import Workers
 
@@ -149,8 +149,3 @@ class Tune:
             raise RunError(f"--minutes must be above 0, not {self.minutes}.")
         if self.seed < 0:
             raise RunError(f"--seed must be 0 or more, not {self.seed}.")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

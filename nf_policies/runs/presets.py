@@ -25,12 +25,14 @@ class Facts:
         n_outputs: Outputs of a field that the actions need.
         steps: Time limit of an episode.
         batched: Whether the task is played in batches, so that more environments cost little.
+        workers: Processes that the task is worth, because a step takes long; else 0.
     """
 
     n_inputs: int = 4
     n_outputs: int = 1
     steps: int = 1000
     batched: bool = False
+    workers: int = 0
 
 
 def general(command: str, facts: Facts) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _train(facts: Facts) -> dict[str, Any]:
         "batch_size": 256, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / min(max(facts.steps / 10, 20), 200), "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
-        "minutes": 10.0, "patience": 0.5,
+        "privileged_critic": True, "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | batches  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def _evolve(facts: Facts) -> dict[str, Any]:
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "scale": {},
         "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
         "population": 16, "episodes": 2, "episodes_max": 16, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
-        "restarts": "grow", "normalise": True, "target": None, "minutes": 10.0, "patience": 0.5,
+        "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
     }  # fmt: skip
 
 
@@ -70,6 +72,7 @@ def _evolve(facts: Facts) -> dict[str, Any]:
 LONG: Preset = {  # for a task without a preset of its own these are worse
     "field": "neural", "hidden_size": 16, "num_envs": 8, "n_steps": 128, "batch_size": 256, "seq_len": None,
     "n_epochs": 20, "learning_rate": 3e-3, "gamma": 0.98, "gae_lambda": 0.8, "normalize_rewards": False,
+    "privileged_critic": False,
 }
 """Whole rollouts as sequences, for training on few steps."""
 

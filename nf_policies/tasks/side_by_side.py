@@ -72,14 +72,19 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     if workers:
-        # Forked workers inherit what the user has registered; they must not inherit torch's threads.
-        fns = [functools.partial(single_threaded, make)] * workers
-        return AsyncVectorEnv(fns, copy=False, context="fork", autoreset_mode=AutoresetMode.DISABLED)
+        return in_processes(make, workers, AutoresetMode.DISABLED, copy=False)
     register_installed()
     if is_batched(env_id) and not is_compilable(env_id):
         paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
         return PausingLanes(make_batched(env_id, num_envs, max_episode_steps=max_episode_steps, **paused))
     return PausingSyncVectorEnv([make] * num_envs)
+
+
+def in_processes(make: Callable[[], gym.Env], count: int, mode: AutoresetMode, *, copy: bool) -> VectorEnv:
+    """Environments in a process each."""
+    # Forked processes inherit what the user has registered; they must not inherit torch's threads.
+    fns = [functools.partial(single_threaded, make)] * count
+    return AsyncVectorEnv(fns, copy=copy, context="fork", autoreset_mode=mode)
 
 
 def single_threaded(make: Callable[[], gym.Env]) -> gym.Env:
@@ -89,7 +94,7 @@ def single_threaded(make: Callable[[], gym.Env]) -> gym.Env:
 
 
 def training_envs(
-    env_id: str, num_envs: int, *, device: str = "cpu", max_episode_steps: int | None = None
+    env_id: str, num_envs: int, *, device: str = "cpu", workers: int = 0, max_episode_steps: int | None = None
 ) -> VectorEnv:
     """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
 
@@ -99,11 +104,14 @@ def training_envs(
         env_id: As for `make_task`, whose errors are raised.
         num_envs: Number of environments.
         device: Where a batched task is played, as torch names it.
+        workers: Number of environments in a process each, instead; see `make_envs`.
         max_episode_steps: As for `make_task`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     single = make()  # complains about a wrong id, and imports its module
     single.close()
+    if workers:
+        return in_processes(make, workers, AutoresetMode.SAME_STEP, copy=True)
     spec: Any = single.spec
     limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
     if lanes := simulated(spec.id):  # on the CPU, wherever the policy is
