@@ -40,7 +40,7 @@ from suite.rows import append, read
 
 METHODS = ("neural", "simple", "one_step", "gru", "memoryless", "two_frames", "lstm")
 RESULTS = Path(__file__).parent / "results" / "ppo_scores.jsonl"
-EVALUATION_EPISODES, FINAL_EPISODES = 10, 100
+EVALUATION_EPISODES, FINAL_EPISODES = 50, 100
 
 
 @dataclass
@@ -125,7 +125,9 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
         closing(training_envs(options.env, options.num_envs)) as envs,
         closing(make_envs(options.env, EVALUATION_EPISODES)) as evaluation_envs,
     ):
-        training = Training(new_model(options, envs, **policy_kwargs), evaluation_envs, seed)
+        training = Training(
+            new_model(options, envs, **policy_kwargs), evaluation_envs, seed, episodes=EVALUATION_EPISODES, share=np.inf
+        )
         while training.env_steps < options.steps:
             training.step(training.env_steps / options.steps)
         training.conclude()

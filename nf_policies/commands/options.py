@@ -90,7 +90,7 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-        for name in ("seed", "workers"):
+        for name in ("seed", "workers", "evaluation_share"):
             if (getattr(self, name, 0) or 0) < 0:
                 raise RunError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
         for name, most in (("minutes", math.inf), ("patience", 1)):

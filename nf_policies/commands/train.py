@@ -54,6 +54,7 @@ class Train(RunOptions):
         None  # Whether the critic, which is not saved, sees what is hidden from the policy.
     )
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
+    evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class Train(RunOptions):
         task = options.env if options.workers else simulated(options.env) or options.env
         evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
         with closing(envs), closing(evaluation_envs):
-            training = Training(new_model(options, envs), evaluator, options.seed)
+            training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
             yield Begun(options, training, lambda policy, *_: final_score(policy, options))
 
 

@@ -48,7 +48,8 @@ def _train(facts: Facts) -> dict[str, Any]:
         "batch_size": 256, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / min(max(facts.steps / 10, 20), 200), "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
-        "privileged_critic": True, "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
+        "privileged_critic": True, "evaluation_share": 0.1,
+        "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | batches  # fmt: skip
 
 

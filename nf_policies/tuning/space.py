@@ -74,7 +74,7 @@ SPACES: dict[str, Space] = {
         "tau_init": Range(1.0, 20.0, log=True),
         "self_excitation": Range(0.0, 1.5),
         "normalise": YES_OR_NO,
-        "restarts": Choice(("none", "ipop", "bipop")),
+        "restarts": Choice(("none", "grow", "ipop", "bipop")),
         "restart_after": Choice((None, 30, 100)),
     },
 }
