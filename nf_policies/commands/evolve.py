@@ -119,7 +119,7 @@ def new_policy(options: Any) -> "Policy":
     task = shown(options)
     more: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     with fitting():
-        field = start_field(options.field, *task.sizes, options.hidden_size, **more | pairs(options.field_option))
+        field = start_field(options.field, *task.sizes, options.hidden_size, **more, **pairs(options.field_option))
     return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
 
 
