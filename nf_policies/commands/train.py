@@ -81,6 +81,8 @@ class Train(RunOptions):
         evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False)
         with closing(envs), closing(evaluation_envs):
             training = Training(new_model(options, envs), evaluator, options.seed)
+            if options.start:
+                training.evaluate()  # what training does not make better is kept
             yield Begun(options, training, lambda policy, *_: final_score(policy, options))
 
 
