@@ -14,8 +14,14 @@ from nf_policies.policies import field_sizes
 from nf_policies.policies.cells import GRU
 from nf_policies.tasks.make import make_task
 
-TRAIN = ("train", "--num-envs", "2", "--n-steps", "32", "--batch-size", "32", "--steps", "64")
+TRAIN = ("train", "--num-envs", "2", "--n-steps", "32", "--batch-size", "32", "--n-epochs", "2", "--steps", "64")
 EVOLVE = ("evolve", "--population", "6", "--episodes", "2")
+
+
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch) -> None:
+    """Other tests look at the learning curves of runs, and most of the time of such short ones is drawing."""
+    monkeypatch.setattr("nf_policies.runs.session.plot_progress", lambda *_: None)
 
 
 def run(capsys: Any, command: tuple[str, ...], env_id: str, out: Path, *words: str) -> dict[str, Any]:
