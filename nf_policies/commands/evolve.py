@@ -117,9 +117,11 @@ def new_policy(options: Any) -> "Policy":
     if policy := start_policy(options):
         return policy
     task = shown(options)
-    more: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
-    with fitting():
-        field = start_field(options.field, *task.sizes, options.hidden_size, **more | pairs(options.field_option))
+    n_inputs, n_outputs = task.sizes
+    start: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
+    more = pairs(options.field_option)
+    with fitting():  # which says what is given twice
+        field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
     return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,21 +85,26 @@ class RunOptions:
 
     def _check(self) -> None:
         """Refuse numbers that no run can have."""
-        for name in self.positive:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-        for name in ("seed", "workers", "evaluation_share"):
-            if (getattr(self, name, 0) or 0) < 0:
-                raise RunError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
-        for name, most in (("minutes", math.inf), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= most:
-                raise RunError(f"--{name} must be above 0{' and at most 1' * (most == 1)}, not {value}.")
+        for name, value in vars(self).items():
+            if demand := self.demand(name, value):
+                raise RunError(f"--{name.replace('_', '-')} must be {demand}, not {value}.")
         if wrong := NOT_OPTIONS & pairs(self.field_option).keys():
             raise RunError(
                 f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
             )
+
+    @classmethod
+    def demand(cls, name: str, value: Any) -> str:
+        """What the number of an option must be, in words, where it is not; else nothing."""
+        if value is None:
+            return ""
+        if name in cls.positive and value < 1:
+            return "at least 1"
+        if name in ("seed", "workers", "evaluation_share") and value < 0:
+            return "0 or more"
+        if name == "minutes" and not value > 0:
+            return "above 0"
+        return "above 0 and at most 1" if name == "patience" and not 0 < value <= 1 else ""
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""

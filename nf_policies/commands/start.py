@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 START = "start.safetensors"
 """Its copy in the run's folder, from which a resumed run begins."""
-OF_THE_FILE = ("field", "hidden_size", "dynamics", "activation", "tau", "field_option", "hide_velocity", "hide")
+OF_FIELD = ("field", "hidden_size", "dynamics", "activation", "tau", "field_option", "self_excitation")
+OF_THE_FILE = (*OF_FIELD, "hide_velocity", "hide")
 """Options that the file decides."""
 
 
 def check_start(options: Any) -> None:
     """Refuse, with a RunError, options beside --start that its file decides."""
     defaults = type(options)()
-    given = [name for name in OF_THE_FILE if getattr(options, name) != getattr(defaults, name)]
+    given = [name for name in OF_THE_FILE if getattr(options, name, None) != getattr(defaults, name, None)]
     if options.start and given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise RunError(f"--start brings its own field and what it sees: leave out {names}.")

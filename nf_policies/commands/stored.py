@@ -65,15 +65,12 @@ def read_preset(path: Path, options: type[Any]) -> dict[str, Any]:
     if not isinstance(settings := found.get(command), dict):
         others = ", ".join(name for name in PRESETS if name in found)
         raise RunError(f"{path} holds settings of {others}, not of {command}.")
-    hints, names = (
-        typing.get_type_hints(options if isinstance(options, type) else type(options)),
-        setting_names(command),
-    )
+    hints, names = typing.get_type_hints(options), setting_names(command)
     for name, value in settings.items():
         if name not in names:
             raise RunError(f"{path}: {name!r} is not a setting of {command}, which are {', '.join(names)}.")
         known = isinstance(value, dict) if name in NAMED else fits(value, hints[name])
-        if not known or (name in options.positive and value is not None and value < 1):
+        if not known or options.demand(name, value):
             raise RunError(f"{path}: {name} cannot be {value!r}.")
     return settings
 

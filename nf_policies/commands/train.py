@@ -87,6 +87,8 @@ class Train(RunOptions):
         evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
         with closing(envs), closing(evaluation_envs):
             training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
+            if options.start:
+                training.evaluate()  # what training does not make better is kept
             yield Begun(options, training, lambda policy, *_: final_score(policy, options))
 
 

@@ -75,9 +75,14 @@ def noise_dominates(returns: np.ndarray, objective: Objective = mean) -> bool:
     halves = np.stack((objective(returns[:, ::2]), objective(returns[:, 1::2])))
     if (np.ptp(halves, axis=1) == 0).any():
         return True
-    ranks = halves.argsort(axis=1).argsort(axis=1)
-    correlation: Any = np.corrcoef(ranks)
+    correlation: Any = np.corrcoef([_ranks(half) for half in halves])
     return bool(correlation[0, 1] < 0.2)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the rank of each value, equal ones sharing the mean of theirs."""
+    order = np.sort(values)
+    return np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,15 @@ def like(policy: Policy) -> dict[str, Any]:
 @torch.no_grad()
 def take_over(actor: Any, policy: Policy) -> None:
     """Give an actor, made with the options `like(policy)`, the policy's parameters and statistics."""
+    # An actor sees the visible entries in ascending order.
+    order = torch.arange(policy.encode.size) if policy.visible is None else torch.tensor(policy.visible).argsort()
     own = dict(actor.actor.named_parameters()) | dict(actor.actor.named_buffers())
     for name, tensor in policy.field.state_dict().items():
         if not name.startswith("output_embedding."):
-            own[name].copy_(tensor)
+            own[name].copy_(tensor[:, order] if name == "input_embedding.weight" else tensor)
     readout(actor).weight.copy_(policy.field.output_embedding.weight)
     seen, entries = actor.normalizer, actor.actor_entries
     where = slice(None) if entries is None else entries
+    mean, var = (statistic.to(seen.mean)[order] for statistic in (policy.normalizer.mean, policy.normalizer.var))
     seen.count.copy_(policy.normalizer.count)
-    seen.mean[where], seen.var[where] = policy.normalizer.mean.to(seen.mean), policy.normalizer.var.to(seen.var)
+    seen.mean[where], seen.var[where] = mean, var

@@ -42,15 +42,15 @@ def general(command: str, facts: Facts) -> dict[str, Any]:
 
 def _train(facts: Facts) -> dict[str, Any]:
     """Of PPO: a minibatch holds many short sequences, and rewards count for a tenth of an episode, 20 to 200 steps."""
-    batches = {"num_envs": 64, "n_steps": 128, "batch_size": 1024} if facts.batched else {"num_envs": 8, "n_steps": 256}
+    many = {"num_envs": 64, "n_steps": 128, "batch_size": 1024} if facts.batched else {}
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
-        "batch_size": 256, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
+        "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / min(max(facts.steps / 10, 20), 200), "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
-    } | batches  # fmt: skip
+    } | many  # fmt: skip
 
 
 def _neurons(facts: Facts) -> int:

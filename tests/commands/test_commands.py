@@ -101,6 +101,23 @@ def test_a_run_stops_at_its_target(tmp_path, capsys) -> None:
     assert len(rows(tmp_path / "run")) == 1, "one generation was enough"
 
 
+def test_a_run_that_gains_nothing_ends_by_patience_and_goes_on_with_more_of_it(tmp_path, capsys) -> None:
+    words = ["test/Constant-v0", "--population", "4", "--episodes", "1", "--out", str(tmp_path / "run")]
+    assert evolve(*words, "--generations", "20", "--patience", "0.25") == 0
+    assert "nothing was gained with the last 25% of the budget: 6 iterations" in capsys.readouterr().out
+    resumed = ["--resume", str(tmp_path / "run"), "--json"]
+    # The first generation found a policy that returns 1, as all do.
+    for more, reason, generations in (
+        ([], "patience", 6),
+        (["--patience", "0.5"], "patience", 11),
+        (["--generations", "15"], "generations", 15),
+        (["--generations", "40", "--patience", "0.5"], "patience", 21),
+    ):
+        assert evolve(*resumed, *more) == 0
+        assert json.loads(capsys.readouterr().out)["stop_reason"] == reason
+        assert len(rows(tmp_path / "run")) == generations
+
+
 def test_returns_that_are_not_finite_are_counted_and_reported(tmp_path, capsys) -> None:
     assert evolve("test/Broken-v0", "--generations", "3", "--out", str(tmp_path / "run"), "--json") == 0
     out, messages = capsys.readouterr()
@@ -147,6 +164,8 @@ def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
         (["evolve", "CartPole-v1", "--field", "neural", "--dynamics", "linear"], "dynamics"),
         (["evolve", "CartPole-v1", "--device", "nowhere"], "There is no device 'nowhere' here"),
         (["evolve", "CartPole-v1", "--generations", "0"], "--generations must be at least 1"),
+        (["evolve", "CartPole-v1", "--minutes", "-1"], "--minutes must be above 0, not -1"),
+        (["evolve", "CartPole-v1", "--patience", "0"], "--patience must be above 0 and at most 1, not 0"),
         (["evolve", "CartPole-v1", "--population", "2"], "population of at least 3"),
         (["evolve", "CartPole-v1", "--sigma", "nan"], "sigma must be positive"),
         (["evolve", "CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),

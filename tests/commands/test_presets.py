@@ -1,5 +1,6 @@
 """nf-policies presets, and the files that --preset reads: from the command line down to the general settings."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ def written(folder: Path, **found: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "nf/DoublePoleDampingNoVel-v0", "Hopper-v5"])
 @pytest.mark.parametrize("search", [Train, Evolve])
-@pytest.mark.parametrize("hide_velocity", [False, True])
+@pytest.mark.parametrize(
+    ("env_id", "hide_velocity"),
+    [
+        *itertools.product(["CartPole-v1", "Pendulum-v1", "Acrobot-v1"], [False, True]),
+        ("nf/DoublePoleDampingNoVel-v0", False),
+    ],
+)
 def test_a_preset_as_it_is_shown_changes_nothing(env_id, search, hide_velocity, tmp_path) -> None:
     path = tmp_path / "my.json"
     path.write_text(Presets(env=env_id, hide_velocity=hide_velocity, json=True).run(None))
@@ -42,6 +48,22 @@ def test_the_command_line_is_stronger_than_the_file_and_the_file_than_the_tasks_
     }  # fmt: skip
     assert pairs(options.field_option)["tau_min"] == 0.5
     assert pairs(options.field_option)["tau_init"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("env_id", "found", "given", "budget"),
+    [
+        ("Acrobot-v1", {"steps": 1000}, {}, (1000, None, None)),
+        ("Acrobot-v1", {"steps": 1000, "patience": 0.3}, {}, (1000, None, 0.3)),
+        ("CartPole-v1", {"minutes": 2}, {}, (None, 2, None)),
+        ("CartPole-v1", {"minutes": 2, "patience": 0.3}, {"patience": 0.1}, (None, 2, 0.1)),
+        ("CartPole-v1", {"minutes": 2, "patience": 0.3}, {"steps": 50}, (50, None, None)),
+        ("CartPole-v1", {"patience": 0.3}, {}, (100_000, None, 0.3)),
+    ],
+)
+def test_a_budget_replaces_that_of_what_is_weaker_whole(env_id, found, given, budget, tmp_path) -> None:
+    options = Train(env=env_id, preset=written(tmp_path, train=found), **given).resolved()
+    assert (options.steps, options.minutes, options.patience) == budget
 
 
 def test_what_suits_only_the_file_or_only_the_preset_is_not_mixed(tmp_path) -> None:
@@ -78,6 +100,8 @@ def test_a_resumed_run_needs_no_file_and_takes_none(tmp_path) -> None:
         ('{"train": {"gamma": "high"}}', "gamma cannot be 'high'"),
         ('{"train": {"hidden_size": 1.5}}', "hidden_size cannot be 1.5"),
         ('{"train": {"n_steps": 0}}', "n_steps cannot be 0"),
+        ('{"train": {"minutes": -1}}', "minutes cannot be -1"),
+        ('{"train": {"patience": 2}}', "patience cannot be 2"),
         ('{"train": {"field": "cnn"}}', "field cannot be 'cnn'"),
         ('{"train": {"field_option": ["tau_min=1"]}}', "field_option cannot be"),
     ],
@@ -100,9 +124,24 @@ def test_the_table_says_where_each_setting_comes_from(capsys) -> None:
     assert main(["presets", "Pendulum-v1", "--hide-velocity"]) == 0
     rows = {tuple(line.split(maxsplit=2)) for line in map(str.strip, capsys.readouterr().out.splitlines()) if line}
     assert ("gamma", "0.9", "the task's preset") in rows
-    assert ("learning_rate", "0.003", "general") in rows
+    assert ("learning_rate", "0.003", "the task's preset") in rows
+    assert any((name, source) == ("ent_coef", "general") for name, _, source in rows)
     assert ("field_option.tau_init", "1.2", "the task's preset") in rows
     assert ("field_option.activation", '"tanh"', "general") in rows
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["Nope-v1"], "Nope-v1 cannot be made"),
+        (["test/Recall-v0", "--hide-velocity"], "test/Recall-v0 are velocities is not known"),
+    ],
+)
+def test_settings_follow_from_the_task_so_what_cannot_be_searched_on_has_none(words, sentence, capsys) -> None:
+    assert main(["presets", *words]) == 1
+    out, message = capsys.readouterr()
+    assert sentence in message
+    assert (out, len(message.splitlines())) == ("", 1)
 
 
 def test_without_a_task_all_presets_are_listed(capsys) -> None:

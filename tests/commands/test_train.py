@@ -91,11 +91,13 @@ def test_two_continuations_of_the_same_checkpoint_are_equal(tmp_path) -> None:
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_interrupted_training_goes_on(kill, status, tmp_path) -> None:
     out = tmp_path / "run"
-    command = [*COMMAND, "train", "CartPole-v1", "--steps", "20000", "--out", str(out), *SMALL]
+    # Short episodes, so that evaluations soon cost less than a tenth of the training.
+    task = ["CartPole-v1", "--max-episode-steps", "5", "--steps", "20000"]
+    command = [*COMMAND, "train", *task, "--out", str(out), *SMALL]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
-        if "at best" in line:
+        if ", best " in line:
             break
     process.send_signal(kill)
     _, messages = process.communicate(timeout=60)
@@ -116,6 +118,20 @@ def test_a_training_stops_at_its_target(tmp_path, capsys) -> None:
     assert result["env_steps"] < 1000
 
 
+def test_a_training_ends_after_its_minutes_and_goes_on_for_more(tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert train("test/Constant-v0", *SMALL, "--minutes", "0.01", "--out", str(out), "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["stop_reason"], first["wall_seconds"] >= 0.6) == ("minutes", True)
+    with (out / "progress.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates == sorted(rates, reverse=True), "the learning rate falls with the time that is left"
+    assert train("--resume", str(out), "--minutes", "0.02", "--json") == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["env_steps"] > first["env_steps"]
+    assert second["wall_seconds"] >= 1.2, "the seconds before are counted"
+
+
 def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
     words = ["nf_envs:nf/CartPoleNoVel-v1", "--num-envs", "16", "--n-steps", "16", "--batch-size", "128"]
     assert train(*words, "--steps", "512", "--n-epochs", "1", "--out", str(tmp_path / "run")) == 0
@@ -130,6 +146,8 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["test/FreeForce-v0"], "Unbounded Box actions are not supported"),
         (["test/Endless-v0"], "no time limit"),
         (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
+        (["CartPole-v1", "--minutes", "0"], "--minutes must be above 0, not 0"),
+        (["CartPole-v1", "--patience", "2"], "--patience must be above 0 and at most 1, not 2"),
         (["CartPole-v1", "--n-steps", "96", "--batch-size", "64", "--seq-len", "64"], "must divide both"),
         (["CartPole-v1", "--device", "nowhere"], "There is no device 'nowhere' here: use --device cpu."),
         (["CartPole-v1", "--field-option", "no_such_option=1"], "no_such_option"),

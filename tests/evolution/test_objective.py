@@ -31,3 +31,11 @@ def test_noise_dominates_where_halves_of_the_episodes_rank_candidates_differentl
     verdicts = [noise_dominates(rng.normal(size=(40, 8))) for _ in range(50)]
     assert np.mean(verdicts) > 0.7
     assert not noise_dominates(np.ones((40, 8)))
+
+
+@pytest.mark.parametrize("draw", [lambda rng: rng.normal(size=(40, 2)), lambda rng: rng.integers(2, size=(40, 2))])
+def test_two_episodes_are_enough_to_notice_noise_even_where_many_returns_are_equal(draw) -> None:
+    rng = np.random.default_rng(0)
+    skill = np.arange(40.0)[:, None]
+    assert not any(noise_dominates(skill + draw(rng)) for _ in range(50))
+    assert np.mean([noise_dominates(draw(rng)) for _ in range(100)]) > 0.7

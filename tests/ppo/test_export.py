@@ -4,13 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from example_tasks import Walk
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
 from nf_policies import Policy
+from nf_policies.evolution.start import start_field
+from nf_policies.policies import field_sizes
 from nf_policies.ppo import FieldPPO, NeuralFieldPolicy
+from nf_policies.ppo.export import like, take_over
 
 SMALL: dict[str, Any] = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "learning_rate": 0.03, "seed": 0}
 IMAGE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
@@ -82,6 +86,38 @@ def test_the_file_of_every_kind_of_policy_acts_as_the_model(kwargs, tmp_path) ->
     model = trained(OBSERVATIONS["vector"], ACTIONS["box"], **kwargs)
     model.export_policy(tmp_path / "policy.safetensors")
     assert_acts_alike(model, Policy.load(tmp_path / "policy.safetensors"))
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("visible", [None, [0, 2], [2, 0]])
+@pytest.mark.parametrize(
+    ("kind", "actions", "squash"),
+    [("simple", "box", "clip"), ("neural", "discrete", "tanh"), ("neural", "box", "tanh")],
+)
+def test_an_actor_made_of_a_policy_acts_and_is_saved_as_it(kind, actions, squash, visible, statistics) -> None:
+    spaces_of = OBSERVATIONS["vector"], ACTIONS[actions]
+    sizes = field_sizes(*spaces_of, visible)
+    options = {"dynamics": "capacity_21", "tau_init": 3.0, "tau_min": 0.5} if kind == "simple" else {"kappa_init": 0.1}
+    field = start_field(kind, *sizes, 5, **options)
+    policy = Policy(field, *spaces_of, visible=visible, squash=squash)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for parameter in field.parameters():  # none at a start value that another policy could have too
+            parameter += torch.from_numpy(rng.normal(scale=0.3, size=parameter.shape)).to(parameter)
+    if statistics:
+        mean, var = (torch.from_numpy(rng.uniform(0.2, 0.6, sizes[0])) for _ in range(2))
+        policy.normalizer.update(torch.tensor(50.0, dtype=mean.dtype), mean, var)
+    env = DummyVecEnv([lambda: Walk(*spaces_of) for _ in range(2)])
+    model = FieldPPO("NeuralFieldPolicy", env, policy_kwargs=like(policy), **SMALL)
+    take_over(model.policy, policy)
+    assert_acts_alike(model, policy)
+    again = model.policy_of()
+    assert_acts_alike(model, again)
+    if again.visible == policy.visible:  # an actor sees entries in ascending order
+        for name, tensor in policy.state_dict().items():
+            assert torch.equal(again.state_dict()[name], tensor), name
+    count = model.learn(32).policy_of().normalizer.count
+    assert count == (50 + 32 if statistics else 0), "what has no statistics gets none"
 
 
 def test_images_are_neither_turned_nor_divided_unless_a_features_extractor_asks_for_it() -> None:

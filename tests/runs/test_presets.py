@@ -1,12 +1,14 @@
-"""Presets: known tasks by name, and no one else's."""
+"""Presets: known tasks by name, and no one else's; what is general follows from the facts of a task."""
 
 import dataclasses
 
 import pytest
 
 from nf_policies.commands.evolve import Evolve
+from nf_policies.commands.task import facts_of
 from nf_policies.commands.train import Train
-from nf_policies.runs.presets import PRESETS, preset_of
+from nf_policies.evolution.start import start_field
+from nf_policies.runs.presets import PRESETS, Facts, general, preset_of
 
 COMMANDS = {"evolve": Evolve, "train": Train}
 
@@ -28,3 +30,54 @@ def test_a_task_without_velocities_has_a_preset_of_its_own_or_that_of_the_whole_
 @pytest.mark.parametrize("env_id", ["lab:mylab/CartPole-v0", "mylab/CartPole-v1", "lab:CartPole-v1", "Unknown-v0"])
 def test_somebody_elses_task_of_a_known_name_has_the_general_settings(env_id) -> None:
     assert preset_of("evolve", env_id) == preset_of("evolve", "")
+
+
+def test_rewards_count_for_longer_where_episodes_are_longer() -> None:
+    gammas = [general("train", Facts(steps=steps))["gamma"] for steps in (1, 50, 400, 1000, 10**6)]
+    assert gammas == sorted(gammas)
+    assert 0 < gammas[0] < gammas[2] < gammas[-1] < 1
+    short, long = Train(env="Acrobot-v1", max_episode_steps=50), Train(env="Acrobot-v1")
+    assert short.resolved().gamma < long.resolved().gamma, "the time limit is that of the run"
+
+
+@pytest.mark.parametrize("command", ["train", "evolve"])
+@pytest.mark.parametrize("n_outputs", [1, 6, 17])
+def test_a_general_field_has_at_most_2000_parameters_wherever_a_small_one_has(command, n_outputs) -> None:
+    sizes = []
+    for n_inputs in (1, 4, 17, 105, 376, 2000):
+        settings = general(command, Facts(n_inputs, n_outputs))
+        assert settings["field"] == "simple"
+        options = settings["field_option"]
+        field = start_field("simple", n_inputs, n_outputs, settings["hidden_size"], **options)
+        smallest = start_field("simple", n_inputs, n_outputs, max(n_outputs, 8), **options)
+        few = [sum(parameter.numel() for parameter in one.parameters()) for one in (field, smallest)]
+        assert few[0] <= max(2000, few[1])
+        sizes.append(settings["hidden_size"])
+    assert sizes == sorted(sizes, reverse=True), "more to see, no more neurons"
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_update_is_cut_into_whole_minibatches_of_whole_sequences(batched) -> None:
+    settings = general("train", Facts(batched=batched))
+    n_steps, batch_size, seq_len = (settings[name] for name in ("n_steps", "batch_size", "seq_len"))
+    assert settings["num_envs"] * n_steps % batch_size == 0
+    assert n_steps % seq_len == batch_size % seq_len == 0
+
+
+def test_a_task_in_batches_is_played_in_more_environments() -> None:
+    for env_id, more in (("nf/Pendulum-v1", True), ("Acrobot-v1", False)):
+        found = preset_of("train", "", facts_of(Train(env=env_id)))["num_envs"]
+        assert (found > general("train", Facts())["num_envs"]) == more
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        (Train(env="CartPole-v1"), Facts(4, 1, 500, batched=False)),
+        (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, batched=True)),
+        (Train(env="nf/CartPole-v1", hide=(0,), max_episode_steps=20), Facts(3, 1, 20, batched=True)),
+        (Evolve(env="test/Move-v0"), Facts(2, 2, 10, batched=False)),
+    ],
+)
+def test_facts_are_what_is_seen_acted_and_played(options, facts) -> None:
+    assert facts_of(options) == facts
