@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nf_policies.policies.policy import Policy
     from nf_policies.rollouts.play import Evaluator
 
+Restarts = Literal["none", "grow", "ipop", "bipop"]
 GYMNASIUM_ENVS = 128
 SCORE_EPISODES = 100
 SIGMA_FROM_START = 0.1
@@ -43,8 +44,9 @@ class Evolve(RunOptions):
     sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
     sigma_min: float | None = None  # Lower bound of the standard deviation.
     scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
-    restarts: Literal["none", "grow", "ipop", "bipop"] | None = None  # Of a search at rest: with more candidates and
-    # more neurons in turn (grow), or by pycma's tolerances with more (ipop) or also fewer candidates (bipop).
+    restarts: Restarts | None = (
+        None  # After a search at rest: with more candidates and neurons in turn (grow), or pycma's.
+    )
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
     normalise: bool | None = None  # Whether observations are normalised by what has been seen.

@@ -50,9 +50,7 @@ class Train(RunOptions):
     normalize_rewards: bool | None = None  # Divide rewards by the running standard deviation of the discounted return.
     use_sde: bool | None = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
-    privileged_critic: bool | None = (
-        None  # Whether the critic, which is not saved, sees what is hidden from the policy.
-    )
+    privileged_critic: bool | None = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
