@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Restarts = Literal["none", "grow", "ipop", "bipop"]
 GYMNASIUM_ENVS = 128
 SCORE_EPISODES = 100
-SIGMA_FROM_START = 0.1
-"""Where a run begins with a policy file: near it."""
 
 
 @dataclass
@@ -34,6 +32,7 @@ class Evolve(RunOptions):
 
     command = "evolve"
     changeable = (*RunOptions.changeable, "workers")
+    near_start: ClassVar = {"sigma": 0.1}
     positive = (*RunOptions.positive, "generations", "episodes", "episodes_max")
 
     field: Literal["simple", "neural"] | None = None  # Neurons that all interact (simple), or a convolution (neural).
@@ -60,8 +59,6 @@ class Evolve(RunOptions):
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
         if self.episodes is not None:
             preset["episodes_max"] = self.episodes
-        if self.start:
-            preset["sigma"] = SIGMA_FROM_START
         return {**super().from_preset(preset), "scale": scale}
 
     def run(self, messages: Console) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import tyro
 from rich.console import Console
 
-from nf_policies.commands.start import check_start, keep_start
+from nf_policies.commands.start import OF_THE_FILE, check_start, keep_start
 from nf_policies.commands.stored import BUDGET, CALL, NAMED, continued, is_limited, read_preset
 from nf_policies.runs.directory import RunError, new_run_directory
 from nf_policies.runs.presets import Facts, preset_of, setting_names
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
-OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")
-"""Options that say which task it is."""
+OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps", "start")
+"""Options that say which task it is, and what a run begins with."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class RunOptions:
     """Options that a resumed run may have anew."""
     positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
     """Options that are at least 1."""
+    near_start: ClassVar[dict[str, Any]] = {}
+    """Settings for a run that begins with a policy file: it stays near it."""
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
     hide_velocity: bool = False  # Hide the velocities, which are known of Gymnasium's own tasks and of batched ones.
@@ -81,6 +83,8 @@ class RunOptions:
         self._check()
         options = self._continued() if self.resume else self._with_preset()
         options._check()
+        if not is_limited(options):
+            raise RunError("Nothing ends this run: give it --steps or --minutes.")
         return options
 
     def _check(self) -> None:
@@ -134,9 +138,12 @@ class RunOptions:
         """What fills in the options that are not given: the task's preset, with the settings of a file over it."""
         assert self.env is not None
         preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
+        preset |= self.near_start if self.start else {}
         if self.preset is None:
             return preset
         settings = read_preset(self.preset, type(self))
+        if self.start:  # which decides the field
+            settings = {name: value for name, value in settings.items() if name not in OF_THE_FILE}
         task = {name: getattr(self, name) for name in OF_THE_TASK}
         alone = type(self)(**task, **as_options(settings))._with_preset().settings()
         empty = {name: None for name, value in settings.items() if value is None}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
 SCORE_EPISODES = 100
-LOG_STD_FROM_START = -1.0
-"""Where a run begins with a policy file: exploration near it."""
 EVALUATION_EPISODES = 10
 
 
@@ -34,6 +32,7 @@ class Train(RunOptions):
     """
 
     command = "train"
+    near_start: ClassVar = {"log_std_init": -1.0}
     positive = (*RunOptions.positive, "num_envs", "n_steps", "batch_size", "n_epochs", "seq_len")
 
     field: Kind | None = None  # A NeuralField, a SimpleNeuralField, or for comparison a GRU, an LSTM or no memory.
@@ -59,8 +58,6 @@ class Train(RunOptions):
         """Values for the options that are not given."""
         if self.n_steps is not None or self.batch_size is not None:
             preset["seq_len"] = None  # the preset's need not divide these
-        if self.start:
-            preset["log_std_init"] = LOG_STD_FROM_START
         return super().from_preset(preset)
 
     def run(self, messages: Console) -> str:

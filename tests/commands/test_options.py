@@ -104,3 +104,11 @@ def test_a_run_of_an_earlier_version_is_refused_in_a_sentence(name, tmp_path) ->
     (tmp_path / "config.json").write_text('{"env": "CartPole-v1"}')
     with pytest.raises(RunError, match="begun by an earlier nf-policies"):
         Evolve(resume=tmp_path).resolved()
+
+
+def test_a_run_that_nothing_would_end_is_refused(tmp_path) -> None:
+    file = tmp_path / "preset.json"
+    file.write_text(json.dumps({"train": {"minutes": None}}))
+    with pytest.raises(RunError, match="Nothing ends this run"):
+        Train(env="Acrobot-v1", preset=file).resolved()
+    assert Train(env="Acrobot-v1", preset=file, steps=10).resolved().steps == 10

@@ -10,6 +10,8 @@ import torch
 
 from nf_policies import Policy, SimpleNeuralField
 from nf_policies.cli import main
+from nf_policies.commands.evolve import Evolve
+from nf_policies.commands.train import Train
 from nf_policies.policies import field_sizes
 from nf_policies.policies.cells import GRU
 from nf_policies.tasks.make import make_task
@@ -137,3 +139,15 @@ def refused(words: list[str], sentence: str, tmp_path: Path, capsys: Any) -> Non
     assert sentence in message
     assert (out, len(message.splitlines())) == ("", 1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_preset_file_beside_a_start_sets_the_search_but_not_the_field(tmp_path) -> None:
+    start, file = written(tmp_path / "start.safetensors"), tmp_path / "preset.json"
+    settings = {"evolve": {"sigma": 0.5, "hidden_size": 7}, "train": {"log_std_init": -0.3, "field": "gru"}}
+    file.write_text(json.dumps(settings))
+    given: Any = {"env": "CartPole-v1", "start": start}
+    assert Evolve(**given).resolved().sigma == 0.1, "near the start"
+    assert Evolve(**given, preset=file).resolved().sigma == 0.5, "unless the file says otherwise"
+    assert Evolve(**given, preset=file, sigma=2.0).resolved().sigma == 2.0
+    assert Train(**given, preset=file).resolved().log_std_init == -0.3
+    assert Train(**given, preset=file).resolved().field != "gru", "the field is that of the start"
