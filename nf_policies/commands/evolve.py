@@ -84,7 +84,8 @@ class Evolve(RunOptions):
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
         if options.engine == "auto":
             steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
-            seconds = 60 * options.minutes if options.minutes else eager_seconds(steps, at_once)
+            # Of a budget in minutes, a fifth may go into compiling.
+            seconds = 60 * options.minutes / 5 if options.minutes else eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
         how = {"device": device, "workers": workers, "limit": limit, "mode": options.engine}
         lanes = min(at_once, GYMNASIUM_ENVS)
