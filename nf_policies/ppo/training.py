@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -32,7 +33,16 @@ TAGS = {
     "std": "train/std",
 }
 """Columns after `env_steps`, and SB3's names for them."""
-COUNTS = ("iteration", "evaluations", "evaluation_steps", "evaluated_at", "confirmed_at", "improved_at", "_used")
+COUNTS = (
+    "iteration",
+    "evaluations",
+    "evaluation_steps",
+    "evaluated_at",
+    "confirmed_at",
+    "improved_at",
+    "_used",
+    "_length",
+)
 EPISODES_TO_CONFIRM = 100
 OFTEN = 25
 """Evaluations of a training at most."""
@@ -51,8 +61,8 @@ class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
-    training; the later of two equals is kept. Evaluations come as often as `share` allows, and the last policy is
-    always evaluated.
+    training; the later of two policies that chance may tell apart is kept. Evaluations come as often as `share` allows,
+    and the last policy is always evaluated, on fewer episodes if need be.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.
@@ -85,8 +95,10 @@ class Training:
         self._evaluate = evaluator_of(evaluator)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
         self.confirmed_at, self._used = -1, 0.0
-        self.return_evaluated, self.return_best = math.nan, -math.inf
+        self.return_evaluated, self.return_best, self._length = math.nan, -math.inf, 0.0
         self._best: Policy | None = None
+        self._highest = np.empty(0)
+        """Returns (episodes,) of the evaluation with the highest mean, which is `return_best`."""
         self._logged = Latest(None, [])
         model.set_logger(self._logged)
         self._callback: BaseCallback | None = None
@@ -118,9 +130,9 @@ class Training:
         return {**row, "env_steps": self.env_steps, **self._evaluated()}
 
     def _affordable(self) -> bool:
-        """Whether an evaluation and the last one stay within the share, if episodes last as those of the training."""
+        """Whether an evaluation and the last one stay within the share, if episodes last as long as those so far."""
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
-        cost = self.episodes * float(np.mean(lengths)) if lengths else math.inf
+        cost = self.episodes * max(float(np.mean(lengths)), self._length) if lengths else math.inf
         return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
 
     def _evaluated(self) -> dict[str, float]:
@@ -131,36 +143,45 @@ class Training:
     def conclude(self) -> dict[str, float]:
         """Evaluate the last policy, if it has not been. Returns the cells of the row that change."""
         if self.evaluated_at < self.env_steps:
-            self.evaluate()
+            left = self.share * self.env_steps - self.evaluation_steps
+            affordable = left / self._length if self._length else self.episodes
+            self.evaluate(int(min(max(affordable, 1), self.episodes)))
         return self._evaluated()
 
-    def evaluate(self) -> None:
-        """Play the actor as it is; keep it if none was better."""
+    def evaluate(self, episodes: int | None = None) -> None:
+        """Play the actor as it is, on so many of the episodes; keep it unless the best one was clearly better.
+
+        That is by more than a standard error of the difference on the same episodes.
+        """
         policy = self.last()
         self.evaluations += 1
         self.evaluated_at = self.env_steps
-        self.return_evaluated = self._return_of(policy, (0, EVALUATION), self.episodes)
-        if self.return_evaluated > self.return_best:
-            self.improved_at = self.env_steps
-        if self.return_evaluated >= self.return_best:
-            self.return_best, self._best = self.return_evaluated, policy
-            self.confirmed_at = -1
+        returns = self._returns_of(policy, (0, EVALUATION), episodes or self.episodes)
+        self.return_evaluated = float(returns.mean())
+        n = min(len(returns), len(self._highest))
+        worse = self._highest[:n] - returns[:n]
+        if self._best is None or worse.mean() <= worse.std() / math.sqrt(n):
+            self._best, self.confirmed_at = policy, -1
+        if n == 0 or worse.mean() < 0:
+            self.improved_at, self.return_best, self._highest = self.env_steps, self.return_evaluated, returns
 
     def reached(self, target: float) -> bool:
         """Whether the best policy returns `target` on average, confirmed once on fresh episodes."""
         if self._best is None or self.return_best < target or self.confirmed_at >= 0:
             return False
         self.confirmed_at = self.iteration
-        return self._return_of(self._best, (self.iteration, CONFIRMATION), EPISODES_TO_CONFIRM) >= target
+        returns = self._returns_of(self._best, (self.iteration, CONFIRMATION), EPISODES_TO_CONFIRM)
+        return float(returns.mean()) >= target
 
-    def _return_of(self, policy: Policy, moment: tuple[int, int], episodes: int) -> float:
-        """The mean return of so many episodes, whose seeds belong to an iteration and a purpose."""
+    def _returns_of(self, policy: Policy, moment: tuple[int, int], episodes: int) -> np.ndarray:
+        """The returns of so many episodes, whose seeds belong to an iteration and a purpose."""
         seeds = np.random.SeedSequence([self.seed, *moment]).generate_state(episodes).tolist()
         returns, played = self._evaluate(policy, None, seeds)
         self.count(int(played.lengths.sum()))
+        self._length = float(played.lengths.mean())
         if played.problem:
             raise ValueError(played.problem)
-        return float(returns.mean())
+        return returns[0]
 
     def count(self, steps: int) -> None:
         """Count steps that the best policy has played elsewhere as those of an evaluation."""
@@ -180,6 +201,7 @@ class Training:
         numbers |= {name: getattr(self, name) for name in COUNTS}
         if self._best is not None:
             numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
+            tensors["highest"] = torch.from_numpy(self._highest.copy())
             tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
         return numbers, tensors
 
@@ -193,6 +215,7 @@ class Training:
         vars(self).update({name: numbers[name] for name in COUNTS})
         if "return_best" in numbers:
             self.return_best, self._best = numbers["return_best"], self.last()
+            self._highest = tensors["highest"].numpy().copy()
             self._best.load_state_dict(under(tensors, "best"))
             self._best.made_by = numbers["best_made_by"]
         self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))

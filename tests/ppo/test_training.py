@@ -54,6 +54,32 @@ def test_the_last_policy_is_always_evaluated_once() -> None:
     assert training.summary()["evaluations"] == 1
 
 
+def test_the_later_of_two_policies_that_chance_may_tell_apart_is_kept(monkeypatch) -> None:
+    training, spread = make(), np.array([-20.0, -10.0, 0.0, 10.0, 20.0])
+    seen: list[tuple[float, object, float]] = []
+    for returns in (100 + spread, 99 + spread[::-1], 60 + spread, 110 + spread, 110 + spread, 105 + spread):
+        monkeypatch.setattr(training, "_returns_of", lambda *_, returns=returns: returns)
+        before = training._best
+        training.evaluate()
+        seen.append((training.return_evaluated, training.return_best, training._best is not before))
+    assert seen == [
+        (100, 100, True),
+        (99, 100, True),  # worse by less than its standard error on the same episodes
+        (60, 100, False),
+        (110, 110, True),
+        (110, 110, True),
+        (105, 110, False),  # worse by 5 in each episode: that is no chance
+    ]
+
+
+def test_the_last_evaluation_plays_what_is_left_of_the_share() -> None:
+    training = make(share=0.3)
+    run(training, 10)
+    training.conclude()
+    assert training.summary()["evaluation_steps"] <= 0.3 * 640 + 5 * 60
+    assert training.evaluated_at == 640
+
+
 def test_the_learning_rate_follows_what_is_used_of_the_budget() -> None:
     training = make()
     training.model.lr_schedule = lambda remaining: 1e-3 * remaining
