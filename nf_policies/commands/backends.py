@@ -42,19 +42,27 @@ class Played(NamedTuple):
 
 
 def played_on(
-    task: str, lanes: int, *, device: str = "cpu", workers: int = 0, limit: int | None = None, **of_engine: Any
+    task: str,
+    lanes: int,
+    *,
+    backend: Backend = "auto",
+    device: str = "cpu",
+    workers: int = 0,
+    limit: int | None = None,
+    **of_engine: Any,
 ) -> Played:
     """An evaluator of a task: an engine on tensors, the lanes of a simulator, or Gymnasium's environments.
 
     Args:
         task: A Gymnasium id, or that of the batched task to play it as.
         lanes: Episodes at once, where that is not the engine's to decide.
+        backend: "gymnasium" for no engine.
         device: Of an engine.
         workers: Processes, as for `make_envs`.
         limit: Time limit in steps, in place of the registered one.
         of_engine: Further arguments of an `Engine`: `mode`, and `moments` for the normaliser.
     """
-    if not workers and is_batched(task) and is_compilable(task):
+    if backend != "gymnasium" and not workers and is_batched(task) and is_compilable(task):
         envs: Any = make_batched(task, device=device, max_episode_steps=limit)
         engine = Engine(envs, **of_engine)
         how = ", compiled, which takes a while the first time" if engine.mode == "compiled" else ""

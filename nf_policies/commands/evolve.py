@@ -80,12 +80,14 @@ class Evolve(RunOptions):
         env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
-        if options.engine == "auto":
-            steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
-            # Of a budget in minutes, a fifth may go into compiling.
-            seconds = 60 * options.minutes / 5 if options.minutes else eager_seconds(steps, at_once)
+        if batched and options.engine == "auto":
+            if options.minutes:
+                seconds = 60 * options.minutes / 5  # which may go into compiling
+            else:
+                steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
+                seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"device": device, "workers": workers, "limit": limit, "mode": options.engine}
+        how = {"backend": options.backend, "device": device, "workers": workers, "limit": limit, "mode": options.engine}
         lanes = min(at_once, GYMNASIUM_ENVS)
         evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"

@@ -271,3 +271,12 @@ def test_rollout_plays_the_batched_twin_where_it_is_told_to(tmp_path, capsys) ->
     assert abs(means[0] - means[1]) < 4 * np.hypot(*errors), "both are the same task"
     assert main(["rollout", str(path), "--backend", "batched", "--env", "LunarLander-v3"]) != 0
     assert "no batched task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("backend", "where"), [("gymnasium", "in 8 environments"), ("batched", "all episodes at once")]
+)
+def test_a_batched_task_is_played_where_the_backend_says(backend, where, tmp_path, capsys) -> None:
+    words = ["evolve", "nf/TMaze-v0", "--population", "4", "--episodes", "2", "--generations", "1"]
+    assert main([*words, "--backend", backend, "--out", str(tmp_path / backend)]) == 0
+    assert f"playing nf/TMaze-v0: {where}" in capsys.readouterr().err
