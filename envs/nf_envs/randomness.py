@@ -5,7 +5,8 @@ compiled, in float32 or float64. torch's own generators work neither inside a fu
 function is the 32-bit integer hash of C. Wellons' hash prospector (bias 0.11).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,20 +45,29 @@ def uniforms(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch
         dtype: Of the result.
     Returns: n tensors (num_envs,).
     """
-    other = mix(episodes + 1) if n else episodes
-    # Each lane strides by its own odd number; with a common stride, lanes would later repeat each other's numbers.
-    stride = mix(keys ^ _signed(GOLDEN)) | 1 if n else keys
-    counter = keys + first * stride
-    words = [mix(mix(counter + i * stride) ^ other) for i in range(n)]
-    return tuple(((word >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24 for word in words)
+    if not n:
+        return ()
+    number = _numbers(keys, episodes, first, dtype)
+    return tuple(number(i) for i in range(n))
 
 
 def uniforms_at_once(keys: Tensor, episodes: Tensor, first: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """The numbers of `uniforms` in a few operations on all of them, which is quick where nothing is compiled."""
-    stride = mix(keys ^ _signed(GOLDEN)) | 1
     places = torch.arange(n, dtype=torch.int32, device=keys.device)[:, None]
-    words = mix(mix(keys + first * stride + places * stride) ^ mix(episodes + 1))
-    return (((words >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24).unbind()
+    return _numbers(keys, episodes, first, dtype)(places).unbind()
+
+
+def _numbers(keys: Tensor, episodes: Tensor, first: Tensor, dtype: torch.dtype) -> Callable[[Any], Tensor]:
+    """From a place in the row of numbers, or several (n, 1), to the numbers of `uniforms`; its arguments."""
+    # Each lane strides by its own odd number; with a common stride, lanes would later repeat each other's numbers.
+    stride = mix(keys ^ _signed(GOLDEN)) | 1
+    counter, other = keys + first * stride, mix(episodes + 1)
+
+    def number(place: Any) -> Tensor:
+        word = mix(mix(counter + place * stride) ^ other)
+        return ((word >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24
+
+    return number
 
 
 def normal(u: Tensor) -> Tensor:

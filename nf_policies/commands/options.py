@@ -11,9 +11,17 @@ import tyro
 from rich.console import Console
 
 from nf_policies.commands.start import OF_THE_FILE, check_start, keep_start
-from nf_policies.commands.stored import BUDGET, CALL, NAMED, continued, is_limited, read_preset
+from nf_policies.commands.stored import (
+    CALL,
+    NAMED,
+    check_numbers,
+    continued,
+    is_limited,
+    read_preset,
+    without_budget,
+)
 from nf_policies.runs.directory import RunError, new_run_directory
-from nf_policies.runs.presets import Facts, preset_of, setting_names
+from nf_policies.runs.presets import BUDGET, Facts, preset_of, setting_names
 
 if TYPE_CHECKING:
     from nf_policies.runs.learner import Learner
@@ -22,8 +30,8 @@ if TYPE_CHECKING:
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
-OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps", "start")
-"""Options that say which task it is, and what a run begins with."""
+OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")
+"""Options that say which task it is."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class RunOptions:
         Raises: RunError naming the option that does not fit.
         """
         self._check()
-        options = self._continued() if self.resume else self._with_preset()
+        options = continued(self) if self.resume else self._with_preset()
         options._check()
         if not is_limited(options):
             raise RunError("Nothing ends this run: give it --steps or --minutes.")
@@ -89,31 +97,16 @@ class RunOptions:
 
     def _check(self) -> None:
         """Refuse numbers that no run can have."""
-        for name, value in vars(self).items():
-            if demand := self.demand(name, value):
-                raise RunError(f"--{name.replace('_', '-')} must be {demand}, not {value}.")
+        check_numbers(self)
         if wrong := NOT_OPTIONS & pairs(self.field_option).keys():
             raise RunError(
                 f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
             )
 
-    @classmethod
-    def demand(cls, name: str, value: Any) -> str:
-        """What the number of an option must be, in words, where it is not; else nothing."""
-        if value is None:
-            return ""
-        if name in cls.positive and value < 1:
-            return "at least 1"
-        if name in ("seed", "workers", "evaluation_share") and value < 0:
-            return "0 or more"
-        if name == "minutes" and not value > 0:
-            return "above 0"
-        return "above 0 and at most 1" if name == "patience" and not 0 < value <= 1 else ""
-
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         if is_limited(self):
-            preset |= dict.fromkeys({*BUDGET, "patience"} & preset.keys())
+            preset = without_budget(preset)
         return {name: value for name, value in preset.items() if getattr(self, name) is None}
 
     def _with_preset(self) -> Self:
@@ -145,13 +138,9 @@ class RunOptions:
         if self.start:  # which decides the field
             settings = {name: value for name, value in settings.items() if name not in OF_THE_FILE}
         task = {name: getattr(self, name) for name in OF_THE_TASK}
-        alone = type(self)(**task, **as_options(settings))._with_preset().settings()
+        alone = type(self)(**task, start=self.start, **as_options(settings))._with_preset().settings()
         empty = {name: None for name, value in settings.items() if value is None}
         return {**alone, **empty, "field_option": preset["field_option"] | alone["field_option"]}
-
-    def _continued(self) -> Self:
-        """The options with which the run began, except those that may change and are given anew."""
-        return continued(self)
 
     def config(self) -> dict[str, Any]:
         """What a run's folder keeps of the options."""

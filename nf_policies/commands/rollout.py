@@ -28,15 +28,13 @@ class Rollout:
 
     def run(self, messages: Console) -> str:
         """Load, play, and write the files. Returns the text for stdout."""
-        from nf_policies.commands.backends import batched_task
+        from nf_policies.commands.backends import batched_task, played_on
         from nf_policies.policies.files import PolicyFileError
         from nf_policies.policies.policy import Policy
-        from nf_policies.rollouts.engine import Engine
         from nf_policies.rollouts.film import film
         from nf_policies.rollouts.plot import plot_recording
         from nf_policies.rollouts.record import Recorder, save_recording
-        from nf_policies.rollouts.score import rollout, score_of
-        from nf_policies.tasks.batched import is_compilable, make_batched
+        from nf_policies.rollouts.score import ENVS_MAX, rollout, score_of
 
         policy = Policy.load(self.file)
         env_id = self.env or policy.env_id
@@ -55,11 +53,9 @@ class Rollout:
         else:
             twin = batched_task(env_id, "batched") or env_id
             messages.print(f"playing {twin}: {self.episodes} episodes at once", markup=False)
-            if is_compilable(twin):
-                with closing(make_batched(twin, max_episode_steps=limit)) as envs:
-                    score = score_of(policy, Engine(envs, moments=False), twin, **options)
-            else:
-                score = rollout(policy, twin, max_episode_steps=limit, **options)
+            evaluator, envs, _ = played_on(twin, min(max(self.episodes, 1), ENVS_MAX), limit=limit, moments=False)
+            with closing(envs):
+                score = score_of(policy, evaluator, twin, **options)
         if recorder is not None:
             recording = recorder.recording()
             if self.record:

@@ -3,16 +3,15 @@
 import json
 import types
 import typing
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Union
 
 from nf_policies.runs.directory import CONFIG, RunError, read_config
-from nf_policies.runs.presets import PRESETS, setting_names
+from nf_policies.runs.presets import BUDGET, PRESETS, setting_names
 
 CALL = ("json", "resume", "out")
 """Options that say how a command is called, not what its run is."""
-BUDGET = ("generations", "steps", "minutes")
-"""Options that end a run. Where one is given, the others and the patience are not those of a preset."""
 NAMED = ("field_option", "scale")
 """Settings that are a dictionary in files, and NAME=VALUE words on the command line."""
 
@@ -35,14 +34,39 @@ def continued(options: Any) -> Any:
     if changed:
         names = ", ".join("--" + name.replace("_", "-") for name in changed)
         raise RunError(f"A run continues with the options it began with: {names} cannot change.")
-    if is_limited(options):  # a new budget replaces the old one whole
-        stored |= dict.fromkeys({*BUDGET, "patience"} & stored.keys())
+    if is_limited(options):
+        stored = without_budget(stored)
     return type(options)(**{**stored, **given})
 
 
 def is_limited(options: Any) -> bool:
     """Whether an option is given that ends the run."""
     return any(getattr(options, name, None) is not None for name in BUDGET)
+
+
+def without_budget(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of options that end no run: a budget that is given replaces another one whole, and its patience."""
+    return values | dict.fromkeys({*BUDGET, "patience"} & values.keys())
+
+
+def check_numbers(options: Any) -> None:
+    """Refuse, with a RunError, numbers that no run can have."""
+    for name, value in vars(options).items():
+        if demand := demand_of(name, value, options.positive):
+            raise RunError(f"--{name.replace('_', '-')} must be {demand}, not {value}.")
+
+
+def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
+    """What the number of an option must be, in words, where it is not; else nothing. Those in `positive` are 1 up."""
+    if value is None:
+        return ""
+    if name in positive and value < 1:
+        return "at least 1"
+    if name in ("seed", "workers", "evaluation_share") and value < 0:
+        return "0 or more"
+    if name == "minutes" and not value > 0:
+        return "above 0"
+    return "above 0 and at most 1" if name == "patience" and not 0 < value <= 1 else ""
 
 
 def read_preset(path: Path, options: type[Any]) -> dict[str, Any]:
@@ -70,7 +94,7 @@ def read_preset(path: Path, options: type[Any]) -> dict[str, Any]:
         if name not in names:
             raise RunError(f"{path}: {name!r} is not a setting of {command}, which are {', '.join(names)}.")
         known = isinstance(value, dict) if name in NAMED else fits(value, hints[name])
-        if not known or options.demand(name, value):
+        if not known or demand_of(name, value, options.positive):
             raise RunError(f"{path}: {name} cannot be {value!r}.")
     return settings
 

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tyro
 from rich.console import Console
 
-from nf_policies.commands.options import as_options, searches
-from nf_policies.commands.stored import CALL, continued
+from nf_policies.commands.options import OF_THE_TASK, as_options, searches
+from nf_policies.commands.stored import CALL, check_numbers, continued
 from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class Tune:
 
     command: ClassVar[str] = "tune"
     changeable: ClassVar[tuple[str, ...]] = ("trials", "minutes", "workers", *CALL)
+    positive: ClassVar[tuple[str, ...]] = ("trials", "seeds", "workers", "steps", "max_episode_steps")
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
     learner: Literal["train", "evolve"] = "train"  # Whose settings.
@@ -103,16 +103,15 @@ class Tune:
         """What these options search. A TaskError or a RunError if there is nothing to search."""
         from gymnasium.spaces import Box
 
-        from nf_policies.tasks.make import make_task
+        from nf_policies.commands.task import shown
         from nf_policies.tuning.search import Plan
         from nf_policies.tuning.space import space_of
 
-        task = {name: getattr(self, name) for name in ("env", "hide_velocity", "hide", "max_episode_steps")}
+        task = {name: getattr(self, name) for name in OF_THE_TASK}
         search = searches()[self.learner]
         steps = self.steps or search(**task).resolved().steps or STEPS[self.learner]
         base = search(**task, steps=steps).resolved()
-        with closing(make_task(str(self.env), max_episode_steps=self.max_episode_steps)) as env:
-            discrete = not isinstance(env.action_space, Box)
+        discrete = not isinstance(shown(base).action_space, Box)
         start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
@@ -141,11 +140,4 @@ class Tune:
         """A RunError naming the option that does not fit."""
         if self.env is None:
             raise RunError("Which task? Name a Gymnasium id, for example: nf-policies tune CartPole-v1.")
-        for name in ("trials", "seeds", "workers", "steps", "max_episode_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RunError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise RunError(f"--minutes must be above 0, not {self.minutes}.")
-        if self.seed < 0:
-            raise RunError(f"--seed must be 0 or more, not {self.seed}.")
+        check_numbers(self)

@@ -33,16 +33,9 @@ TAGS = {
     "std": "train/std",
 }
 """Columns after `env_steps`, and SB3's names for them."""
-COUNTS = (
-    "iteration",
-    "evaluations",
-    "evaluation_steps",
-    "evaluated_at",
-    "confirmed_at",
-    "improved_at",
-    "_used",
-    "_length",
-)
+EVALUATED = ("evaluations", "evaluation_steps", "evaluated_at", "confirmed_at", "_used", "_length")
+COUNTS = ("iteration", "improved_at", *EVALUATED)
+"""Attributes of a `Training` that its state holds as they are."""
 EPISODES_TO_CONFIRM = 100
 OFTEN = 25
 """Evaluations of a training at most."""
@@ -61,8 +54,8 @@ class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
-    training; the later of two policies that chance may tell apart is kept. Evaluations come as often as `share` allows,
-    and the last policy is always evaluated, on fewer episodes if need be.
+    training; the later of two policies that differ by no more than chance is kept. Evaluations come as often as `share`
+    allows, and the last policy is always evaluated, on fewer episodes if need be.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Preset = Mapping[str, Any]
+BUDGET = ("generations", "steps", "minutes")
+"""Settings that end a run."""
 
 STILL = {"resting_level": 0.01, "activation_scale": 0.01}
 """Scales that leave a resting level and a steepness nearly where they are: symmetric tasks do not need them."""

@@ -16,11 +16,11 @@ from nf_policies.atomic import uninterrupted
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
 from nf_policies.runs.directory import CONFIG, claimed, remove_leftovers, to_json, write_json
 from nf_policies.runs.learner import Learner, Policy
+from nf_policies.runs.presets import BUDGET
 from nf_policies.runs.progress import Progress, plot_progress
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
-BUDGETS = ("generations", "steps", "minutes")
 WHY = {
     "target": "the target is reached",
     "minutes": "the minutes are over",
@@ -132,7 +132,7 @@ class Session:
 
     def _used(self) -> tuple[float, str]:
         """How much of the budget is used, from 0 to 1, and why the run is over, if it is."""
-        learner, budgets = self.learner, [name for name in BUDGETS if self.config.get(name)]
+        learner, budgets = self.learner, [name for name in BUDGET if self.config.get(name)]
         done = {"generations": learner.iteration, "steps": learner.env_steps, "minutes": self._elapsed() / 60}
         if learner.improved_at != self._improved["at"]:
             self._improved = {"at": learner.improved_at} | {name: done[name] for name in budgets}
