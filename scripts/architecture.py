@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": set(),
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
+    "cluster": {"policies", "rollouts", "tasks"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
     "runs": {"atomic", "tensor_files"},
     "tuning": {"atomic", "runs"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
+    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "cluster"},
     "cli": {"commands"},
 }
 """What a package may import of the others: a whole package, or one module of it."""

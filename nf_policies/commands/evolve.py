@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, OneAddress, Repeated, RunOptions, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -51,12 +51,18 @@ class Evolve(RunOptions):
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
     workers: int | None = None  # Play in this many processes; by default one per core where a step takes a millisecond.
+    ray: OneAddress = (
+        None  # Play on the Ray cluster at HOST:PORT, or on one started here; --workers of it, or all CPUs.
+    )
+    step_timeout: float | None = None  # Seconds after which a worker that does not answer is replaced; 300 by default.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
         if self.episodes is not None:
             preset["episodes_max"] = self.episodes
+        if self.ray is not None:  # the cores of this machine do not matter
+            preset["workers"] = None
         return {**super().from_preset(preset), "scale": scale}
 
     def run(self, messages: Console) -> str:
@@ -71,13 +77,15 @@ class Evolve(RunOptions):
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on
+        from nf_policies.commands.spread import played_on_ray
         from nf_policies.commands.task import shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
 
         policy = new_policy(options)
-        env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
+        on_ray = options.ray is not None
+        env_id, limit, workers = options.env, options.max_episode_steps, 0 if on_ray else options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
         if batched and options.engine == "auto":
@@ -87,16 +95,21 @@ class Evolve(RunOptions):
                 steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"backend": options.backend, "device": device, "workers": workers, "limit": limit, "mode": options.engine}
-        lanes = min(at_once, GYMNASIUM_ENVS)
-        evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
+        how = {"backend": options.backend, "device": device, "limit": limit, "mode": options.engine}
+        how["moments"] = bool(options.normalise)
+        if on_ray:
+            at, cluster = options.ray, {"workers": options.workers, "timeout": options.step_timeout}
+            evaluator, envs, where = played_on_ray(batched or env_id, at, **cluster, **how)
+        else:
+            lanes = min(at_once, GYMNASIUM_ENVS)
+            evaluator, envs, where = played_on(batched or env_id, lanes, workers=workers, **how)
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or workers:
+            if batched == env_id or workers or (on_ray and batched is None):
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
             return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union
 from nf_policies.runs.directory import CONFIG, RunError, read_config
 from nf_policies.runs.presets import BUDGET, PRESETS, setting_names
 
-CALL = ("json", "resume", "out")
+CALL = ("json", "resume", "out", "ray")
 """Options that say how a command is called, not what its run is."""
 NAMED = ("field_option", "scale")
 """Settings that are a dictionary in files, and NAME=VALUE words on the command line."""
@@ -64,7 +64,7 @@ def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
         return "at least 1"
     if name in ("seed", "workers", "evaluation_share") and value < 0:
         return "0 or more"
-    if name == "minutes" and not value > 0:
+    if name in ("minutes", "step_timeout") and not value > 0:
         return "above 0"
     return "above 0 and at most 1" if name == "patience" and not 0 < value <= 1 else ""
 

@@ -34,6 +34,25 @@ class Step(NamedTuple):
     rewards: np.ndarray
 
 
+class FeatureSums(NamedTuple):
+    """Sums over the finite features of each episode, or of each candidate: their order is that of the rows."""
+
+    centre: np.ndarray
+    """What is taken off before. Shape: (features,)."""
+    counts: np.ndarray
+    """Steps. Shape: (rows,)."""
+    totals: np.ndarray
+    squares: np.ndarray
+    """Of the features and of their squares. Shapes: (rows, features)."""
+
+    def moments(self) -> tuple[float, Tensor, Tensor]:
+        """Count, mean and variance of all, for `Normalizer.update`."""
+        count = float(self.counts.sum())
+        mean, square = (rows.sum(0) / max(count, 1) for rows in (self.totals, self.squares))
+        var = np.maximum(square - mean**2, 0)
+        return count, torch.as_tensor(self.centre + mean), torch.as_tensor(var)
+
+
 @dataclass(frozen=True)
 class Played:
     """Whole episodes, in the order in which they were asked for."""
@@ -42,10 +61,14 @@ class Played:
     """Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,)."""
     lengths: np.ndarray
     """Number of steps. Shape: (episodes,)."""
-    moments: tuple[float, Tensor, Tensor]
-    """Count, mean and variance of the finite features, for `Normalizer.update`."""
+    sums: FeatureSums
     problem: str | None
-    """The first thing that was not finite, as a sentence."""
+    """What was not finite in the first such episode, as a sentence."""
+
+    @property
+    def moments(self) -> tuple[float, Tensor, Tensor]:
+        """Count, mean and variance of the finite features, for `Normalizer.update`."""
+        return self.sums.moments()
 
 
 @torch.no_grad()
@@ -77,8 +100,9 @@ def play(
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
     current, waiting = np.full(n, -1), 0
     centre = policy.normalizer.mean.cpu().double().numpy()
-    count, total, square = 0, np.zeros_like(centre), np.zeros_like(centre)
-    problem = None
+    # Summed up by episode, so that the sums do not depend on who plays beside whom.
+    sums = FeatureSums(centre, *(np.zeros((len(episodes), *shape)) for shape in ((), centre.shape, centre.shape)))
+    problems: dict[int, str] = {}
     obs: Any = None
     over = np.ones(n, dtype=bool)  # no episode is running: the environment must not be stepped
     pausing = getattr(envs, "pausing", False)
@@ -104,11 +128,15 @@ def play(
         features = policy.encode(obs).astype(np.float64)
         broken = alive & ~np.isfinite(features).all(-1)
         if broken.any():
-            problem = problem or finite_problem(features[broken], policy.visible)
+            for i in np.flatnonzero(broken):
+                problems[int(current[i])] = str(finite_problem(features[i : i + 1], policy.visible))
             features[broken] = 0
             returns[current[broken]] = np.nan
-        seen = features[alive & ~broken] - centre
-        count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
+        whole = alive & ~broken
+        seen, whose = features[whole] - centre, current[whole]
+        sums.counts[whose] += 1
+        sums.totals[whose] += seen
+        sums.squares[whose] += np.square(seen)
 
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
@@ -123,15 +151,14 @@ def play(
         returns[here] += rewards[alive]
         lengths[here] += 1
         if not np.isfinite(returns[here]).all():
-            problem = problem or "A reward of the task is not finite."
             broken |= alive & ~np.isfinite(rewards)
             returns[current[broken]] = np.nan
+            for e in current[broken].tolist():
+                problems.setdefault(e, "A reward of the task is not finite.")
         over = terminated | truncated
         current[over | broken] = -1
 
-    mean = total / max(count, 1)
-    var = np.maximum(square / max(count, 1) - mean**2, 0)
-    return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
+    return Played(returns, lengths, sums, problems[min(problems)] if problems else None)
 
 
 GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)

@@ -1,0 +1,300 @@
+"""A pool of workers on a Ray cluster. The only file that knows Ray.
+
+Each worker is an actor with one CPU. One that dies, with its node or alone, or hangs, is replaced where there is room,
+and another plays the pieces that it had. Nodes that join later get workers.
+"""
+
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from nf_policies.cluster.pieces import PER_WORKER, Piece
+from nf_policies.cluster.player import Answer, Bits, Failed, Player
+from nf_policies.policies.policy import Policy
+from nf_policies.rollouts.play import Evaluator, Played
+from nf_policies.tasks.make import TaskError
+
+STEP_TIMEOUT = 300.0
+"""Seconds that a step of a task may take."""
+TRIES = 3
+"""How often a piece is begun before the task is given up."""
+LOOK = 1.0
+"""Seconds without an answer after which workers and the head are looked at."""
+REACH = 5.0
+"""Seconds that the head has to accept a connection."""
+GROW = 10.0
+"""Seconds between two looks at how many CPUs the cluster has."""
+
+
+class ClusterError(TaskError):
+    """A cluster that cannot be reached or used; the message says why."""
+
+
+@dataclass
+class Worker:
+    """An actor, and the pieces that it has."""
+
+    actor: Any
+    greeting: Any
+    """What it says once it has started."""
+    ready: bool = False
+    pieces: dict[Any, int] = field(default_factory=dict)
+    """Indices by reference; it plays the first one."""
+    seen: float = 0.0
+    """When it last answered, or was found to have taken steps."""
+    steps: int = -1
+    asked: Any = None
+    """For its steps."""
+
+
+class RayPool:
+    """Workers on a cluster; `close` ends them, and a cluster that was started for them.
+
+    Args:
+        address: HOST:PORT of the head, as `ray start` prints it; "" for a cluster on this machine, started here.
+        make: Makes the evaluator of a worker, for so many environments.
+        name: Of the task, for messages.
+        workers: How many; by default one per CPU of the cluster.
+        timeout: Seconds that a step of the task may take.
+        shuffle: Seed of a random order in which pieces are given out, for tests; by default they go in order.
+    Raises: ClusterError if Ray is not installed, or the cluster cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        make: Callable[[int], Evaluator],
+        *,
+        name: str = "the task",
+        workers: int | None = None,
+        timeout: float | None = None,
+        shuffle: int | None = None,
+    ) -> None:
+        self._ray = connected(address, workers)
+        self._make, self._name, self._wanted = make, name, workers
+        self._timeout = timeout or STEP_TIMEOUT
+        self._random = None if shuffle is None else random.Random(shuffle)
+        self._head = str(self._ray.get_runtime_context().gcs_address)
+        self._workers: list[Worker] = []
+        self._grown, self._waiting_since = -GROW, time.monotonic()
+        self._told: set[Bits] = set()
+        self.seconds_playing = 0.0
+        """Of all workers, for measurements."""
+        self._grow()
+
+    @property
+    def workers(self) -> int:
+        """How many there are; some may be about to start."""
+        return max(len(self._workers), 1)
+
+    def play(self, policy: Policy, pieces: Sequence[Piece]) -> Iterator[tuple[int, Played]]:
+        """The index of each piece and what was played, in the order in which workers answer.
+
+        Raises:
+            TaskError: If a piece is lost or raises for the third time.
+            ClusterError: If the head of the cluster is gone.
+        """
+        self._grow()
+        shared = self._ray.put(policy)
+        order = list(range(len(pieces)))
+        if self._random:
+            self._random.shuffle(order)
+        waiting, tries, left = deque(order), Counter[int](), len(pieces)
+        try:
+            while left:
+                for worker in self._workers:
+                    while worker.ready and waiting and len(worker.pieces) < PER_WORKER:
+                        self._give(worker, shared, waiting.popleft(), pieces)
+                for worker, index, answer in self._answers(waiting, tries):
+                    if isinstance(answer, Failed):
+                        self._count(index, tries, f"raised on {self._place(worker)}: {answer.reason}")
+                        waiting.append(index)
+                    else:
+                        left -= 1
+                        self.seconds_playing += answer.seconds
+                        yield index, answer.played
+        finally:
+            for worker in self._workers if left else ():  # whoever plays on would answer too late
+                self._replace(worker)
+
+    def close(self) -> None:
+        """End the workers, and leave the cluster."""
+        with suppress(Exception):  # a cluster that is gone
+            for worker in self._workers:
+                self._ray.kill(worker.actor)
+            self._ray.shutdown()
+
+    def _give(self, worker: Worker, shared: Any, index: int, pieces: Sequence[Piece]) -> None:
+        if not worker.pieces:
+            worker.seen = time.monotonic()
+        worker.pieces[worker.actor.play.remote(shared, pieces[index])] = index
+
+    def _answers(self, waiting: deque[int], tries: Counter[int]) -> Iterator[tuple[Worker, int, Answer | Failed]]:
+        """What has come in until now, or within a moment; pieces of lost workers go back to those that wait."""
+        owners = {ref: worker for worker in self._workers for ref in worker.pieces}
+        owners |= {worker.greeting: worker for worker in self._workers if not worker.ready}
+        refs = list(owners)
+        done, _ = self._ray.wait(refs, num_returns=1, timeout=LOOK)
+        if done:
+            done, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        else:
+            self._look(waiting, tries)
+        for ref in done:
+            worker = owners[ref]
+            if worker.ready and ref not in worker.pieces:  # of a worker that has just been lost
+                continue
+            try:
+                answer = self._ray.get(ref)
+            except self._ray.exceptions.RayError as error:
+                self._lost(worker, reason_of(error), waiting, tries)
+                continue
+            worker.seen, worker.steps = time.monotonic(), -1
+            if isinstance(answer, Bits):
+                worker.ready = True
+                self._compare(answer, worker)
+            else:
+                yield worker, worker.pieces.pop(ref), answer
+
+    def _look(self, waiting: deque[int], tries: Counter[int]) -> None:
+        """Find out whether the head is there and workers take steps."""
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), REACH).close()
+        except OSError as error:
+            raise ClusterError(f"The head of the Ray cluster at {self._head} does not answer any more.") from error
+        now = time.monotonic()
+        if any(worker.ready for worker in self._workers):
+            self._waiting_since = now
+        elif now - self._waiting_since > 60:
+            self._waiting_since = now
+            warn(f"No worker has started yet: the Ray cluster at {self._head} has no free CPU.")
+        for worker in self._workers:
+            if not worker.pieces or now - worker.seen < self._timeout:
+                continue
+            if worker.asked is None:
+                worker.asked, worker.seen = worker.actor.steps.options(concurrency_group="signs").remote(), now
+                continue
+            steps = worker.steps
+            with suppress(self._ray.exceptions.RayError):
+                steps = self._ray.get(worker.asked, timeout=0)
+            if steps == worker.steps:
+                reason = f"has taken no step for {self._timeout:g} seconds (the step timeout)"
+                self._lost(worker, reason, waiting, tries)
+            else:
+                worker.asked, worker.seen, worker.steps = None, now, steps
+
+    def _lost(self, worker: Worker, reason: str, waiting: deque[int], tries: Counter[int]) -> None:
+        """Replace a worker; the piece that it played counts as begun, those behind do not."""
+        indices = list(worker.pieces.values())
+        if indices:
+            self._count(indices[0], tries, reason)
+        elif not worker.ready:
+            self._count(-1, tries, f"could not start: {reason}")
+        warn(f"A worker of {self._name} {reason}; others play its {len(indices)} pieces.")
+        waiting.extendleft(reversed(indices))
+        self._replace(worker)
+
+    def _count(self, index: int, tries: Counter[int], reason: str) -> None:
+        tries[index] += 1
+        if tries[index] == TRIES:
+            raise TaskError(f"{self._name} cannot be played on the Ray cluster: {TRIES} times a worker {reason}.")
+
+    def _replace(self, worker: Worker) -> None:
+        with suppress(Exception):
+            self._ray.kill(worker.actor)
+        self._workers[self._workers.index(worker)] = self._new()
+
+    def _new(self) -> Worker:
+        actor_class = self._ray.remote(num_cpus=1, concurrency_groups={"signs": 1}, scheduling_strategy="SPREAD")(
+            Player
+        )
+        actor = actor_class.remote(self._make, sys.path)
+        return Worker(actor, actor.hello.remote())
+
+    def _grow(self) -> None:
+        """Have as many workers as are wanted: by default as many as there are CPUs now."""
+        if time.monotonic() - self._grown < GROW:
+            return
+        self._grown = time.monotonic()
+        wanted = self._wanted or int(self._ray.cluster_resources().get("CPU", 1))
+        self._workers += [self._new() for _ in range(wanted - len(self._workers))]
+
+    def _compare(self, bits: Bits, worker: Worker) -> None:
+        """Tell of a machine on which the last bits may be others."""
+        here = Bits.here()
+        if bits != here and bits not in self._told:
+            self._told.add(bits)
+            words = " and ".join(
+                f"{there} in place of {here}" for there, here in zip(bits, here, strict=True) if there != here
+            )
+            warn(
+                f"A node of the Ray cluster has {words}: the last bits of a result may be others than on this machine."
+            )
+
+    def _place(self, worker: Worker) -> str:
+        return "a worker"
+
+
+def connected(address: str, workers: int | None) -> Any:
+    """The module ray, connected to a cluster."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ClusterError("--ray needs Ray: pip install 'nf-policies[ray]'.") from error
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "include_dashboard": None}
+    if address:
+        host, colon, port = address.rpartition(":")
+        if not (colon and port.isdigit()):
+            raise ClusterError(
+                f"The address of a Ray cluster is HOST:PORT, as `ray start --head` prints it, not {address}."
+            )
+        try:
+            socket.create_connection((host, int(port)), REACH).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ClusterError(
+                f"There is no Ray cluster at {address} ({reason}): `ray start --head` begins one."
+            ) from error
+    else:
+        quiet |= {"include_dashboard": False, "num_cpus": workers}
+    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in its place
+    try:
+        ray.init(address or "local", **quiet)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClusterError(f"The Ray cluster{f' at {address}' if address else ''} cannot be used: {reason}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ray
+
+
+def reason_of(error: Exception) -> str:
+    """What happened to a worker, in a few words."""
+    text = " ".join(str(error).split())
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):  # of a constructor, or what no worker could read
+        return f"raised {type(cause).__name__}: {cause}"
+    if "ModuleNotFoundError" in text:
+        return text[text.index("ModuleNotFoundError") :].split(" At least")[0][:200]
+    if "node" in text and "dead" in text.lower():
+        return "died with its node"
+    return "died"
+
+
+def warn(message: str) -> None:
+    """Tell the user and go on."""
+    warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -1,0 +1,94 @@
+"""What a worker does: it makes a task's environments once, and plays pieces in them."""
+
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from nf_policies.cluster.pieces import Piece
+from nf_policies.policies.policy import Policy
+from nf_policies.rollouts.engine import Engine
+from nf_policies.rollouts.play import Evaluator, Played, Step
+
+LANES = 32
+"""Environments of a worker at most: where a step takes long, more of them do not help."""
+
+
+class Bits(NamedTuple):
+    """What the last bits of a result depend on."""
+
+    processor: str
+    torch: str
+    numpy: str
+
+    @staticmethod
+    def here() -> "Bits":
+        """Of this process."""
+        processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+        return Bits(processor, torch.__version__, np.__version__)
+
+
+class Failed(NamedTuple):
+    """A task that raised, in a sentence."""
+
+    reason: str
+
+
+class Answer(NamedTuple):
+    """What was played, and how long it took in the worker."""
+
+    played: Played
+    seconds: float
+
+
+class Player:
+    """Plays pieces of a task in one process, with one thread.
+
+    Args:
+        make: Makes an evaluator for so many environments.
+        paths: Further folders with modules, those of the process that asks, where this machine has them too.
+    """
+
+    def __init__(self, make: Callable[[int], Evaluator], paths: Sequence[str] = ()) -> None:
+        torch.set_num_threads(1)
+        sys.path += [path for path in paths if path not in sys.path and Path(path).is_dir()]
+        self._make, self._lanes, self._steps = make, 0, 0
+        self._evaluator: Any = None
+
+    def hello(self) -> Bits:
+        """Say that the process has started."""
+        return Bits.here()
+
+    def steps(self) -> int:
+        """Steps of the environments so far. An engine, which does not wait for others' code, only says the time."""
+        return time.monotonic_ns() if isinstance(self._evaluator, Engine) else self._steps
+
+    def play(self, policy: Policy, piece: Piece) -> Answer | Failed:
+        """Play a piece; what the task raises comes back as a sentence."""
+        began = time.perf_counter()
+        try:
+            if self._lanes < (lanes := min(piece.episodes, LANES)):
+                self._evaluator, self._lanes = self._make(lanes), lanes
+            watch = {} if isinstance(self._evaluator, Engine) else {"watch": self._count}
+            _, played = self._evaluator(policy, *piece, **watch)
+        except Exception as error:  # whatever a task does wrong
+            return Failed(described(error))
+        return Answer(played, time.perf_counter() - began)
+
+    def _count(self, step: Step) -> None:
+        self._steps += 1
+
+
+def described(error: Exception) -> str:
+    """An error in one sentence, with the file and line that raised it where that is not this package."""
+    text = " ".join(str(error).split())
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    if Path(__file__).parents[1] in Path(place.filename).parents:
+        return text
+    return f"{type(error).__name__}: {text} ({place.filename}, line {place.lineno}, in {place.name})"
