@@ -269,6 +269,8 @@ def connected(address: str, workers: int | None) -> Any:
             raise ClusterError(
                 f"There is no Ray cluster at {address} ({reason}): `ray start --head` begins one."
             ) from error
+        if host.startswith("127."):  # Ray would look for this machine's node at another address
+            quiet["_node_ip_address"] = host
     else:
         quiet |= {"include_dashboard": False, "num_cpus": workers}
     before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in its place
