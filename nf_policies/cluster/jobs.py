@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nf_policies.atomic import atomic_path
-from nf_policies.cluster.on_ray import connected, reason_of
+from nf_policies.cluster.connection import connected, reason_of
 from nf_policies.sweeps.execute import ONE_THREAD, Ended, reason_in, result_in, words_of
 from nf_policies.sweeps.grid import Cell
 

@@ -1,46 +1,36 @@
-"""A pool of workers on a Ray cluster. The only file that knows Ray.
+"""A pool of workers on a Ray cluster.
 
 Each worker is an actor with one CPU. One that dies, with its node or alone, or hangs, is replaced where there is room,
 and another plays the pieces that it had. Nodes that join later get workers.
 """
 
-import logging
-import os
 import random
-import signal
 import socket
 import sys
 import time
-import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from nf_policies.cluster.pieces import PER_WORKER, Piece
-from nf_policies.cluster.player import Answer, Bits, Failed, Player
-from nf_policies.policies.policy import Policy
-from nf_policies.rollouts.play import Evaluator, Played
+from nf_policies.cluster.connection import REACH, WITH_NODE, ClusterError, connected, reason_of, warn
+from nf_policies.cluster.player import Answer, Bits, Failed, Maker, Player
 from nf_policies.tasks.make import TaskError
 
+PER_WORKER = 2
+"""Pieces that a worker has: the next one waits there while one is played."""
 STEP_TIMEOUT = 300.0
 """Seconds that a step of a task may take."""
-TRIES = 3
+TRIES = 5
 """How often a piece is begun before the task is given up."""
 LOOK = 1.0
 """Seconds without an answer after which workers and the head are looked at."""
-REACH = 5.0
-"""Seconds that the head has to accept a connection."""
 GROW = 10.0
 """Seconds between two looks at how many CPUs the cluster has."""
 
 
-class ClusterError(TaskError):
-    """A cluster that cannot be reached or used; the message says why."""
-
-
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """An actor, and the pieces that it has."""
 
@@ -62,7 +52,7 @@ class RayPool:
 
     Args:
         address: HOST:PORT of the head, as `ray start` prints it; "" for a cluster on this machine, started here.
-        make: Makes the evaluator of a worker, for so many environments.
+        make: Makes the evaluator of a worker.
         name: Of the task, for messages.
         workers: How many; by default one per CPU of the cluster.
         timeout: Seconds that a step of the task may take.
@@ -73,7 +63,7 @@ class RayPool:
     def __init__(
         self,
         address: str,
-        make: Callable[[int], Evaluator],
+        make: Maker,
         *,
         name: str = "the task",
         workers: int | None = None,
@@ -95,9 +85,14 @@ class RayPool:
     @property
     def workers(self) -> int:
         """How many there are; some may be about to start."""
-        return max(len(self._workers), 1)
+        return len(self._workers)
 
-    def play(self, policy: Policy, pieces: Sequence[Piece]) -> Iterator[tuple[int, Played]]:
+    @property
+    def room(self) -> int:
+        """How many pieces they take at once."""
+        return PER_WORKER * max(self.workers, 1)
+
+    def play(self, policy: Any, pieces: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """The index of each piece and what was played, in the order in which workers answer.
 
         Raises:
@@ -115,9 +110,9 @@ class RayPool:
                 for worker in self._workers:
                     while worker.ready and waiting and len(worker.pieces) < PER_WORKER:
                         self._give(worker, shared, waiting.popleft(), pieces)
-                for worker, index, answer in self._answers(waiting, tries):
+                for index, answer in self._answers(waiting, tries):
                     if isinstance(answer, Failed):
-                        self._count(index, tries, f"raised on {self._place(worker)}: {answer.reason}")
+                        self._count(index, tries, f"raised {answer.reason}")
                         waiting.append(index)
                     else:
                         left -= 1
@@ -134,12 +129,12 @@ class RayPool:
                 self._ray.kill(worker.actor)
             self._ray.shutdown()
 
-    def _give(self, worker: Worker, shared: Any, index: int, pieces: Sequence[Piece]) -> None:
+    def _give(self, worker: Worker, shared: Any, index: int, pieces: Sequence[Any]) -> None:
         if not worker.pieces:
             worker.seen = time.monotonic()
         worker.pieces[worker.actor.play.remote(shared, pieces[index])] = index
 
-    def _answers(self, waiting: deque[int], tries: Counter[int]) -> Iterator[tuple[Worker, int, Answer | Failed]]:
+    def _answers(self, waiting: deque[int], tries: Counter[int]) -> Iterator[tuple[int, Answer | Failed]]:
         """What has come in until now, or within a moment; pieces of lost workers go back to those that wait."""
         owners = {ref: worker for worker in self._workers for ref in worker.pieces}
         owners |= {worker.greeting: worker for worker in self._workers if not worker.ready}
@@ -151,7 +146,7 @@ class RayPool:
             self._look(waiting, tries)
         for ref in done:
             worker = owners[ref]
-            if worker.ready and ref not in worker.pieces:  # of a worker that has just been lost
+            if worker not in self._workers:  # it has just been lost, with all that it had
                 continue
             try:
                 answer = self._ray.get(ref)
@@ -161,9 +156,9 @@ class RayPool:
             worker.seen, worker.steps = time.monotonic(), -1
             if isinstance(answer, Bits):
                 worker.ready = True
-                self._compare(answer, worker)
+                self._compare(answer)
             else:
-                yield worker, worker.pieces.pop(ref), answer
+                yield worker.pieces.pop(ref), answer
 
     def _look(self, waiting: deque[int], tries: Counter[int]) -> None:
         """Find out whether the head is there and workers take steps."""
@@ -196,7 +191,7 @@ class RayPool:
     def _lost(self, worker: Worker, reason: str, waiting: deque[int], tries: Counter[int]) -> None:
         """Replace a worker; the piece that it played counts as begun, those behind do not."""
         indices = list(worker.pieces.values())
-        if indices:
+        if indices and reason != WITH_NODE:
             self._count(indices[0], tries, reason)
         elif not worker.ready:
             self._count(-1, tries, f"could not start: {reason}")
@@ -229,7 +224,7 @@ class RayPool:
         wanted = self._wanted or int(self._ray.cluster_resources().get("CPU", 1))
         self._workers += [self._new() for _ in range(wanted - len(self._workers))]
 
-    def _compare(self, bits: Bits, worker: Worker) -> None:
+    def _compare(self, bits: Bits) -> None:
         """Tell of a machine on which the last bits may be others."""
         here = Bits.here()
         if bits != here and bits not in self._told:
@@ -240,63 +235,3 @@ class RayPool:
             warn(
                 f"A node of the Ray cluster has {words}: the last bits of a result may be others than on this machine."
             )
-
-    def _place(self, worker: Worker) -> str:
-        return "a worker"
-
-
-def connected(address: str, workers: int | None) -> Any:
-    """The module ray, connected to a cluster."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise ClusterError("--ray needs Ray: pip install 'nf-policies[ray]'.") from error
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "include_dashboard": None}
-    if address:
-        host, colon, port = address.rpartition(":")
-        if not (colon and port.isdigit()):
-            raise ClusterError(
-                f"The address of a Ray cluster is HOST:PORT, as `ray start --head` prints it, not {address}."
-            )
-        try:
-            socket.create_connection((host, int(port)), REACH).close()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ClusterError(
-                f"There is no Ray cluster at {address} ({reason}): `ray start --head` begins one."
-            ) from error
-        if host.startswith("127."):  # Ray would look for this machine's node at another address
-            quiet["_node_ip_address"] = host
-    else:
-        quiet |= {"include_dashboard": False, "num_cpus": workers}
-    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own in its place
-    try:
-        ray.init(address or "local", **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ClusterError(f"The Ray cluster{f' at {address}' if address else ''} cannot be used: {reason}") from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return ray
-
-
-def reason_of(error: Exception) -> str:
-    """What happened to a worker, in a few words."""
-    text = " ".join(str(error).split())
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, Exception):  # of a constructor, or what no worker could read
-        return f"raised {type(cause).__name__}: {cause}"
-    if "ModuleNotFoundError" in text:
-        return text[text.index("ModuleNotFoundError") :].split(" At least")[0][:200]
-    if "node" in text and "dead" in text.lower():
-        return "died with its node"
-    return "died"
-
-
-def warn(message: str) -> None:
-    """Tell the user and go on."""
-    warnings.warn(message, RuntimeWarning, stacklevel=3)

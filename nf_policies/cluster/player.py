@@ -6,15 +6,10 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-
-from nf_policies.cluster.pieces import Piece
-from nf_policies.policies.policy import Policy
-from nf_policies.rollouts.engine import Engine
-from nf_policies.rollouts.play import Evaluator, Played, Step
 
 LANES = 32
 """Environments of a worker at most: where a step takes long, more of them do not help."""
@@ -43,45 +38,53 @@ class Failed(NamedTuple):
 class Answer(NamedTuple):
     """What was played, and how long it took in the worker."""
 
-    played: Played
+    played: Any
     seconds: float
+
+
+class Maker(Protocol):
+    """Makes what plays pieces."""
+
+    def __call__(self, lanes: int) -> tuple[Callable[..., Any], bool]:
+        """An evaluator of so many environments, and whether it takes `watch`, to be called after each step."""
 
 
 class Player:
     """Plays pieces of a task in one process, with one thread.
 
     Args:
-        make: Makes an evaluator for so many environments.
+        make: Makes the evaluator.
         paths: Further folders with modules, those of the process that asks, where this machine has them too.
     """
 
-    def __init__(self, make: Callable[[int], Evaluator], paths: Sequence[str] = ()) -> None:
+    def __init__(self, make: Maker, paths: Sequence[str] = ()) -> None:
         torch.set_num_threads(1)
         sys.path += [path for path in paths if path not in sys.path and Path(path).is_dir()]
         self._make, self._lanes, self._steps = make, 0, 0
         self._evaluator: Any = None
+        self._watched = True
 
     def hello(self) -> Bits:
         """Say that the process has started."""
         return Bits.here()
 
     def steps(self) -> int:
-        """Steps of the environments so far. An engine, which does not wait for others' code, only says the time."""
-        return time.monotonic_ns() if isinstance(self._evaluator, Engine) else self._steps
+        """Steps of the environments so far; the time where nobody counts them."""
+        return self._steps if self._watched else time.monotonic_ns()
 
-    def play(self, policy: Policy, piece: Piece) -> Answer | Failed:
+    def play(self, policy: Any, piece: Any) -> Answer | Failed:
         """Play a piece; what the task raises comes back as a sentence."""
         began = time.perf_counter()
         try:
             if self._lanes < (lanes := min(piece.episodes, LANES)):
-                self._evaluator, self._lanes = self._make(lanes), lanes
-            watch = {} if isinstance(self._evaluator, Engine) else {"watch": self._count}
+                (self._evaluator, self._watched), self._lanes = self._make(lanes), lanes
+            watch = {"watch": self._count} if self._watched else {}
             _, played = self._evaluator(policy, *piece, **watch)
         except Exception as error:  # whatever a task does wrong
             return Failed(described(error))
         return Answer(played, time.perf_counter() - began)
 
-    def _count(self, step: Step) -> None:
+    def _count(self, step: Any) -> None:
         self._steps += 1
 
 

@@ -76,8 +76,7 @@ class Evolve(RunOptions):
     def begun(self) -> Iterator[Begun]:
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import batched_task, device_of, played_on
-        from nf_policies.commands.spread import played_on_ray
+        from nf_policies.commands.backends import batched_task, device_of, played_on, played_on_ray
         from nf_policies.commands.task import shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("ray", reason="needs the extra ray")
 from local_nodes import command, finished, nodes
 
-TASK = ("evolve", "troubled_task:Troubled-v0", "--population", "8", "--episodes", "2", "--generations", "12")
+TASK = ("evolve", "troubled_task:Troubled-v0", "--population", "8", "--episodes", "2", "--generations", "6")
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_killed_workers_and_a_killed_node_cost_nothing_but_time(folder, cluster)
     chance, killed = random.Random(0), 0
     until = time.monotonic() + 100
     while running.poll() is None and killed < 10 and time.monotonic() < until:
-        time.sleep(chance.uniform(0.3, 1.5))
+        time.sleep(chance.uniform(0.2, 1.0))
         players = [player for node in cluster for player in node.players()]
         if players and (folder / "killed" / "progress.csv").exists():
             if killed == 4:
@@ -62,7 +62,7 @@ def test_killed_workers_and_a_killed_node_cost_nothing_but_time(folder, cluster)
     status, said = finished(running)
     assert status == 0, said
     assert killed >= 5, "the node too"
-    assert "A worker of troubled_task:Troubled-v0 died" in said
+    assert "A worker of troubled_task:Troubled-v0 died; others play its" in said
     assert same_bytes(folder, "killed")
 
 

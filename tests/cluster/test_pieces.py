@@ -11,10 +11,10 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
-from nf_policies.cluster.pieces import Piece, Spread, cut
 from nf_policies.cluster.player import Failed, Player
 from nf_policies.evolution.evolution import Evolution
 from nf_policies.rollouts.engine import Engine
+from nf_policies.rollouts.pieces import Piece, Spread, cut
 from nf_policies.rollouts.play import evaluate
 from nf_policies.tasks.batched import make_batched
 from nf_policies.tasks.make import TaskError
@@ -27,12 +27,12 @@ class Shuffled:
     """A pool of players in this process, which get copies and answer in a random order."""
 
     def __init__(self, make, workers: int, seed: int = 0) -> None:
-        self.players = [Player(make) for _ in range(workers)]
+        self.players = [Player(watched(make)) for _ in range(workers)]
         self.order = random.Random(seed)
 
     @property
-    def workers(self) -> int:
-        return len(self.players)
+    def room(self) -> int:
+        return 2 * len(self.players)
 
     def play(self, policy, pieces):
         for index in self.order.sample(range(len(pieces)), len(pieces)):
@@ -45,6 +45,10 @@ def policy_for(space_of, activation: str) -> Policy:
     sizes = field_sizes(space_of.single_observation_space, space_of.single_action_space, None)
     field = SimpleNeuralField(*sizes, 3, activation=activation, generator=torch.Generator().manual_seed(1))
     return Policy(field, space_of.single_observation_space, space_of.single_action_space)
+
+
+def watched(make):
+    return lambda lanes: (make(lanes), make is on_gymnasium)
 
 
 def on_gymnasium(lanes: int):
@@ -111,7 +115,7 @@ def test_a_task_that_raises_comes_back_as_a_sentence_that_names_the_line() -> No
 
 
 def test_a_player_counts_its_steps_so_that_one_that_hangs_is_known() -> None:
-    player = Player(on_gymnasium)
+    player = Player(watched(on_gymnasium))
     assert player.steps() == 0
     policy = policy_for(make_envs("Pendulum-v1", 1), "tanh")
     player.play(policy, Piece(None, [1, 2]))
@@ -119,7 +123,7 @@ def test_a_player_counts_its_steps_so_that_one_that_hangs_is_known() -> None:
 
 
 def test_without_ray_one_sentence_says_what_to_install(monkeypatch) -> None:
-    from nf_policies.cluster.on_ray import connected
+    from nf_policies.cluster.connection import connected
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(TaskError, match=r"^--ray needs Ray: pip install 'nf-policies\[ray\]'\.$"):
@@ -135,7 +139,7 @@ def test_without_ray_one_sentence_says_what_to_install(monkeypatch) -> None:
 )
 def test_an_address_without_a_cluster_is_told_at_once(address, words) -> None:
     pytest.importorskip("ray", reason="needs the extra ray")
-    from nf_policies.cluster.on_ray import connected
+    from nf_policies.cluster.connection import connected
 
     with pytest.raises(TaskError) as caught:
         connected(address, None)

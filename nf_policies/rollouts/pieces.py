@@ -12,9 +12,6 @@ import numpy as np
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import FeatureSums, Played
 
-PER_WORKER = 2
-"""Pieces of a generation for each worker: the next one waits there while one is played."""
-
 
 class Piece(NamedTuple):
     """Candidates that play the same episodes."""
@@ -33,8 +30,8 @@ class Pool(Protocol):
     """Workers that play pieces."""
 
     @property
-    def workers(self) -> int:
-        """How many there are now."""
+    def room(self) -> int:
+        """How many pieces they take at once: those that are played, and those that wait beside them."""
 
     def play(self, policy: Policy, pieces: Sequence[Piece]) -> Iterator[tuple[int, Played]]:
         """The index of each piece and what was played, in the order in which workers answer.
@@ -60,7 +57,7 @@ class Spread:
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate. Arguments and returns are those of `evaluate`."""
         whole = Piece(population, list(seeds))
-        count = min(PER_WORKER * self.pool.workers, max(whole.episodes // self.smallest, 1))
+        count = min(self.pool.room, max(whole.episodes // self.smallest, 1))
         pieces = list(cut(whole, count, whole=self.whole))
         answers: list[Played | None] = [None] * len(pieces)
         for index, played in self.pool.play(policy, pieces):
