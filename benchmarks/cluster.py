@@ -49,7 +49,7 @@ class Waiting(gym.Env):
 def envs_of(task: str, lanes: int) -> gym.vector.VectorEnv:
     if task == "Waiting":
         gym.registry.pop("bench/Waiting-v0", None)
-        gym.register("bench/Waiting-v0", Waiting, max_episode_steps=STEPS)
+        gym.register("bench/Waiting-v0", lambda **_: Waiting(), max_episode_steps=STEPS)
         return make_envs("bench/Waiting-v0", lanes)
     return make_envs(task, lanes)
 

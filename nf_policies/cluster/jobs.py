@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from nf_policies.atomic import atomic_path
 from nf_policies.cluster.connection import connected, reason_of
@@ -38,7 +39,8 @@ class RayJobs:
     def run(self, cells: Sequence[Cell]) -> Iterator[Ended]:
         """Play runs; each comes back when it is over."""
         play = self._ray.remote(num_cpus=1, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(files_of)
-        waiting, running = list(cells), {}
+        waiting = list(cells)
+        running: dict[Any, Cell] = {}
         while waiting or running:
             count = self.count or max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
             while waiting and len(running) < count:

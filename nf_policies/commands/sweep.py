@@ -55,9 +55,10 @@ class Sweep:
         with claimed(folder):
             config = {name: value for name, value in vars(options).items() if name not in CALL}
             write_json(folder / CONFIG, {"command": self.command, **config})
-            ended = [Ended(cell, result) for cell in cells if (result := result_in(folder / cell.folder))]
+            ended = [Ended(cell, found) for cell in cells if (found := result_in(folder / cell.folder))]
             known = {run.cell for run in ended}
-            failed, left = [], [cell for cell in cells if cell not in known]
+            failed: list[Ended] = []
+            left = [cell for cell in cells if cell not in known]
             try:
                 with closing(options._pool(folder)) as pool:
                     for run in pool.run(left):

@@ -72,12 +72,12 @@ def draw(folder: Path, settings: Mapping[str, Sequence[Ended]], title: str) -> N
         scores = scores_of(runs)
         values = figures_of(scores)
         first = at == 0
-        axis.vlines(at, values.worst, values.best, color="0.7", label="range" if first else None)
+        axis.vlines(at, values.worst, values.best, color="0.7", label="range" if first else "")
         spread = at + np.linspace(-0.15, 0.15, len(scores)) if len(scores) > 1 else [at]
-        axis.scatter(spread, scores, color="0.5", s=14, label="a seed" if first else None)
-        axis.hlines(values.median, at - 0.25, at + 0.25, color="tab:red", label="median" if first else None)
+        axis.scatter(spread, scores, color="0.5", s=14, label="a seed" if first else "")
+        axis.hlines(values.median, at - 0.25, at + 0.25, color="tab:red", label="median" if first else "")
         errors = [[max(values.iqm - values.low, 0)], [max(values.high - values.iqm, 0)]]
-        label = "interquartile mean, 95 %" if first else None
+        label = "interquartile mean, 95 %" if first else ""
         axis.errorbar(at + 0.3, values.iqm, errors, fmt="o", color="tab:blue", capsize=4, label=label)
     axis.set(title=title, ylabel="return")
     axis.set_xticks(range(len(settings)), list(settings), rotation=20 if len(settings) > 4 else 0)

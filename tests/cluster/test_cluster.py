@@ -66,21 +66,30 @@ def test_killed_workers_and_a_killed_node_cost_nothing_but_time(folder, cluster)
     assert same_bytes(folder, "killed")
 
 
+def in_trouble(folder: Path, kind: str, running, run: str) -> tuple[int, str]:
+    """Make trouble in the task once the workers play it; how the command ended, and what it said."""
+    until = time.monotonic() + 60
+    while not (folder / run / "progress.csv").exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    (folder / kind).touch()
+    try:
+        return finished(running)
+    finally:
+        (folder / kind).unlink(missing_ok=True)
+
+
 def test_a_step_that_hangs_is_given_up_and_told(folder, cluster) -> None:
-    (folder / "hang").touch()
-    words = ("--ray", cluster[0].head, "--workers", "2", "--step-timeout", "3")
-    status, said = finished(command(folder, *TASK, *words, "--out", "hung-run"))
+    words = ("--ray", cluster[0].head, "--workers", "2", "--step-timeout", "3", "--out", "hung-run")
+    status, said = in_trouble(folder, "hang", command(folder, *TASK, *words), "hung-run")
     assert status == 0, said
     assert "has taken no step for 3 seconds (the step timeout)" in said
     assert same_bytes(folder, "hung-run")
 
 
 def test_a_task_that_raises_on_the_workers_is_told_in_one_sentence(folder, cluster) -> None:
-    (folder / "raise").touch()
-    running = command(folder, *TASK, "--ray", cluster[0].head, "--workers", "2", "--out", "raised")
-    status, said = finished(running)
-    (folder / "raise").unlink()
-    assert status == 1
+    words = ("--ray", cluster[0].head, "--workers", "2", "--out", "raised")
+    status, said = in_trouble(folder, "raise", command(folder, *TASK, *words), "raised")
+    assert status == 1, said
     assert "RuntimeError: the motor is not there" in said
     assert "Traceback" not in said
 
