@@ -4,7 +4,6 @@ Each worker is an actor with one CPU. One that dies, with its node or alone, or 
 and another plays the pieces that it had. Nodes that join later get workers.
 """
 
-import random
 import socket
 import sys
 import time
@@ -56,7 +55,6 @@ class RayPool:
         name: Of the task, for messages.
         workers: How many; by default one per CPU of the cluster.
         timeout: Seconds that a step of the task may take.
-        shuffle: Seed of a random order in which pieces are given out, for tests; by default they go in order.
     Raises: ClusterError if Ray is not installed, or the cluster cannot be reached.
     """
 
@@ -68,12 +66,10 @@ class RayPool:
         name: str = "the task",
         workers: int | None = None,
         timeout: float | None = None,
-        shuffle: int | None = None,
     ) -> None:
         self._ray = connected(address, workers)
         self._make, self._name, self._wanted = make, name, workers
         self._timeout = timeout or STEP_TIMEOUT
-        self._random = None if shuffle is None else random.Random(shuffle)
         self._head = str(self._ray.get_runtime_context().gcs_address)
         self._workers: list[Worker] = []
         self._grown, self._waiting_since = -GROW, time.monotonic()
@@ -101,10 +97,7 @@ class RayPool:
         """
         self._grow()
         shared = self._ray.put(policy)
-        order = list(range(len(pieces)))
-        if self._random:
-            self._random.shuffle(order)
-        waiting, tries, left = deque(order), Counter[int](), len(pieces)
+        waiting, tries, left = deque(range(len(pieces))), Counter[int](), len(pieces)
         try:
             while left:
                 for worker in self._workers:
