@@ -27,7 +27,7 @@ from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.tasks.side_by_side import make_envs
 
 RESULTS = Path(__file__).parent / "results" / "cluster.json"
-POPULATION, EPISODES, STEPS, GENERATIONS = 15, 4, 20, 3
+POPULATION, EPISODES, STEPS, GENERATIONS = 15, 4, 10, 2
 
 
 class Waiting(gym.Env):
@@ -90,7 +90,7 @@ def measured(task: str, workers: int) -> dict[str, float]:
         }
 
 
-def of_piece(pool: RayPool, policy: Policy, pieces: int = 200) -> float:
+def of_piece(pool: RayPool, policy: Policy, pieces: int = 100) -> float:
     """Seconds to hand out a piece and to take its answer, beside playing: of many pieces of one episode."""
     began, playing = time.perf_counter(), pool.seconds_playing
     for _ in pool.play(policy, [Piece(None, [seed]) for seed in range(pieces)]):

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": set(),
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
-    "cluster": {"atomic", "tasks", "sweeps"},
+    "cluster": {"atomic", "runs.directory", "tasks", "sweeps"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
     "runs": {"atomic", "tensor_files"},
     "tuning": {"atomic", "runs"},

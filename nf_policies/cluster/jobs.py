@@ -1,5 +1,6 @@
 """Whole runs of a sweep on a Ray cluster: a command goes out, the files of its run come back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 from nf_policies.atomic import atomic_path
 from nf_policies.cluster.connection import connected, reason_of
-from nf_policies.sweeps.execute import ONE_THREAD, Ended, reason_in, result_in, words_of
+from nf_policies.runs.directory import write_json
+from nf_policies.sweeps.execute import ONE_THREAD, RESULT, Ended, reason_in, result_in, words_of
 from nf_policies.sweeps.grid import Cell
 
 TRIES = 3
@@ -83,7 +85,10 @@ def files_of(command: Sequence[str], cell: Cell, paths: Sequence[str]) -> Files 
 
 
 def keep(files: Files, folder: Path) -> None:
-    """Write a run's files; its result, by which the run counts as played, comes last."""
-    for name in sorted(files, key=lambda name: name == "result.json"):
+    """Write a run's files; its result, by which the run counts as played, comes last, with the places of here."""
+    result = json.loads(files.pop(RESULT))
+    for name, content in files.items():
         with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(files[name])
+            temporary.write_bytes(content)
+    places = {"run_dir": str(folder), "policy": str(folder / "best.safetensors")}
+    write_json(folder / RESULT, result | places)

@@ -1,5 +1,6 @@
 """Evolution on a real cluster of three nodes: the bytes of one machine, whoever plays, dies, hangs or raises."""
 
+import json
 import random
 import shutil
 import time
@@ -92,6 +93,16 @@ def test_a_task_that_raises_on_the_workers_is_told_in_one_sentence(folder, clust
     assert status == 1, said
     assert "RuntimeError: the motor is not there" in said
     assert "Traceback" not in said
+
+
+def test_a_sweep_brings_home_what_its_runs_leave(folder, cluster) -> None:
+    words = ("evolve", "nf/CartPole-v1", "--generations", "2", "--population", "4")
+    on = ("--seeds", "0:2", "--workers", "2", "--ray", cluster[0].head, "--out", "swept")
+    status, said = finished(command(folder, "sweep", *on, "--", *words))
+    assert status == 0, said
+    for seed in (0, 1):
+        result = json.loads((folder / "swept" / f"seed-{seed}" / "result.json").read_text())
+        assert (folder / result["policy"]).exists()
 
 
 def test_after_the_death_of_the_head_resume_goes_on_to_the_same_bytes(folder, cluster) -> None:
