@@ -81,8 +81,8 @@ def measured(task: str, workers: int) -> dict[str, float]:
             evolution.step()
         seconds = time.perf_counter() - began
         outside = 1 - (pool.seconds_playing - playing) / workers / seconds
-        steps = (evolution.env_steps - steps) / GENERATIONS
-        row = {"workers": workers, "seconds": seconds / GENERATIONS, "outside": outside, "env_steps": steps}
+        played = (evolution.env_steps - steps) / GENERATIONS
+        row = {"workers": workers, "seconds": seconds / GENERATIONS, "outside": outside, "env_steps": played}
         return row if task == "Waiting" else row | {"of_piece": of_piece(pool, evolution.policy)}
 
 
