@@ -87,7 +87,8 @@ class Evolve(RunOptions):
                 steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"backend": options.backend, "device": device, "workers": workers, "limit": limit, "mode": options.engine}
+        how = {"backend": options.backend, "device": device, "limit": limit, "mode": options.engine}
+        how |= {"workers": workers, "timeout": options.step_timeout}
         lanes = min(at_once, GYMNASIUM_ENVS)
         evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
@@ -96,7 +97,7 @@ class Evolve(RunOptions):
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or workers:
+            if batched in (None, env_id):
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
             return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
 

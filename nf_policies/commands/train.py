@@ -1,7 +1,7 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -64,27 +64,50 @@ class Train(RunOptions):
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
         with self.resolved().begun() as begun:
             session = begun.options.session(begun.learner, begun.score, messages)
+            messages.print(begun.playing, markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
     @contextmanager
     def begun(self) -> Iterator[Begun]:
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import device_of, played_on
+        from nf_policies.commands.backends import device_of, in_words, played_on
         from nf_policies.ppo.training import Training
+        from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
+        from nf_policies.rollouts.score import score_of
         from nf_policies.tasks.batched import simulated
-        from nf_policies.tasks.side_by_side import training_envs
+        from nf_policies.tasks.side_by_side import for_episodes, training_envs
 
         limit, device = options.max_episode_steps, device_of(options.device)
-        more: Any = {"workers": options.workers or 0}
-        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit, **more)
-        task = options.env if options.workers else simulated(options.env) or options.env
-        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
-        with closing(envs), closing(evaluation_envs):
-            training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
+        envs = training_envs(
+            options.env,
+            options.num_envs,
+            device=device,
+            workers=options.workers or 0,
+            step_timeout=options.step_timeout,
+            max_episode_steps=limit,
+        )
+        same, task = for_episodes(envs), simulated(options.env) or options.env
+        lanes = min(EVALUATION_EPISODES, options.num_envs)
+
+        def score(policy: "Policy", *_: Any) -> "Score":
+            if same is None:
+                return final_score(policy, options)
+            seed = first_seed(options.seed, FINAL)
+            return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
+
+        with closing(envs), ExitStack() as stack:
+            if same is None:  # tensors, or a task's own vector environment
+                evaluator, others, _ = played_on(task, lanes, limit=limit, moments=False)
+                stack.enter_context(closing(others))
+            else:
+                evaluator = evaluator_of(same)
+            how: Any = {"share": options.evaluation_share, "same_envs": same is not None}
+            training = Training(new_model(options, envs), evaluator, options.seed, **how)
             if options.start:
                 training.evaluate()  # what training does not make better is kept
-            yield Begun(options, training, lambda policy, *_: final_score(policy, options))
+            playing = f"playing {options.env}: in {in_words(envs.num_envs, options.workers or 0)}"
+            yield Begun(options, training, score, playing)
 
 
 def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
@@ -132,8 +155,8 @@ def final_score(policy: "Policy", options: Any) -> "Score":
     from nf_policies.rollouts.play import FINAL, first_seed
     from nf_policies.rollouts.score import ENVS_MAX, score_of
 
-    more: Any = {"workers": options.workers or 0, "limit": options.max_episode_steps}
-    evaluator, envs, _ = played_on(options.env, ENVS_MAX, moments=False, **more)
+    lanes = min(ENVS_MAX, options.num_envs)
+    evaluator, envs, _ = played_on(options.env, lanes, limit=options.max_episode_steps, moments=False)
     with closing(envs):
         seed = first_seed(options.seed, FINAL)
         return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
