@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"atomic", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
-    "cli": {"commands"},
+    "terminal": set(),
+    "cli": {"commands", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, Repeated, RunOptions, Switch, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Evolve(RunOptions):
     restarts: Restarts | None = None  # After one at rest: with more candidates, neurons in turn (grow), or pycma's.
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
-    normalise: bool | None = None  # Whether observations are normalised by what has been seen.
+    normalise: Switch = None  # Whether observations are normalised by what has been seen.
     self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.

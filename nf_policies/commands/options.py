@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from nf_policies.runs.session import Session
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
+Switch = tyro.conf.DisallowNone[bool | None]
+"""--NAME or --no-NAME; None where neither is given."""
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
 OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")

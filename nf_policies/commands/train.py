@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, RunOptions, pairs
+from nf_policies.commands.options import Begun, RunOptions, Switch, pairs
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ class Train(RunOptions):
     gamma: float | None = None  # Discount of rewards per step.
     gae_lambda: float | None = None  # How far advantages look ahead: one step (0) to whole episodes (1).
     ent_coef: float | None = None  # Weight of the entropy, which keeps exploration up.
-    normalize_rewards: bool | None = None  # Divide rewards by the running standard deviation of the discounted return.
-    use_sde: bool | None = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
+    normalize_rewards: Switch = None  # Divide rewards by the running standard deviation of the discounted return.
+    use_sde: Switch = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
-    privileged_critic: bool | None = None  # Whether the critic, not saved, sees what is hidden from the policy.
+    privileged_critic: Switch = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
