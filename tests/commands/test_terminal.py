@@ -19,7 +19,8 @@ class Gone(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(5, "Input/output error")
 
-    flush = write
+    def flush(self) -> None:
+        raise OSError(5, "Input/output error")
 
 
 def test_messages_to_a_terminal_that_is_gone_or_knows_ascii_only_are_dropped() -> None:
