@@ -1,6 +1,7 @@
 """Processes of environments may die, hang and fail: nothing is lost, no process is left, and it is told."""
 
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -182,3 +183,92 @@ def test_no_process_is_left_when_the_main_one_is_killed(end, method, tmp_path) -
 def path() -> str:
     root = Path(__file__).parents[2]
     return os.pathsep.join([str(root), str(root / "envs"), os.environ.get("PYTHONPATH", "")])
+
+
+NOTEBOOK = """
+import multiprocessing, sys
+import gymnasium as gym
+import numpy as np
+
+multiprocessing.set_start_method("spawn")
+
+class Mine(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+    def step(self, action):
+        return np.full(2, 0.5, np.float32), float(action), False, False, {}
+
+gym.register("Mine-v0", Mine, max_episode_steps=9)
+
+from nf_policies.cli import main
+workers = ["--workers", "2", "--json"]
+small = ["--n-steps", "32", "--batch-size", "32", "--n-epochs", "1", "--steps", "64"]
+assert main(["evolve", "Mine-v0", "--population", "4", "--generations", "1", "--out", "evolved", *workers]) == 0
+assert main(["train", "Mine-v0", "--out", "trained", *small, *workers]) == 0
+for folder in ("evolved", "trained"):
+    assert main(["rollout", folder + "/best.safetensors", "--episodes", "5", *workers]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_a_task_of_a_notebook_is_evolved_trained_and_played_in_spawned_processes(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", NOTEBOOK],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path()},
+    )
+    assert done.returncode == 0, done.stderr
+    evolved, trained, *played = map(json.loads, done.stdout.splitlines())
+    for one, again in zip((evolved, trained), played, strict=True):
+        assert len(one["returns"]) == 100
+        assert again["episodes"] == 5
+
+
+REGISTER = """
+import gymnasium as gym
+import sys
+sys.path.insert(0, {folder!r})
+gym.register("Troubled-v0", "troubled_task:Troubled", max_episode_steps=9, kwargs={kwargs})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["evolve", "train"])
+def test_a_run_whose_worker_is_killed_goes_on_and_ends_cleanly_at_sigterm(command, tmp_path) -> None:
+    here, kwargs = str(Path(__file__).parent), {"folder": str(tmp_path), "pause": 0.01}
+    (tmp_path / "registers_troubled.py").write_text(REGISTER.format(folder=here, kwargs=kwargs))
+    words = ["-m", "nf_policies", command, "registers_troubled:Troubled-v0", "--workers", "2", "--out", "run"]
+    main = subprocess.Popen(
+        [sys.executable, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path()},
+    )
+
+    def rows() -> int:
+        file = tmp_path / "run" / "progress.csv"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    try:
+        assert wait_for(lambda: rows() >= 2, 60)
+        assert len(workers()) == 2
+        os.kill(max(workers()), signal.SIGKILL)  # the last one: it ended no run, and hung it
+        before = rows()
+        assert wait_for(lambda: rows() >= before + 2, 60), "the run goes on"
+        os.kill(min(workers()), signal.SIGKILL)
+        main.send_signal(signal.SIGTERM)
+        _, messages = main.communicate(timeout=25)
+        assert main.returncode in (143, -signal.SIGTERM)
+        assert "was killed by SIGKILL" in messages
+        assert "Traceback" not in messages
+        assert wait_for(lambda: not any(map(alive, processes_of(tmp_path))), 5)
+    finally:
+        main.kill()
+        main.communicate()
