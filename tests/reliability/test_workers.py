@@ -244,13 +244,11 @@ def test_a_run_whose_worker_is_killed_goes_on_and_ends_cleanly_at_sigterm(comman
     here, kwargs = str(Path(__file__).parent), {"folder": str(tmp_path), "pause": 0.01}
     (tmp_path / "registers_troubled.py").write_text(REGISTER.format(folder=here, kwargs=kwargs))
     words = ["-m", "nf_policies", command, "registers_troubled:Troubled-v0", "--workers", "2", "--out", "run"]
-    main = subprocess.Popen(
-        [sys.executable, *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path()},
-    )
+    how = {"stderr": subprocess.PIPE, "text": True, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": path()}}
+    main = subprocess.Popen([sys.executable, *words], **how)
+
+    def workers() -> list[int]:
+        return [pid for pid in processes_of(tmp_path) if pid != main.pid and alive(pid)]
 
     def rows() -> int:
         file = tmp_path / "run" / "progress.csv"
