@@ -62,9 +62,9 @@ def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
         return ""
     if name in positive and value < 1:
         return "at least 1"
-    if name in ("seed", "workers", "evaluation_share") and value < 0:
+    if name in ("seed", "workers", "evaluation_share", "evaluation_envs") and value < 0:
         return "0 or more"
-    if name == "minutes" and not value > 0:
+    if name in ("minutes", "step_timeout") and not value > 0:
         return "above 0"
     return "above 0 and at most 1" if name == "patience" and not 0 < value <= 1 else ""
 

@@ -115,8 +115,10 @@ class Tune:
         start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
-            # A target would end a run early, and the sooner one would not be told from the better one.
-            return dataclasses.replace(base, **as_options(settings) | {"seed": seed, "steps": steps, "target": None})
+            # A target would end a run early, and the sooner one would not be told from the better one. The runs
+            # themselves keep all cores busy.
+            of_run = {"seed": seed, "steps": steps, "target": None, "workers": 0}
+            return dataclasses.replace(base, **as_options(settings) | of_run)
 
         return Plan(
             space=space_of(self.learner, discrete=discrete, only=self.only),

@@ -35,6 +35,9 @@ NEVER: dict[str, Any] = {
 }
 """Options with which pycma never stops by itself: a flat or a noisy return is no reason to give up."""
 
+PARAMETERS_MAX = 10_000
+"""Whose covariance takes 800 MB, several times, and minutes to decompose."""
+
 COUNTS = ("generation", "evaluations", "not_finite", "stop_reasons", "_spent", "_regime", "_doublings")
 """Attributes of a `Strategy` that its state holds as they are."""
 
@@ -81,6 +84,11 @@ class Strategy:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         start, scale = np.asarray(start, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+        if start.size > PARAMETERS_MAX:
+            raise ValueError(
+                f"{start.size:,} parameters are too many for CMA-ES, which keeps one number per pair: evolve at most "
+                f"{PARAMETERS_MAX:,} (fewer neurons, a smaller observation), or use nf-policies train."
+            )
         if start.ndim != 1 or len(start) < 2 or not np.isfinite(start).all():
             raise ValueError("CMA-ES needs a start vector of at least two finite numbers.")
         if scale.shape != start.shape or not (np.isfinite(scale) & (scale > 0)).all():

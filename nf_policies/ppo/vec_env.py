@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    CheckpointCallback,
+    ConvertCallback,
+    EvalCallback,
+    ProgressBarCallback,
+)
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.preprocessing import check_for_nested_spaces
@@ -230,18 +236,17 @@ def side_by_side(env: Any, monitor: bool) -> VecEnv:
     return env
 
 
-def is_watched(callback: BaseCallback) -> bool:
+SEE_NOTHING = (ProgressBarCallback, CheckpointCallback, EvalCallback, ConvertCallback)
+"""Callbacks that do not look at steps themselves; those that they call may."""
+
+
+def is_watched(callback: Any) -> bool:
     """Whether a callback may look at the steps of a rollout."""
     if isinstance(callback, CallbackList):
         return any(map(is_watched, callback.callbacks))
-    return not isinstance(callback, ProgressBarCallback) and getattr(callback, "callback", callback) is not None
-
-
-def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
-    """What callbacks see of a step, as SB3 names it, in NumPy's form."""
-    infos = env.infos_of(step) if isinstance(env, GymnasiumVecEnv) else step.infos
-    seen = {"actions": actions, "rewards": step.rewards, "dones": step.over}
-    return {"env": env, "new_obs": step.obs, "infos": infos, **{name: array(value) for name, value in seen.items()}}
+    if type(callback) in SEE_NOTHING:
+        return any(is_watched(getattr(callback, name, None)) for name in ("callback", "callback_on_new_best"))
+    return callback is not None
 
 
 def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:

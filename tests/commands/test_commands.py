@@ -242,7 +242,7 @@ def test_a_task_that_exists_once_in_a_process_can_be_evolved_by_a_worker(tmp_pat
 def test_options_of_field_and_search_reach_them(tmp_path) -> None:
     words = ["test/Constant-v0", "--generations", "1", "--out", str(tmp_path / "run")]
     words += ["--field-option", "dt=0.5", "--field-option", "tau_min=2", "--tau", "3"]
-    assert evolve(*words, "--scale", "log_tau=3", "--objective", "worst:2", "--normalise", "False") == 0
+    assert evolve(*words, "--scale", "log_tau=3", "--objective", "worst:2", "--no-normalise") == 0
     policy = Policy.load(tmp_path / "run" / "policy.safetensors")
     assert (policy.field.describe()["tau_min"], policy.field.describe()["dt"]) == (2, 0.5)
     assert policy.normalizer.count == 0
