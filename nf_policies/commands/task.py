@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium import Space
 
-from nf_policies.policies.spaces import ObservationEncoder, field_sizes
+from nf_policies.policies.kinds import field_sizes
+from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.runs.presets import Facts
 from nf_policies.tasks.batched import batched_twin, is_compilable
 from nf_policies.tasks.make import make_task

@@ -17,10 +17,11 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from nf_policies.policies.kinds import make_head
 from nf_policies.policies.policy import Memory, Policy, step
-from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy, potentials_of
-from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
+from nf_policies.policies.spaces import each
+from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
@@ -288,3 +289,8 @@ class FieldPPO(PPO):
         Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
         """
         return load_model(cls, path, env, device, arguments)
+
+
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)
