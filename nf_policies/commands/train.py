@@ -71,6 +71,7 @@ class Train(RunOptions):
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import device_of, played_on
+        from nf_policies.commands.task import check_file, shown
         from nf_policies.ppo.training import Training
         from nf_policies.tasks.batched import simulated
         from nf_policies.tasks.side_by_side import training_envs
@@ -82,6 +83,7 @@ class Train(RunOptions):
         evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
         with closing(envs), closing(evaluation_envs):
             training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
+            check_file(training.last(), shown(options))
             if options.start:
                 training.evaluate()  # what training does not make better is kept
             yield Begun(options, training, lambda policy, *_: final_score(policy, options))
@@ -98,10 +100,11 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
 
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
+    task = shown(options)
     policy = {
         "field": options.field,
         "hidden_size": options.hidden_size,
-        "visible": shown(options).visible,
+        "visible": task.visible,
         "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
@@ -121,6 +124,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         compile=options.compile,
         **{name: getattr(options, name) for name in names},
     )
+    model.names = task.names._asdict()
     if start is not None:
         take_over(model.policy, start)
     return model

@@ -184,6 +184,7 @@ class Policy(nn.Module):
         self.normalizer = Normalizer(self.encode.size, images_of(self.encode))
         self.field: Any = field
         self.made_by: dict[str, Any] = {}
+        self.names: dict[str, Sequence[str]] = {}
         self._potentials: Tensor | None = None
         self._memory: Memory | None = None
 
@@ -279,7 +280,7 @@ class Policy(nn.Module):
 
         Raises: ValueError if it holds modules or functions of your own, OSError if the file cannot be written.
         """
-        header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by")}
+        header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by", "names")}
         write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict())
 
     @classmethod
@@ -288,7 +289,7 @@ class Policy(nn.Module):
         header, tensors = read(Path(path))
         with complete(Path(path)):
             policy = cls(**{part: header[part] for part in PARTS}, squash=header.get("squash") or "tanh")
-            policy.made_by = dict(header["made_by"])
+            policy.made_by, policy.names = dict(header["made_by"]), dict(header.get("names", {}))
             policy.to(tensors["field.output_embedding.weight"].dtype)
             policy.load_state_dict(tensors)
         return policy

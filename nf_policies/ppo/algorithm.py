@@ -1,7 +1,7 @@
 """FieldPPO: SB3's PPO, with memory while collecting and whole sequences while learning."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,7 @@ class FieldPPO(PPO):
             raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.compile = normalize_rewards, compile
+        self.names: dict[str, Sequence[str]] = {}
         self._memory: Callable[..., Memory] = (
             partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
         )
@@ -257,6 +258,7 @@ class FieldPPO(PPO):
         Raises: ValueError if it could not act as the model does, naming what is in the way.
         """
         policy = exported(self.policy, NeuralFieldPolicy, self.env)
+        policy.names = self.names
         policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
         return policy
 
