@@ -72,13 +72,14 @@ class Evolve(RunOptions):
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on
-        from nf_policies.commands.task import shown
+        from nf_policies.commands.task import check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
 
         task = shown(options)
         policy = new_policy(options, task)
+        check_file(policy, task)
         env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
@@ -126,7 +127,9 @@ def new_policy(options: Any, task: "Shown | None" = None) -> "Policy":
     more = pairs(options.field_option)
     with fitting():  # which says what is given twice
         field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
-    return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy.names = task.names._asdict()
+    return policy
 
 
 def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: "Shown") -> "Evolution":

@@ -64,8 +64,8 @@ class RunOptions:
     """Settings for a run that begins with a policy file: it stays near it."""
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
-    hide_velocity: bool = False  # Hide the velocities, which are known of Gymnasium's own tasks and of batched ones.
-    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    hide_velocity: bool = False  # Hide the entries that are named velocities, as those of Gymnasium's own tasks are.
+    hide: tuple[int | str, ...] = ()  # Observation entries to hide, by index or name: nf-policies envs ID lists them.
     seed: int = 0  # Seed of everything random.
     steps: int | None = None  # Stop after this many environment steps, those before --resume included.
     minutes: float | None = None  # Stop after this time, that before --resume included. Not reproducible to the bit.

@@ -13,6 +13,7 @@ from nf_policies.commands.start import start_policy
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
+    from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.rollouts.score import Score
@@ -78,7 +79,7 @@ class Train(RunOptions):
         from nf_policies.commands.backends import device_of, in_words, played_on
         from nf_policies.commands.sizes import in_words as bytes_in_words
         from nf_policies.commands.sizes import rollout_bytes
-        from nf_policies.commands.task import shown
+        from nf_policies.commands.task import check_file, shown
         from nf_policies.ppo.training import Training
         from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
         from nf_policies.rollouts.score import score_of
@@ -107,8 +108,9 @@ class Train(RunOptions):
             else:
                 evaluator = evaluator_of(same)
             how = {"share": options.evaluation_share, "same_envs": same is not None}
-            model = new_model(options, envs, visible=task.visible)
+            model = new_model(options, envs, task)
             training = Training(model, evaluator, options.seed, **how)
+            check_file(training.last(), task)
             if options.start:
                 training.evaluate()  # what training does not make better is kept
             playing = (
@@ -119,26 +121,27 @@ class Train(RunOptions):
             yield Begun(options, training, score, playing)
 
 
-def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
-    """The model to train, at its start, of resolved options of `Train` and further ones of `NeuralFieldPolicy`."""
+def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: Any) -> "FieldPPO":
+    """The model to train, at its start: of resolved options of `Train`, of what their task shows, and further options.
+
+    The latter are those of `NeuralFieldPolicy`.
+    """
     from gymnasium.spaces import Box
 
     from nf_policies.commands.backends import device_of
-    from nf_policies.commands.task import shown
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.ppo.export import like, take_over
 
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
+        "visible": task.visible,
         "field": options.field,
         "hidden_size": options.hidden_size,
         "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
-    if "visible" not in policy_kwargs:
-        policy["visible"] = shown(options).visible
     start = start_policy(options)
     if start is not None:
         policy |= {**like(start), "critic_hidden_size": options.hidden_size}
@@ -154,6 +157,7 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         compile=options.compile,
         **{name: getattr(options, name) for name in names},
     )
+    model.names = task.names._asdict()
     if start is not None:
         take_over(model.policy, start)
     return model

@@ -112,7 +112,9 @@ def space_to_json(space: Space[Any]) -> dict[str, Any]:
         bounds = {side: [repr(number(x)) for x in getattr(space, side).reshape(-1)] for side in ("low", "high")}
         return {"kind": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
     if isinstance(space, spaces.Dict):
-        return {"kind": "Dict", "spaces": {key: space_to_json(part) for key, part in space.spaces.items()}}
+        return {"kind": "Dict", "spaces": [[key, space_to_json(part)] for key, part in space.spaces.items()]}
+    if isinstance(space, spaces.Tuple):
+        return {"kind": "Tuple", "spaces": [space_to_json(part) for part in space.spaces]}
     if isinstance(space, spaces.MultiBinary):
         return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     if isinstance(space, spaces.Discrete):
@@ -128,7 +130,10 @@ def space_from_json(data: Mapping[str, Any]) -> Space[Any]:
     """The space that `space_to_json` described; a KeyError or ValueError if the description is not complete."""
     kind, dtype = data["kind"], np.dtype(data.get("dtype", "int64"))
     if kind == "Dict":
-        return spaces.Dict({key: space_from_json(part) for key, part in data["spaces"].items()})
+        pairs = data["spaces"].items() if isinstance(data["spaces"], dict) else data["spaces"]
+        return spaces.Dict([(key, space_from_json(part)) for key, part in pairs])  # a plain dict would be sorted
+    if kind == "Tuple":
+        return spaces.Tuple([space_from_json(part) for part in data["spaces"]])
     if kind == "Box":
         bounds = (np.array([number(x, dtype) for x in data[side]], dtype) for side in ("low", "high"))
         low, high = (bound.reshape(data["shape"]) for bound in bounds)

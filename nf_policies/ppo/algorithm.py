@@ -1,7 +1,7 @@
 """FieldPPO: SB3's PPO, with memory while collecting and whole sequences while learning."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,11 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from nf_policies.policies.kinds import make_head
 from nf_policies.policies.policy import Memory, Policy, step
-from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy, potentials_of
-from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
+from nf_policies.policies.spaces import each
+from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
 from nf_policies.ppo.callbacks import acted_of, brought_by
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
 from nf_policies.ppo.distributions import OwnRandom
@@ -89,6 +90,7 @@ class FieldPPO(PPO):
             raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.compile = normalize_rewards, compile
+        self.names: dict[str, Sequence[str]] = {}
         self._memory: Callable[..., Memory] = (
             partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
         )
@@ -259,6 +261,7 @@ class FieldPPO(PPO):
         Raises: ValueError if it could not act as the model does, naming what is in the way.
         """
         policy = exported(self.policy, NeuralFieldPolicy, self.env)
+        policy.names = self.names
         policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
         return policy
 
@@ -291,3 +294,8 @@ class FieldPPO(PPO):
         Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
         """
         return load_model(cls, path, env, device, arguments)
+
+
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)

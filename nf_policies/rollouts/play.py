@@ -11,8 +11,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import Trace, take
+from nf_policies.policies.kinds import finite_problem
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import finite_problem
+from nf_policies.policies.spaces import ObservationEncoder
 
 
 class Episode(NamedTuple):
@@ -29,6 +30,7 @@ class Step(NamedTuple):
     """Index of each environment's episode, -1 where it is idle. Shape: (n,)."""
     episode_starts: np.ndarray
     obs: np.ndarray
+    """As the task shows them; of Dict and Tuple spaces all features (n, total)."""
     actions: np.ndarray
     trace: Trace
     rewards: np.ndarray
@@ -114,7 +116,7 @@ def play(
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
         potentials = trace.potentials
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
-        before = np.array(obs) if watch else obs
+        before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
         if watch:
             watch(Step(current.copy(), starts, before, actions, trace, rewards))
@@ -132,6 +134,11 @@ def play(
     mean = total / max(count, 1)
     var = np.maximum(square / max(count, 1) - mean**2, 0)
     return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
+
+
+def shown(encode: ObservationEncoder, obs: Any) -> np.ndarray:
+    """A copy of observations for a recording: as they are, or the features of Dict and Tuple observations."""
+    return encode.whole(obs) if isinstance(obs, dict | tuple) else np.array(obs)
 
 
 GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import concatenate
 
 from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, simulated
 from nf_policies.tasks.make import make_task, register_installed
@@ -24,13 +25,16 @@ class PausingSyncVectorEnv(SyncVectorEnv):
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
         super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+        self._rows: Any = self._observations if isinstance(self._observations, np.ndarray) else [None] * self.num_envs
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step the environments whose episodes are running; the others keep their last values, with reward 0."""
         self._rewards[:] = 0.0
         for i in np.flatnonzero(~self._autoreset_envs):
             obs, self._rewards[i], self._terminations[i], self._truncations[i], _ = self.envs[i].step(actions[i])
-            self._env_obs[i] = self._observations[i] = obs
+            self._env_obs[i] = self._rows[i] = obs
+        if self._rows is not self._observations:  # parts of Dict and Tuple observations
+            concatenate(self.single_observation_space, self._env_obs, self._observations)
         self._autoreset_envs = self._terminations | self._truncations
         return self._observations, self._rewards, self._terminations, self._truncations, {}
 

@@ -151,7 +151,7 @@ def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
     [
         (["evolve"], "Which task?"),
         (["evolve", "Nope-v1"], "Nope-v1 cannot be made"),
-        (["evolve", "test/Nested-v0"], "Dict observations are not supported"),
+        (["evolve", "test/Words-v0"], "Text observations are not supported"),
         (["evolve", "test/FreeForce-v0"], "Unbounded Box actions are not supported"),
         (["evolve", "test/Endless-v0"], "no time limit"),
         (["evolve", "CartPole-v1", "--episodes", "0"], "--episodes must be at least 1, not 0"),

@@ -142,7 +142,7 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
     [
         ([], "Which task?"),
         (["Nope-v1"], "Nope-v1 cannot be made"),
-        (["test/Nested-v0"], "Dict observations are not supported"),
+        (["test/Words-v0"], "Text observations are not supported"),
         (["test/FreeForce-v0"], "Unbounded Box actions are not supported"),
         (["test/Endless-v0"], "no time limit"),
         (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
