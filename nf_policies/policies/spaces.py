@@ -13,6 +13,8 @@ import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
+from nf_policies.policies.numbers import problem_of, usable
+
 
 class UnsupportedSpaceError(ValueError):
     """A space that a policy cannot use; the message names it."""
@@ -123,13 +125,13 @@ def flattening_advice(space: Space[Any]) -> str:
 
 
 def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str | None:
-    """A sentence naming the first entry of features (batch, size) that is NaN or infinite; None if all are finite."""
-    wrong = np.argwhere(~np.isfinite(features))
+    """A sentence naming the first entry of features (batch, size) that cannot be used; None if all can."""
+    wrong = np.argwhere(~usable(features))
     if not len(wrong):
         return None
     row, column = wrong[0]
     entry = column if visible is None else visible[column]
-    return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
+    return problem_of(f"Entry {entry} of an observation", float(features[row, column]))
 
 
 def first_logit_zero(outputs: Tensor, choices: Sequence[int], dim: int = -1) -> Tensor:
