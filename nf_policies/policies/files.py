@@ -23,7 +23,7 @@ FORMAT_VERSION = 2
 """Version 1 called the visible entries "observed"."""
 HEADER = "nf_policies"
 SPACES = ("observation_space", "action_space")
-NUMBERS_MAX = 2**24
+NUMBERS_MAX = 2**22
 """Numbers in a matrix of hidden_size x hidden_size that a file may ask for without having as many itself."""
 NOT_IN_FILES = {"input_embedding", "output_embedding", "generator"}
 """Arguments of a field's constructor that are no option."""
@@ -133,10 +133,10 @@ def check_tensors(tensors: Mapping[str, Tensor]) -> None:
     """Refuse, with a ValueError, numbers that no policy has."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
-            raise ValueError(f"it has a {name} that is not finite")
+            raise ValueError(f"the policy's {name} is not finite")
     for name in ("normalizer.count", "normalizer.var"):
         if (tensors[name] < 0).any():
-            raise ValueError(f"it has a {name} below 0")
+            raise ValueError(f"the policy's {name} is below 0")
 
 
 def build_field(kind: str, options: Mapping[str, Any]) -> Field | Cell:

@@ -225,10 +225,10 @@ def retensored(path: Path, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"field_resting_level": torch.full((5,), torch.nan)}, "field.resting_level that is not finite"),
-        ({"normalizer_var": -torch.ones(2)}, "normalizer.var below 0"),
+        ({"field_resting_level": torch.full((5,), torch.nan)}, "field.resting_level is not finite"),
+        ({"normalizer_var": -torch.ones(2)}, "normalizer.var is below 0"),
         ({"normalizer_mean": torch.zeros(2, dtype=torch.bfloat16)}, "normalizer.mean is of dtype BF16"),
-        ({"normalizer_mean": torch.zeros(2, dtype=torch.int64)}, "normalizer.mean that is not finite"),
+        ({"normalizer_mean": torch.zeros(2, dtype=torch.int64)}, "normalizer.mean is not finite"),
     ],
 )
 def test_a_file_with_numbers_that_no_policy_has_is_refused(changes, reason, saved) -> None:
@@ -242,7 +242,7 @@ def test_a_policy_that_could_not_be_loaded_is_not_saved_and_the_old_file_stays(s
     for change in (torch.nan, torch.inf):
         with torch.no_grad():
             policy.normalizer.var[0] = change
-        with pytest.raises(ValueError, match=r"normalizer\.var that is not finite"):
+        with pytest.raises(ValueError, match=r"normalizer\.var is not finite"):
             policy.save(saved)
     with pytest.raises(ValueError, match=r"which is torch\.float16"):
         Policy.load(saved).half().save(saved)
