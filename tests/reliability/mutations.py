@@ -15,7 +15,19 @@ CODE = "__import__('os').system('touch executed')"
 """Whoever evaluates it leaves a file."""
 NUMBERS = (0, 1, -1, 2, 3, 255, 2**31, 2**63, 10**9, 10**30, 10**400, 0.5, -0.0, 1e-300, 1e15, 1e38, 1e308)
 NUMBERS += (float("nan"), float("inf"), -float("inf"))
-VALUES: tuple[Any, ...] = (*NUMBERS, None, True, False, "", "x", CODE, "é\u0000\ud800", "A" * 10_000, "1e999", "V2147483647")
+VALUES: tuple[Any, ...] = (
+    *NUMBERS,
+    None,
+    True,
+    False,
+    "",
+    "x",
+    CODE,
+    "é\u0000\ud800",
+    "A" * 10_000,
+    "1e999",
+    "V2147483647",
+)
 VALUES += ([], [[]], {}, {"": None}, [0.5, 1.5], [True, False], [10**9], ["x"] * 1000, {"kind": "Box"}, {CODE: CODE})
 
 

@@ -1,7 +1,10 @@
 """Whatever is in a file: one sentence of one kind of error, or it works; no code, little memory, little time."""
 
 import functools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +12,19 @@ import torch
 from gymnasium import spaces
 from hostile import Report, read_all
 from mutations import mutations, of_tensor_file
+from rich.console import Console
 
 from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField
+from nf_policies.evolution.evolution import Evolution
 from nf_policies.policies.cells import LSTM, Memoryless
 from nf_policies.policies.files import HEADER
 from nf_policies.policies.numbers import ACTION_PROBLEM
+from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.training import Training
+from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError
+from nf_policies.runs.checkpoint import KIND as CHECKPOINT_KIND
+from nf_policies.runs.session import Session
+from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 MANY = pytest.mark.slow
 BOX, MANY_CHOICES = spaces.Box(-1, 1, (3,)), spaces.MultiDiscrete([3, 2])
@@ -61,4 +72,60 @@ def test_policies(kind, count, tmp_path, monkeypatch) -> None:
     assert not report.failures, str(report)
     assert report.verdicts["refused"] > count / 3
     assert report.verdicts["loads and acts"] > count / 20
+    assert not (tmp_path / "executed").exists()
+
+
+def evolution() -> Evolution:
+    envs = make_envs("test/Constant-v0", 4)
+    spaces_of_task = envs.single_observation_space, envs.single_action_space
+    field = SimpleNeuralField(1, 1, 2, generator=torch.Generator().manual_seed(0))
+    return Evolution(Policy(field, *spaces_of_task), envs, episodes=1, pop_size=4, seed=1, restarts="bipop")
+
+
+def training() -> Training:
+    options = {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "seed": 0, "device": "cpu"}
+    envs = training_envs("test/Recall-v0", 2)
+    model = FieldPPO("NeuralFieldPolicy", envs, policy_kwargs={"hidden_size": 4}, **options)
+    return Training(model, make_envs("test/Recall-v0", 4), 0, episodes=4, share=1.0)
+
+
+def resumed_session(folder: Path, learner: Any) -> Session:
+    config = {"env": "test/Constant-v0", "seed": 1, "steps": 1000}
+    return Session(learner, folder, "evolve", config, lambda *_: None, Console(quiet=True))
+
+
+def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
+    """Checkpoints of a learner; one that is taken is continued for a step, and its policy is saved."""
+    first, path = make(), folder / CHECKPOINT
+    for used in (0.1, 0.2):
+        first.step(used)
+    first.conclude()
+    resumed_session(folder, first)._save(2, "")
+    good = shutil.copyfile(path, folder / "good.safetensors")
+    one = make()
+
+    def go_on(file: Path) -> str:
+        learner = one if make is training else make()
+        resumed_session(folder, learner)._resumed()
+        try:
+            learner.step(0.5)
+            learner.best().save(folder / "best.safetensors")
+        except ValueError as error:
+            assert len(str(error)) < 300, str(error)
+            return "is taken, then refused"
+        return "goes on"
+
+    change = functools.partial(of_tensor_file, good, CHECKPOINT_KIND.key)
+    return read_all(mutations(change, count), path, go_on, (CheckpointError,))
+
+
+@pytest.mark.parametrize("make", [evolution, training], ids=["evolve", "train"])
+@pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=MANY), pytest.param(300, marks=MANY)])
+def test_checkpoints(make, count, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    report = checkpoints(make, count, tmp_path)
+    print(f"checkpoints, {make.__name__}: {report}")
+    assert not report.failures, str(report)
+    assert report.verdicts["refused"] > count / 3
+    assert report.verdicts["goes on"] > count / 50
     assert not (tmp_path / "executed").exists()
