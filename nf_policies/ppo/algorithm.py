@@ -17,6 +17,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from nf_policies.kernels.compiling import compile_torch
 from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import make_head
@@ -90,7 +91,7 @@ class FieldPPO(PPO):
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.compile = normalize_rewards, compile
         self._memory: Callable[..., Memory] = (
-            partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
+            partial(CompiledMemory, compile_torch(step, dynamic=False)) if compile else Memory
         )
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 

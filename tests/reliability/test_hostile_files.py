@@ -110,8 +110,7 @@ def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
         try:
             learner.step(0.5)
             learner.best().save(folder / "best.safetensors")
-        except ValueError as error:
-            assert len(str(error)) < 300, str(error)
+        except ValueError:
             return "is taken, then refused"
         return "goes on"
 
