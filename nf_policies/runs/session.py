@@ -89,7 +89,7 @@ class Session:
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
         except Exception as error:  # whatever a damaged state makes go wrong
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:200]}") from error
+            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:160]}") from error
 
     def _loop(self, count: int) -> str:
         """Step the learner; the reason for stopping comes back."""

@@ -122,7 +122,7 @@ def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
 @pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=MANY), pytest.param(300, marks=MANY)])
 def test_checkpoints(make, count, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    report = checkpoints(make, count, tmp_path)
+    report = checkpoints(make, count, Path())
     print(f"checkpoints, {make.__name__}: {report}")
     assert not report.failures, str(report)
     assert report.verdicts["refused"] > count / 3
