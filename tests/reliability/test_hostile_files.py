@@ -3,6 +3,7 @@
 import functools
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 from gymnasium import spaces
 from hostile import Report, read_all
-from mutations import mutations, of_tensor_file
+from mutations import mutations, of_bytes, of_json_file, of_tensor_file
 from rich.console import Console
 
 from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField
+from nf_policies.commands.evolve import Evolve
 from nf_policies.evolution.evolution import Evolution
 from nf_policies.policies.cells import LSTM, Memoryless
 from nf_policies.policies.files import HEADER
@@ -23,6 +25,8 @@ from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.training import Training
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError
 from nf_policies.runs.checkpoint import KIND as CHECKPOINT_KIND
+from nf_policies.runs.directory import CONFIG, RunError, write_json
+from nf_policies.runs.progress import Progress, _points, read_table
 from nf_policies.runs.session import Session
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
@@ -119,7 +123,7 @@ def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
 
 
 @pytest.mark.parametrize("make", [evolution, training], ids=["evolve", "train"])
-@pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=MANY), pytest.param(300, marks=MANY)])
+@pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=MANY)])
 def test_checkpoints(make, count, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     report = checkpoints(make, count, Path())
@@ -128,3 +132,58 @@ def test_checkpoints(make, count, tmp_path, monkeypatch) -> None:
     assert report.verdicts["refused"] > count / 3
     assert report.verdicts["goes on"] > count / 50
     assert not (tmp_path / "executed").exists()
+
+
+def options_of(folder: Path, good: dict[str, Any]) -> str:
+    """The options that a run would be continued with: those it began with, but for those that may change."""
+    begun = vars(Evolve(resume=folder).resolved())
+    changed = [name for name, value in begun.items() if value != good[name] and name not in Evolve.changeable]
+    assert not changed, f"it would go on with another {changed[0]}"
+    return "goes on"
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=MANY)])
+def test_configurations(count, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("run")
+    folder.mkdir()
+    options = Evolve("test/Constant-v0", population=4, episodes=1, generations=3, hidden_size=2).resolved()
+    write_json(folder / CONFIG, {"command": "evolve", **options.config()})
+    session = Session(evolution(), folder, "evolve", options.config(), lambda *_: None, Console(quiet=True))
+    session._began = 0.0
+    session._save(1, "")
+    good = Path(shutil.copyfile(folder / CONFIG, "good.json"))
+    use = functools.partial(options_of, folder, vars(Evolve(resume=folder).resolved()))
+    change = functools.partial(of_json_file, good)
+    report = read_all(mutations(change, count), folder / CONFIG, lambda _: use(), (RunError, CheckpointError))
+    print(f"configurations: {report}")
+    assert not report.failures, str(report)
+    assert report.verdicts["refused"] > count / 3
+    assert not Path("executed").exists()
+
+
+def rows_of(path: Path) -> str:
+    """The rows of a table, all of them numbers that can be drawn."""
+    rows = read_table(path, Evolution.columns)
+    for column in (*Evolution.curves, Evolution.last_panel):
+        steps, values = _points(rows, column)
+        assert np.isfinite(steps).all()
+        assert np.isfinite(values).all()
+    return f"{min(len(rows), 3)} rows or more" if len(rows) >= 3 else "fewer rows"
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=MANY)])
+def test_tables(count, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    learner = evolution()
+    with closing(Progress(Path(), learner)) as progress:
+        for _ in range(4):
+            progress.write({**learner.step(), "env_steps": learner.env_steps})
+    good = Path(shutil.copyfile("progress.csv", "good.csv"))
+    contents = good.read_bytes()
+    assert rows_of(good) == "3 rows or more"
+    changed = mutations(lambda rng: of_bytes(contents, rng), count)
+    report = read_all(changed, Path("progress.csv"), rows_of, ())
+    print(f"tables: {report}")
+    assert not report.failures, str(report)
+    assert report.verdicts["3 rows or more"] > count / 3
