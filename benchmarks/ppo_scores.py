@@ -31,8 +31,7 @@ import tyro
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
-from nf_policies.commands.task import visible_of
-from nf_policies.commands.task import shown
+from nf_policies.commands.task import shown, visible_of
 from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.ppo.training import Training
 from nf_policies.tasks.side_by_side import make_envs, training_envs

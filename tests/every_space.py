@@ -6,7 +6,8 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.vector.utils import batch_space
 
-LIMIT = np.iinfo(np.int64)
+LIMIT = 10**15
+"""The largest that a task may return."""
 
 OBSERVATIONS: dict[str, Space[Any]] = {
     "vector": spaces.Box(-1, 1, (3,)),
@@ -16,7 +17,7 @@ OBSERVATIONS: dict[str, Space[Any]] = {
     "float64": spaces.Box(-1 / 3, 1 / 3, (3,), np.float64),
     "float16": spaces.Box(-1, 1, (3,), np.float16),
     "integers": spaces.Box(-5, 5, (2,), np.int64),
-    "wide_integers": spaces.Box(LIMIT.min, LIMIT.max, (2,), np.int64),
+    "wide_integers": spaces.Box(-LIMIT, LIMIT, (2,), np.int64),
     "bytes": spaces.Box(0, 255, (4,), np.uint8),
     "booleans": spaces.Box(0, 1, (3,), np.bool_),
     "image": spaces.Box(0, 255, (8, 8, 3), np.uint8),

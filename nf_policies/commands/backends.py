@@ -9,7 +9,7 @@ from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
 from nf_policies.tasks.batched import batched_twin, is_batched, is_compilable, make_batched
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.errors import TaskError
 from nf_policies.tasks.side_by_side import make_envs
 
 Backend = Literal["auto", "gymnasium", "batched"]

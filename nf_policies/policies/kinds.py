@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space, spaces
 
+from nf_policies.policies.numbers import problem_of, usable
 from nf_policies.policies.spaces import (
     BoxHead,
     DiscreteHead,
@@ -71,10 +72,10 @@ def single(actions: np.ndarray, space: Space[Any]) -> Any:
 
 
 def finite_problem(features: np.ndarray, visible: Sequence[int] | None) -> str | None:
-    """A sentence naming the first entry of features (batch, size) that is NaN or infinite; None if all are finite."""
-    wrong = np.argwhere(~np.isfinite(features))
+    """A sentence naming the first entry of features (batch, size) that cannot be used; None if all can."""
+    wrong = np.argwhere(~usable(features))
     if not len(wrong):
         return None
     row, column = wrong[0]
     entry = column if visible is None else visible[column]
-    return f"Entry {entry} of an observation is {features[row, column]}: a policy needs finite numbers."
+    return problem_of(f"Entry {entry} of an observation", float(features[row, column]))

@@ -16,6 +16,7 @@ from nf_policies.fields.stepper import Stepper, steps_past_trace
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.files import complete, read, write
 from nf_policies.policies.kinds import finite_problem, images_of, make_head, single
+from nf_policies.policies.numbers import ACTION_PROBLEM
 from nf_policies.policies.spaces import ObservationEncoder, alike, each
 
 CLIP, EPSILON = 10.0, 1e-8
@@ -237,7 +238,8 @@ class Policy(nn.Module):
             episode_start: Whether an episode begins here, a bool or one per environment; the first call begins one.
                 The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
-        Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry that is not finite.
+        Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry or action that is
+            not finite.
         """
         batched = self.encode.batched(obs)
         features = self.encode(obs if batched else each(lambda entry: np.asarray(entry)[None], obs))
@@ -263,6 +265,8 @@ class Policy(nn.Module):
             actions = self.head(self._memory.step(*now))
             self._potentials = self._memory.potentials
         array = actions.cpu().numpy().astype(self.action_space.dtype)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(ACTION_PROBLEM)
         return array if batched else single(array, self.action_space)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -276,12 +280,13 @@ class Policy(nn.Module):
         return self.__dict__ | {"_memory": None}
 
     def save(self, path: str | Path) -> None:
-        """Write the policy to one safetensors file, atomically.
+        """Write the policy to one safetensors file, atomically; it is read back before it replaces an older file.
 
-        Raises: ValueError if it holds modules or functions of your own, OSError if the file cannot be written.
+        Raises: ValueError if it holds modules or functions of your own, or what no file can hold, such as NaN; OSError
+            if the file cannot be written.
         """
         header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by", "names")}
-        write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict())
+        write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict(), Policy.load)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

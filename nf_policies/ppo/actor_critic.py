@@ -16,12 +16,13 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from nf_policies.policies.kinds import images_of, make_head, single
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Normalizer
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.buffer import Evaluated, Sequences, shape_of, some
 from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
-from nf_policies.ppo.vec_env import Features, check_finite
+from nf_policies.ppo.vec_env import Features
 
 SDE_OPTIONS = {"full_std": True, "use_expln": False}
 SB3_OPTIONS = {"use_sde", "log_std_init", "features_extractor_kwargs", "optimizer_class", "optimizer_kwargs"}
@@ -40,7 +41,7 @@ class FirstStatistics:
 
     def follow(self, kept: Tensor) -> bool:
         """Take the observations of a step, (num_envs, n_features). Returns: Whether the statistics have changed."""
-        check_finite("observation", kept, self.n_steps)
+        check_numbers("observation", kept, self.n_steps)
         self.unlearned.append(kept.clone())
         self.n_steps += 1
         if self.n_steps & (self.n_steps - 1):

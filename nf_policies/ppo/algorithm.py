@@ -17,7 +17,9 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from nf_policies.kernels.compiling import compile_torch
 from nf_policies.policies.kinds import make_head
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
@@ -32,7 +34,6 @@ from nf_policies.ppo.vec_env import (
     Advance,
     GymnasiumVecEnv,
     act,
-    check_finite,
     is_watched,
     side_by_side,
     tensors_of,
@@ -92,7 +93,7 @@ class FieldPPO(PPO):
         self.normalize_rewards, self.compile = normalize_rewards, compile
         self.names: dict[str, Sequence[str]] = {}
         self._memory: Callable[..., Memory] = (
-            partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
+            partial(CompiledMemory, compile_torch(step, dynamic=False)) if compile else Memory
         )
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
@@ -188,7 +189,7 @@ class FieldPPO(PPO):
             try:
                 actions, now = step_envs(outputs[0][:, : policy.latent_size])
             except (ValueError, AssertionError):
-                check_finite("observation", kept, buffer.pos)  # the more useful complaint, if that was why
+                check_numbers("observation", kept, buffer.pos)  # the more useful complaint, if that was why
                 raise
             self.num_timesteps += env.num_envs if now.real is None else int(now.real.sum())
             if watched:
@@ -235,7 +236,7 @@ class FieldPPO(PPO):
         stored = buffer.stored
         kept = stored["features"]
         for what, values in (("reward", stored["rewards"]), ("observation", kept)):
-            check_finite(what, values)
+            check_numbers(what, values)
         seen = policy.normalize(kept) if first is None else stored["seen"]
         evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
 from torch import Tensor
 
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.spaces import each
 
 
@@ -187,6 +188,7 @@ class SequenceBuffer(RolloutBuffer):
             before: Memory before the first step. Shape: (num_envs, memory_size).
             evaluated: What the policy makes of the rollout; its features take the place of those that were stored.
             values_of: Values of observations, as they were stored, with the memory before them.
+        Raises: ValueError if an observation that ended an episode cannot be used.
         """
         s = self.stored
         next_values = torch.cat((evaluated.values[1:], evaluated.values[-1:]))
@@ -194,6 +196,7 @@ class SequenceBuffer(RolloutBuffer):
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
         final = each(lambda o: o[where], s["final"])
+        check_numbers("last observation", final, rows=where)
         next_values[where] = values_of(final, memory_after(evaluated.trajectories, where))
         s |= evaluated._asdict() | {"before": before, "next_values": next_values}
         signals = {name: s[name] for name in ("rewards", "values", "next_values", "terminated", "truncated")}

@@ -254,20 +254,3 @@ def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:
 def array(values: Any) -> np.ndarray:
     """NumPy's form of an array or a tensor."""
     return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
-    """Refuse what is not finite in a rollout (n_steps, num_envs, ·), or in one step of it (num_envs, ·).
-
-    Raises: ValueError naming the first number.
-    """
-    if isinstance(values, dict):
-        for key, value in values.items():
-            check_finite(f"{what} {key!r}", value, step)
-    elif not values.sum().isfinite() and not values.isfinite().all():  # a sum is fast
-        bad = (~values.isfinite()).nonzero()[0].tolist()
-        step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
-        raise ValueError(
-            f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must return finite "
-            "numbers."
-        )

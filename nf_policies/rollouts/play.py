@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nf_policies.fields.dynamics import Trace, take
 from nf_policies.policies.kinds import finite_problem
+from nf_policies.policies.numbers import ACTION_PROBLEM, problem_of, usable
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import ObservationEncoder
 
@@ -41,13 +42,13 @@ class Played:
     """Whole episodes, in the order in which they were asked for."""
 
     returns: np.ndarray
-    """Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,)."""
+    """Sum of rewards; NaN where an observation, reward or action could not be used. Shape: (episodes,)."""
     lengths: np.ndarray
     """Number of steps. Shape: (episodes,)."""
     moments: tuple[float, Tensor, Tensor]
-    """Count, mean and variance of the finite features, for `Normalizer.update`."""
+    """Count, mean and variance of the features that could be used, for `Normalizer.update`."""
     problem: str | None
-    """The first thing that was not finite, as a sentence."""
+    """The first number that could not be used, as a sentence."""
 
 
 @torch.no_grad()
@@ -104,30 +105,32 @@ def play(
             coefficients = take(population, rows.to(like.device))
 
         features = policy.encode(obs).astype(np.float64)
-        broken = alive & ~np.isfinite(features).all(-1)
+        broken = alive & ~usable(features).all(-1)
         if broken.any():
             problem = problem or finite_problem(features[broken], policy.visible)
             features[broken] = 0
-            returns[current[broken]] = np.nan
         seen = features[alive & ~broken] - centre
         count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
 
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
         potentials = trace.potentials
+        if outcome.is_floating_point() and not outcome.isfinite().all():
+            lost = ~outcome.isfinite().reshape(n, -1).all(-1)
+            outcome[lost] = policy.head(like.new_zeros(policy.head.output_size))  # any that a task can take
+            problem, broken = problem or ACTION_PROBLEM, broken | (alive & lost.cpu().numpy())
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
         before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
         if watch:
             watch(Step(current.copy(), starts, before, actions, trace, rewards))
 
-        here = current[alive]
-        returns[here] += rewards[alive]
+        here, lost = current[alive], alive & ~usable(rewards)
+        if lost.any():
+            problem, broken = problem or problem_of("A reward", float(rewards[lost][0])), broken | lost
+        returns[here] += np.where(lost, 0.0, rewards)[alive]
         lengths[here] += 1
-        if not np.isfinite(returns[here]).all():
-            problem = problem or "A reward of the task is not finite."
-            broken |= alive & ~np.isfinite(rewards)
-            returns[current[broken]] = np.nan
+        returns[current[broken]] = np.nan
         over = terminated | truncated
         current[over | broken] = -1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gymnasium.vector import SyncVectorEnv
 
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.errors import TaskError
 
 VELOCITY = "velocity"
 """How the names of velocities end."""

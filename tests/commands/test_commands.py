@@ -122,7 +122,7 @@ def test_returns_that_are_not_finite_are_counted_and_reported(tmp_path, capsys) 
     assert evolve("test/Broken-v0", "--generations", "3", "--out", str(tmp_path / "run"), "--json") == 0
     out, messages = capsys.readouterr()
     assert json.loads(out)["not_finite"] > 0
-    assert "Some returns were not finite: A reward of the task is not finite." in messages
+    assert "Some returns were not finite: A reward is nan" in messages
 
 
 @pytest.mark.parametrize("options", [["--field", "neural"], ["--dynamics", "capacity_21", "--restarts", "bipop"]])

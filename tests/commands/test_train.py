@@ -161,8 +161,8 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
         (["CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),
         (["--resume", "nowhere"], "There is no run in nowhere"),
-        (["test/Broken-v0", *SMALL, "--out", "run"], "not finite"),
-        (["test/BrokenSensor-v0", *SMALL, "--out", "run"], "not finite"),
+        (["test/Broken-v0", *SMALL, "--out", "run"], "finite numbers"),
+        (["test/BrokenSensor-v0", *SMALL, "--out", "run"], "finite numbers"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_non_zero_exit(words, sentence, tmp_path, monkeypatch, capsys) -> None:

@@ -8,7 +8,8 @@ from gymnasium.vector import SyncVectorEnv
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
 from nf_policies.commands.task import visible_of
 from nf_policies.rollouts.play import Episode, play
-from nf_policies.tasks.make import TaskError, make_task
+from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
 
 
@@ -95,7 +96,7 @@ def test_a_nan_reward_or_an_infinite_observation_gives_a_nan_return_and_is_told(
     population = population_of(policy, 16)
     played = play(make_envs("test/Broken-v0", 4), policy, [Episode(0, c) for c in range(16)], population)
     assert set(np.nan_to_num(played.returns, nan=-1)) == {-1, 1}
-    assert played.problem == "A reward of the task is not finite."
+    assert played.problem == "A reward is nan: a task must return finite numbers, at most 1e+15 in size."
     played = play(make_envs("test/BrokenSensor-v0", 2), policy_for("test/BrokenSensor-v0"), [Episode(0), Episode(1)])
     assert np.isnan(played.returns).all()
     assert played.problem is not None

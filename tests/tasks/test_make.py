@@ -10,7 +10,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from nf_policies.tasks import make
-from nf_policies.tasks.make import TaskError, make_task, register_installed
+from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.make import make_task, register_installed
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 from nf_policies.tasks.visible import task_name
 
