@@ -40,13 +40,17 @@ def _names(env: Any, what: str, changes: type) -> tuple[str, ...]:
         if not isinstance(env, gym.Wrapper):
             return getattr(_known(env), what)
         unchanged = getattr(env, f"_{what}_space") is None and not isinstance(env, changes)
-        if not (unchanged and all(map(_is_gymnasiums, (type(env).reset, type(env).step)))):
+        if not (unchanged and all(_is_gymnasiums(f) or _is_ours(f) for f in (type(env).reset, type(env).step))):
             return ()
         env = env.env
 
 
 def _is_gymnasiums(thing: Any) -> bool:
     return str(thing.__module__).startswith("gymnasium.")
+
+
+def _is_ours(thing: Any) -> bool:
+    return str(thing.__module__).startswith("nf_policies.")
 
 
 def _known(bare: Any) -> Names:
