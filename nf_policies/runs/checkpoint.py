@@ -75,7 +75,7 @@ def agreed_config(run_dir: Path, config: Mapping[str, Any], may_change: Collecti
     path = run_dir / CHECKPOINT
     made = read(path, KIND)[0]["run"].get("config", {}) if path.exists() else {}
     fixed = {name: value for name, value in made.items() if name not in may_change}
-    for name in fixed.keys() & config.keys():
+    for name in sorted(fixed.keys() & config.keys()):
         if fixed[name] != config[name]:
             begun, now = (f"{json.dumps(value):.40}" for value in (fixed[name], config[name]))
             raise CheckpointError(f"{run_dir} was begun with {name:.40} {begun}, and its configuration now says {now}.")

@@ -28,7 +28,7 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         self.env_id = env_id
 
     @property
-    def spec(self) -> Any:
+    def spec(self) -> Any:  # type: ignore[override]
         """The task's own, in which this wrapper is none."""
         return self.env.spec
 
