@@ -26,9 +26,9 @@ def continued(options: Any) -> Any:
     stored = read_config(options.resume)
     if (command := stored.pop("command", None)) != options.command:
         raise RunError(f"{options.resume} is not a run of nf-policies {options.command}, but of {command!r:.40}.")
-    from nf_policies.runs.checkpoint import check_config
+    from nf_policies.runs.checkpoint import agreed_config
 
-    check_config(options.resume, stored, options.changeable)
+    stored = agreed_config(options.resume, stored, options.changeable)
     stored = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
     hints = typing.get_type_hints(type(options))
     for name, value in stored.items():

@@ -35,6 +35,13 @@ class ModelFileError(ValueError):
     """A model's file that cannot be read; the message says which and why."""
 
 
+class Episode(TypedDict):
+    """Return and length of one of the latest episodes."""
+
+    r: float
+    l: float  # noqa: E741 (SB3's name)
+
+
 class State(TypedDict):
     """What a model has counted, and its optimiser's options."""
 
@@ -42,7 +49,7 @@ class State(TypedDict):
     param_groups: list[dict[str, Any]]
     """Compared with those of the model that takes them."""
     counts: dict[str, float]
-    episodes: list[dict[str, float]]
+    episodes: list[Episode]
 
 
 class Header(State):

@@ -67,14 +67,16 @@ def load_checkpoint(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, An
     return header["run"], header["numbers"], tensors
 
 
-def check_config(run_dir: Path, config: Mapping[str, Any], may_change: Collection[str]) -> None:
-    """Refuse a configuration that is not the one that the folder's checkpoint was made with, if there is one yet.
+def agreed_config(run_dir: Path, config: Mapping[str, Any], may_change: Collection[str]) -> dict[str, Any]:
+    """A run's configuration, with what it lacks from the one that its checkpoint was made with, if there is one yet.
 
     Raises: CheckpointError naming the first option that differs; those that may change are not compared.
     """
     path = run_dir / CHECKPOINT
-    begun = read(path, KIND)[0]["run"].get("config", {}) if path.exists() else {}
-    for name, value in begun.items():
-        if name not in may_change and name in config and config[name] != value:
-            given, made = (f"{json.dumps(entry):.40}" for entry in (config[name], value))
-            raise CheckpointError(f"{run_dir} was begun with {name} {made}, and its configuration now says {given}.")
+    made = read(path, KIND)[0]["run"].get("config", {}) if path.exists() else {}
+    fixed = {name: value for name, value in made.items() if name not in may_change}
+    for name in sorted(fixed.keys() & config.keys()):
+        if fixed[name] != config[name]:
+            begun, now = (f"{json.dumps(value):.40}" for value in (fixed[name], config[name]))
+            raise CheckpointError(f"{run_dir} was begun with {name:.40} {begun}, and its configuration now says {now}.")
+    return {**fixed, **config}

@@ -13,6 +13,8 @@ from gymnasium import spaces
 from nf_policies.tasks.errors import TaskError
 
 ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+REALS, BOOLS = (float, np.floating), (bool, np.bool_)
+"""What needs no closer look."""
 SHOWN_MAX = 60
 """Characters of a wrong value in a message."""
 
@@ -25,7 +27,8 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], env_id: str) -> None:
         super().__init__(env)
-        self.env_id = env_id
+        self.env_id, self._space = env_id, env.observation_space
+        self._form = self._space.dtype, self._space.shape
 
     @property
     def spec(self) -> Any:  # type: ignore[override]
@@ -37,7 +40,7 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         answer = self.env.reset(seed=seed, options=options)
         if type(answer) is not tuple or len(answer) != 2:
             raise self._wrong("reset must return an observation and a dict", answer)
-        return self._observed(answer[0], self.observation_space), answer[1]
+        return self._observed(answer[0], self._space), answer[1]
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As Gymnasium's."""
@@ -45,18 +48,18 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         if type(answer) is not tuple or len(answer) != 5:
             raise self._wrong("step must return an observation, a reward, two flags and a dict", answer)
         obs, reward, terminated, truncated, info = answer
-        if type(reward) is not float:
+        if not isinstance(reward, REALS):
             reward = self._number(reward)
-        if type(terminated) is not bool:
+        if type(terminated) not in BOOLS:
             terminated = self._flag("terminated", terminated)
-        if type(truncated) is not bool:
+        if type(truncated) not in BOOLS:
             truncated = self._flag("truncated", truncated)
-        return self._observed(obs, self.env.observation_space), reward, terminated, truncated, info
+        if type(obs) is not np.ndarray or (obs.dtype, obs.shape) != self._form:
+            obs = self._observed(obs, self._space)
+        return obs, reward, terminated, truncated, info
 
     def _observed(self, obs: Any, space: Any) -> Any:
         """An observation with the shape and dtype of its space; what is too large for the dtype becomes infinite."""
-        if type(obs) is np.ndarray and obs.dtype == space.dtype and obs.shape == space.shape:
-            return obs
         if isinstance(space, spaces.Dict) and isinstance(obs, dict) and obs.keys() == space.spaces.keys():
             return {key: self._observed(obs[key], part) for key, part in space.spaces.items()}
         if not isinstance(space, ARRAYS):

@@ -1,6 +1,7 @@
 """Whatever is in a file: one sentence of one kind of error, or it works; no code, little memory, little time."""
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -31,6 +32,8 @@ from nf_policies.runs.session import Session
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 MANY = pytest.mark.slow
+CHECKPOINTS = int(os.environ.get("NF_POLICIES_CHECKPOINTS", "1000"))
+"""Changed checkpoints of each learner in the long form, a tenth of a second each."""
 BOX, MANY_CHOICES = spaces.Box(-1, 1, (3,)), spaces.MultiDiscrete([3, 2])
 FIELDS = {
     "simple": (SimpleNeuralField(2, 3, dynamics="capacity_21"), BOX),
@@ -123,7 +126,7 @@ def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
 
 
 @pytest.mark.parametrize("make", [evolution, training], ids=["evolve", "train"])
-@pytest.mark.parametrize("count", [60, pytest.param(10_000, marks=MANY)])
+@pytest.mark.parametrize("count", [60, pytest.param(CHECKPOINTS, marks=MANY)])
 def test_checkpoints(make, count, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     report = checkpoints(make, count, Path())
