@@ -13,6 +13,7 @@ from nf_policies.commands.start import start_policy
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
+    from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.rollouts.score import Score
@@ -107,7 +108,7 @@ class Train(RunOptions):
             else:
                 evaluator = evaluator_of(same)
             how = {"share": options.evaluation_share, "same_envs": same is not None}
-            model = new_model(options, envs, visible=task.visible)
+            model = new_model(options, envs, task)
             training = Training(model, evaluator, options.seed, **how)
             if options.start:
                 training.evaluate()  # what training does not make better is kept
@@ -119,7 +120,7 @@ class Train(RunOptions):
             yield Begun(options, training, score, playing)
 
 
-def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
+def new_model(options: Any, envs: "VectorEnv", task: "Shown | None" = None, **policy_kwargs: Any) -> "FieldPPO":
     """The model to train, at its start, of resolved options of `Train` and further ones of `NeuralFieldPolicy`."""
     from gymnasium.spaces import Box
 
@@ -133,12 +134,11 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     policy = {
         "field": options.field,
         "hidden_size": options.hidden_size,
+        "visible": (task or shown(options)).visible,
         "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
-    if "visible" not in policy_kwargs:
-        policy["visible"] = shown(options).visible
     start = start_policy(options)
     if start is not None:
         policy |= {**like(start), "critic_hidden_size": options.hidden_size}
