@@ -107,9 +107,9 @@ class Train(RunOptions):
                 stack.enter_context(closing(others))
             else:
                 evaluator = evaluator_of(same)
-            how = {"share": options.evaluation_share, "same_envs": same is not None}
             model = new_model(options, envs, task)
-            training = Training(model, evaluator, options.seed, **how)
+            training = Training(model, evaluator, options.seed, share=options.evaluation_share)
+            training.shares_envs = same is not None
             check_file(training.last(), task)
             if options.start:
                 training.evaluate()  # what training does not make better is kept

@@ -82,7 +82,6 @@ class Training:
         seed: Of evaluations, confirmations, and the episodes of a continued training.
         episodes: Of an evaluation.
         share: Environment steps of all evaluations, as a share of those of the training.
-        same_envs: Whether the evaluator plays in the model's own environments, which begin new episodes afterwards.
     """
 
     kind = "training"
@@ -94,6 +93,8 @@ class Training:
         "return_best": "best so far",
     }
     last_panel = "explained_variance"
+    shares_envs = False
+    """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
         self,
@@ -103,9 +104,8 @@ class Training:
         *,
         episodes: int = 10,
         share: float = 0.1,
-        same_envs: bool = False,
     ) -> None:
-        self.model, self.seed, self.episodes, self.share, self.same_envs = model, seed, episodes, share, same_envs
+        self.model, self.seed, self.episodes, self.share = model, seed, episodes, share
         self._evaluate = evaluator_of(evaluator)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
         self.confirmed_at, self._used = -1, 0.0
@@ -191,10 +191,10 @@ class Training:
         """The returns of so many episodes, whose seeds belong to an iteration and a purpose."""
         seeds = np.random.SeedSequence([self.seed, *moment]).generate_state(episodes).tolist()
         returns, played = self._evaluate(policy, None, seeds)
-        if self.same_envs:
-            self._begin_episodes()
         self.count(int(played.lengths.sum()))
         self._length = float(played.lengths.mean())
+        if self.shares_envs:
+            self._begin_episodes()
         if played.problem:
             raise ValueError(played.problem)
         return returns[0]
@@ -239,7 +239,7 @@ class Training:
         self._begin_episodes()
 
     def _begin_episodes(self) -> None:
-        """Begin new episodes with the next step, with seeds that belong to it."""
+        """Begin new episodes of the training with its next step."""
         self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))
         self.model._last_obs = self._callback = None
 

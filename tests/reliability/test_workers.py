@@ -2,6 +2,7 @@
 
 import functools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 sys.path.insert(0, str(Path(__file__).parent))
 from troubled_task import TROUBLES, Troubled
 
-from nf_policies import Policy, SimpleNeuralField
+from nf_policies import Policy, SimpleNeuralField, worker_process
 from nf_policies.rollouts.play import evaluate
 from nf_policies.tasks.make import TaskError
 from nf_policies.tasks.processes import ProcessVectorEnv
@@ -139,6 +140,16 @@ def test_what_cannot_be_made_is_said_by_the_task_itself() -> None:
         ProcessVectorEnv(make, 2, mode=AutoresetMode.DISABLED)
     with pytest.raises(TaskError, match="A worker of the task ended with exit code 5 while it started"):
         ProcessVectorEnv(lambda: os._exit(5), 2, mode=AutoresetMode.DISABLED)
+
+
+@pytest.mark.parametrize(
+    ("platform", "chosen", "method"),
+    [("linux", None, "fork"), ("darwin", None, "spawn"), ("win32", None, "spawn"), ("linux", "spawn", "spawn")],
+)
+def test_processes_are_forked_on_linux_alone_or_as_the_caller_says(platform, chosen, method, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda allow_none: chosen)
+    assert worker_process.start_method() == method
 
 
 MAIN = """
