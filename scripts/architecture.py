@@ -23,18 +23,21 @@ Graph = dict[str, set[str]]
 
 MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
+    "memory": set(),
+    "stopping": set(),
+    "streams": set(),
     "tensor_files": {"atomic"},
-    "kernels": set(),
+    "kernels": {"memory"},
     "fields": {"kernels"},
     "policies": {"fields", "tensor_files"},
     "tasks": set(),
-    "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
+    "rollouts": {"atomic", "memory", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
-    "runs": {"atomic", "tensor_files"},
+    "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
-    "cli": {"commands"},
+    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
+    "cli": {"commands", "memory", "stopping", "streams"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 
@@ -235,7 +238,7 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 11_040, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 11_420, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]
