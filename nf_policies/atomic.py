@@ -10,8 +10,8 @@ from pathlib import Path
 
 LEFTOVER = re.compile(r"\..+-[0-9a-f]{8}(\.\w+)?")
 """Names of temporary files."""
-PAUSES = (0.02, 0.1, 0.5, 1.0)
-"""Seconds between attempts to replace a file that somebody has open, which Windows refuses."""
+PAUSES = (0.02, 0.1, 0.5, 1.0) if os.name == "nt" else ()
+"""Seconds between attempts to replace a file that somebody reads, which Windows refuses."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    for pause in PAUSES if os.name == "nt" else ():
+    for pause in PAUSES:
         try:
             temporary.replace(path)
             return
