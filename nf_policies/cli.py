@@ -31,7 +31,6 @@ def _run(args: Sequence[str] | None) -> int:
     from typing import Any
 
     import tyro
-    from rich.console import Console
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
@@ -39,15 +38,13 @@ def _run(args: Sequence[str] | None) -> int:
     from nf_policies.commands.rollout import Rollout
     from nf_policies.commands.train import Train
     from nf_policies.commands.tune import Tune
-    from nf_policies.streams import Steady, open_standard_streams, to_nowhere
+    from nf_policies.terminal import replace_closed_streams, show, to_stderr
 
-    if args is None:
-        open_standard_streams()
+    replace_closed_streams()
     commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
     commands |= {"presets": Presets, "envs": Envs}
     config = (tyro.conf.FlagCreatePairsOff,)
-    steady: Any = Steady(sys.stderr)
-    messages = Console(file=steady, soft_wrap=True, highlight=False)
+    messages = to_stderr()
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args, config=config)
         output: str = command.run(messages)
@@ -57,17 +54,9 @@ def _run(args: Sequence[str] | None) -> int:
             raise
         messages.print(sentence, markup=False, end="\n" if sentence else "")
         return getattr(error, "status", 130 if isinstance(error, KeyboardInterrupt) else 1)
-    try:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # whatever it can encode
-        sys.stdout.write(output)
-        sys.stdout.flush()
-    except OSError as error:
-        to_nowhere(sys.stdout)
-        if not isinstance(error, BrokenPipeError):  # the reader, `head` for one, has seen enough
-            messages.print(f"nf-policies: What the command found cannot be printed: {error.strerror}.", markup=False)
-            return 1
-    return 0
+    if problem := show(output):
+        messages.print(f"nf-policies: {problem}", markup=False)
+    return 1 if problem else 0
 
 
 def _sentence(error: BaseException) -> str | None:

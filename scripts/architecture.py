@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
     "memory": set(),
     "stopping": set(),
-    "streams": set(),
+    "terminal": set(),
     "tensor_files": {"atomic"},
     "kernels": {"memory"},
     "fields": {"kernels"},
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
-    "cli": {"commands", "memory", "stopping", "streams"},
+    "cli": {"commands", "memory", "stopping", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 

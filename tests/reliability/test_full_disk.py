@@ -112,6 +112,7 @@ def on_a_full_disk(words: tuple[str, ...], kilobytes: int) -> list[str]:
 
 if __name__ == "__main__":
     import_everything(list(RUNS))
-    for command in (*RUNS.values(), TUNE):
-        for size in KILOBYTES:
+    chosen = [int(word) for word in sys.argv[1:]] or KILOBYTES
+    for size in chosen:
+        for command in (*RUNS.values(), TUNE):
             on_a_full_disk(command, size)

@@ -60,7 +60,7 @@ def test_a_result_that_cannot_be_printed_is_told(tmp_path) -> None:
     words = [*RUNS["evolve"], "--generations", "1", "--out", str(tmp_path / "run")]
     ended = Forked(words, first=lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 1)).wait()
     assert ended.status == 1
-    assert "What the command found cannot be printed: No space left on device." in ended.messages
+    assert "The output cannot be written: No space left on device." in ended.messages
     assert (tmp_path / "run" / "result.json").exists()
 
 
