@@ -22,7 +22,7 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise OSError(f"{path} cannot be written: {reason}") from error
 
 

@@ -51,7 +51,7 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
         handlers = {number: signal.getsignal(number) for number in ENDING}
         before = {number: old for number, old in handlers.items() if old not in (signal.SIG_IGN, _answer)}
     if to_the_end:
-        sys.unraisablehook = _say_unless_stopped
+        sys.unraisablehook = _say_unless_known
     for number in before:
         signal.signal(number, _answer)
     try:
@@ -122,9 +122,9 @@ def _leave(number: int) -> None:
     os._exit(128 + number)
 
 
-def _say_unless_stopped(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Python cannot raise in a destructor, for example; `check` will."""
-    if unraisable.exc_type is not Stopped:
+def _say_unless_known(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python cannot raise in a destructor: `check` will, and a file that cannot be closed there has been told of."""
+    if not isinstance(unraisable.exc_value, Stopped | OSError):
         sys.__unraisablehook__(unraisable)
 
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+SHORT = ("--max-episode-steps", "20", "--population", "16", "--episodes", "1")
 COMMANDS = {
-    # Duels in most generations, without restarts: what an evolution keeps of its past would grow.
-    "evolve": ("evolve", "CartPole-v1", "--max-episode-steps", "50", "--population", "16", "--engine", "eager"),
+    # Fast generations, most with a duel, and no restarts: what an evolution keeps of its past would grow.
+    "evolve": ("evolve", "CartPole-v1", "--hide-velocity", "--engine", "eager", *SHORT),
     "train": ("train", "Pendulum-v1", "--hide-velocity"),
 }
 EVERY = 1.0
