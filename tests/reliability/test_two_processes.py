@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from forked import RUNS, Forked, run
+from forked import RUNS, Forked
 
 from nf_policies import atomic
 from nf_policies.runs import lock
@@ -24,19 +24,20 @@ def begun(out: Path) -> None:
         time.sleep(0.01)
 
 
-def test_of_runs_that_begin_in_one_folder_one_lives_and_so_do_not_its_resumes(tmp_path) -> None:
+def test_of_runs_in_one_folder_one_lives_and_the_others_are_refused(tmp_path) -> None:
     out, words = tmp_path / "run", [*RUNS["evolve"], "--generations", "100000", "--out", str(tmp_path / "run")]
-    together = [Forked(words) for _ in range(2)]
+    together = [Forked(words) for _ in range(4)]
     begun(out)
-    resumed = run(["evolve", "--resume", str(out)])
+    resumes = [Forked(["evolve", "--resume", str(out)]) for _ in range(2)]
+    refused = [resume.wait() for resume in resumes]
     for process in together:
         process.signal(signal.SIGTERM)
-    ended = sorted([process.wait() for process in together], key=lambda each: each.status)
-    assert [each.status for each in ended] == [1, 143]
-    for refused in (resumed, ended[0]):
-        assert refused.status == 1
-        assert "Another process is writing into" in refused.messages or "holds a run already" in refused.messages
-    assert "Traceback" not in "".join(each.messages for each in (resumed, *ended))
+    *others, last = sorted([process.wait() for process in together], key=lambda ended: ended.status)
+    assert last.status == 143
+    for ended in (*refused, *others):
+        assert ended.status == 1
+        assert "Another process is writing into" in ended.messages or "holds a run already" in ended.messages
+    assert "Traceback" not in "".join(ended.messages for ended in (last, *refused, *others))
 
 
 def test_a_run_that_was_there_in_the_meantime_is_not_overwritten(tmp_path) -> None:
