@@ -23,20 +23,22 @@ Graph = dict[str, set[str]]
 
 MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
+    "memory": set(),
+    "stopping": set(),
+    "terminal": set(),
     "tensor_files": {"atomic"},
-    "kernels": set(),
+    "kernels": {"memory"},
     "fields": {"kernels"},
     "policies": {"fields", "tensor_files"},
     "worker_process": set(),
     "tasks": {"worker_process"},
-    "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
+    "rollouts": {"atomic", "memory", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
-    "runs": {"atomic", "tensor_files"},
+    "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
-    "terminal": set(),
-    "cli": {"commands", "terminal"},
+    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
+    "cli": {"commands", "memory", "stopping", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 

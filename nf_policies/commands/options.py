@@ -1,6 +1,7 @@
 """What evolve and train have in common: options of a run, the task's preset, and how a run continues."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ class RunOptions:
 
         assert self.env is not None
         run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
-        keep_start(self, run_dir)
+        more["prepare"] = functools.partial(keep_start, self)
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nf_policies.atomic import atomic_path
 from nf_policies.runs.directory import RunError
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def check_start(options: Any) -> None:
 
 def keep_start(options: Any, run_dir: Path) -> None:
     """Copy the file into the folder of a new run."""
-    if options.start and not options.resume:
-        shutil.copyfile(options.start, run_dir / START)
+    if options.start:
+        with atomic_path(run_dir / START) as copy:
+            shutil.copyfile(options.start, copy)
 
 
 def start_policy(options: Any) -> "Policy | None":

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,9 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tyro
 from rich.console import Console
 
+from nf_policies.atomic import remove_leftovers
 from nf_policies.commands.options import OF_THE_TASK, as_options, searches
 from nf_policies.commands.stored import CALL, check_numbers, continued
-from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, to_json, write_json
+from nf_policies.runs.lock import claimed
+from nf_policies.stopping import listening, way_on
 
 if TYPE_CHECKING:
     from nf_policies.tuning.search import Plan
@@ -71,10 +76,14 @@ class Tune:
         began, env_id, learner = time.perf_counter(), str(options.env), options.learner
         plan = options.plan()
         run_dir = options.resume or new_run_directory(options.out, env_id, self.command)
-        with claimed(run_dir):
-            study = Study.open(run_dir, plan.seed)
+        with ExitStack() as around:
+            around.enter_context(listening())
+            around.enter_context(claimed(run_dir, new=options.resume is None))
+            remove_leftovers(run_dir)
             config = {name: value for name, value in vars(options).items() if name not in CALL}
             write_json(run_dir / CONFIG, {"command": self.command, **config})
+            around.enter_context(way_on(f"nf-policies tune --resume {shlex.quote(str(run_dir))}"))
+            study = Study.open(run_dir, plan.seed)
             plan = dataclasses.replace(plan, start=study.kept("start", plan.start))  # whatever has become the default
             study.begin_with(start_of(plan.space, plan.start))
             search = Search(study, plan, lambda line: messages.print(line, markup=False))
@@ -82,9 +91,6 @@ class Tune:
                 with Workers(options.workers or cores()) as workers:
                     reason = search.run(workers)
                     compared = compare(study, plan, workers)
-            except KeyboardInterrupt:
-                messages.print(f"Stopped. To go on: nf-policies tune --resume {run_dir}", markup=False)
-                raise
             finally:
                 write_preset(run_dir, study, plan, learner, env_id)
                 draw(run_dir, study, f"{env_id}, {learner}")

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nf_policies.kernels.cache import keep_torchs_to_ourselves
+from nf_policies.memory import out_of_memory
 
 PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
@@ -73,11 +74,6 @@ def where_possible(
         return (fast if works[0] else slow)(*arguments)
 
     return call
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether a device or the machine had no memory left; torch has no class of its own for the latter."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 STEPS_MAX, OPERATIONS_MAX = 20, 2000

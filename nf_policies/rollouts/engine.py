@@ -6,6 +6,7 @@ are under way, and the others are left out.
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
 from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
+from nf_policies.memory import out_of_memory
 from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
 from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
+from nf_policies.rollouts.pieces import Piece, halves
 from nf_policies.rollouts.play import Played
 
 Mode = Literal["eager", "compiled"]
@@ -27,6 +30,8 @@ Mode = Literal["eager", "compiled"]
 STEPS_PER_CALL = 10
 BYTES_MAX = 2**30
 """Episodes are played in pieces of about this size in memory."""
+CENTRED = 2**16
+"""Episodes whose starts say where the mean of the features is."""
 COMPACT_FROM = 1024
 """Episodes from which it pays to leave out the finished ones, once they are half of all."""
 COMPILE_SECONDS = 30.0
@@ -80,7 +85,8 @@ class Engine:
         moments: Whether to sum up the features for the normaliser.
         steps_per_call: Steps between two looks at which episodes are under way; by default 10, or, compiled, as many
             as their operations allow.
-        bytes_max: Memory beyond which episodes are played in pieces; results do not change.
+        bytes_max: Memory beyond which episodes are played in pieces, which become smaller where an allocation fails.
+            Returns do not change; sums of the features may, in their last digits.
     Raises: ValueError if the environments have no functional core or no time limit.
     """
 
@@ -117,20 +123,22 @@ class Engine:
         Raises: ValueError if the policy's spaces are not the task's, or its steps are a subclass's own.
         """
         policy = self._fitted(policy)
-        candidates, episodes = self._pieces(policy, len(seeds))
         pop_size = 1 if population is None else len(population)
         returns, lengths = np.zeros((pop_size, len(seeds))), np.zeros((pop_size, len(seeds)), dtype=np.int64)
-        parts = []
+        pieces, parts = self._pieces(policy, pop_size, len(seeds)), []
         with torch.no_grad():
-            centre = self._centre(policy, seeds)
-            for i in range(0, pop_size, candidates):
-                some = None if population is None else population[i : i + candidates]
-                for j in range(0, len(seeds), episodes):
-                    part = self._play(self._start(policy, some, seeds[j : j + episodes], centre))
-                    at = np.s_[i : i + candidates, j : j + episodes]
-                    returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
-                    lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
-                    parts.append(part)
+            centre = self._centre(policy, seeds[:CENTRED])
+            while pieces:
+                at = pieces[0]
+                some = None if population is None else population[at[0]]
+                part = self._piece(policy, some, seeds[at[1]], centre)
+                if part is None:
+                    pieces = [half for piece in pieces for half in halves(piece)]
+                    continue
+                returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
+                lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
+                parts.append(part)
+                del pieces[0]
         count, total, square = (sum(values).cpu() for values in list(zip(*parts, strict=True))[2:])
         problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         moments = (0.0, torch.zeros(1), torch.ones(1))
@@ -163,13 +171,30 @@ class Engine:
             policy = copy.deepcopy(policy).to(device=self.device, dtype=self.dtype)
         return policy
 
-    def _pieces(self, policy: Policy, episodes: int) -> tuple[int, int]:
-        """Candidates, and episodes of each, that fit into the memory at once."""
+    def _pieces(self, policy: Policy, pop_size: int, episodes: int) -> list[Piece]:
+        """Candidates and episodes, cut into what fits into the memory at once."""
         field = policy.field
         numbers = field.hidden_size * (field.hidden_size + field.input_size + field.output_size + 8)
         per_episode = self.dtype.itemsize * (numbers + 4 * policy.encode.total + 256)
         fit = max(1, self.bytes_max // per_episode)
-        return max(1, fit // episodes), min(fit, episodes)
+        n, m = min(max(1, fit // episodes), pop_size), min(fit, episodes)
+        starts = itertools.product(range(0, pop_size, n), range(0, episodes, m))
+        return [(slice(i, min(i + n, pop_size)), slice(j, min(j + m, episodes))) for i, j in starts]
+
+    def _piece(self, policy: Policy, some: np.ndarray | None, seeds: Sequence[int], centre: Tensor) -> Sums | None:
+        """Play a piece; None if there is too little memory for it: smaller ones are played from now on.
+
+        Raises: MemoryError if one episode is too much.
+        """
+        try:
+            return self._play(self._start(policy, some, seeds, centre))
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if len(seeds) * (1 if some is None else len(some)) == 1:
+                raise MemoryError("There is not enough memory to play a single episode.") from error
+        self.bytes_max = max(self.bytes_max // 2, 1)
+        return None
 
     def _centre(self, policy: Policy, seeds: Sequence[int]) -> Tensor:
         """Where moments are centred, near the mean of the features: sums of squares far from it lose their digits."""

@@ -3,16 +3,9 @@
 import itertools
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: there two processes are not kept apart
-    fcntl = None  # type: ignore[assignment]
 
 from nf_policies.atomic import write_text
 
@@ -44,33 +37,6 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
     except OSError as error:
         raise RunError(f"The folder {out} cannot be made: {error.strerror or error}.") from error
     raise AssertionError("There is always another number.")
-
-
-@contextmanager
-def claimed(run_dir: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; a RunError if one is writing there."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(run_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise RunError(f"Another process is writing into {run_dir}: wait for it, or choose another folder.") from error
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def remove_leftovers(run_dir: Path) -> None:
-    """Remove temporary files of a process that was killed while it wrote."""
-    for folder in (run_dir, run_dir / "checkpoint"):
-        for file in folder.glob(".*-*.*"):
-            file.unlink(missing_ok=True)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

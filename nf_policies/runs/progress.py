@@ -3,14 +3,15 @@
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from torch.utils.tensorboard import SummaryWriter
 
-from nf_policies.atomic import atomic_path
+from nf_policies.atomic import atomic_path, writing
+from nf_policies.runs.events import EventFile
 from nf_policies.runs.learner import Learner
 
 TABLE = "progress.csv"
@@ -31,23 +32,25 @@ class Progress:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
-        self._file = (run_dir / TABLE).open("a", newline="", encoding="utf-8")
+        self._path = run_dir / TABLE
+        self._file = self._path.open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, columns)
-        self._board = SummaryWriter(str(run_dir), purge_step=count + 1 if count else None)
+        self._events = EventFile(run_dir, count + 1 if count else None)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Append a row; cells that are missing or NaN stay empty."""
+        """Append a row; cells that are missing or NaN stay empty. An OSError names the file."""
         cells = {name: value for name, value in row.items() if not math.isnan(value)}
-        self._csv.writerow(cells)
-        self._file.flush()
-        for name, tag in self._tags.items():
-            if math.isfinite(cells.get(name, math.nan)):
-                self._board.add_scalar(tag, cells[name], int(row[self._count]))
+        with writing(self._path):
+            self._csv.writerow(cells)
+            self._file.flush()
+        shown = {tag: cells[name] for name, tag in self._tags.items() if math.isfinite(cells.get(name, math.nan))}
+        self._events.write(int(row[self._count]), shown)
 
     def close(self) -> None:
-        """Close the files."""
-        self._file.close()
-        self._board.close()
+        """Close the files; rows are in them already."""
+        with suppress(OSError):  # half a row, for which there was no room
+            self._file.close()
+        self._events.close()
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
