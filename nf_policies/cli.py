@@ -1,10 +1,9 @@
 """The command line: nf-policies evolve | train | tune | …. Nothing heavy is imported before a command runs."""
 
-import inspect
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 
@@ -43,10 +42,11 @@ def _run(args: Sequence[str] | None) -> int:
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args, config=config)
         output: str = command.run(messages)
-    except (ValueError, OSError) as error:
+    except Exception as error:
         if os.environ.get("NF_POLICIES_DEBUG"):
             raise
-        messages.print(f"nf-policies: {error}{_place_of(error)}", markup=False)
+        for line in (_sentence(error), *getattr(error, "__notes__", ())):
+            messages.print(f"nf-policies: {line}", markup=False)
         return 1
     try:
         if hasattr(sys.stdout, "reconfigure"):
@@ -58,13 +58,16 @@ def _run(args: Sequence[str] | None) -> int:
     return 0
 
 
-def _place_of(error: Exception) -> str:
-    """Where a ValueError was raised, if not in this package: in a task of the user's own, for example."""
-    frames = inspect.getinnerframes(error.__traceback__, context=0) if error.__traceback__ else []
-    if not isinstance(error, ValueError) or not frames or Path(__file__).parent in Path(frames[-1].filename).parents:
-        return ""
-    place = frames[-1]
-    return f" ({place.filename}, line {place.lineno}, in {place.function}; NF_POLICIES_DEBUG=1 shows the traceback)"
+def _sentence(error: Exception) -> str:
+    """What went wrong: in code that nf-policies called, with its place, in what it was given, or in itself."""
+    from nf_policies.tasks.faults import place_of
+
+    if place := place_of(error):
+        return f"{type(error).__name__}: {error} ({place}; NF_POLICIES_DEBUG=1 shows the traceback)"
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    traceback.print_exception(error)
+    return "This is a fault of nf-policies, not of your task: please report it with the traceback above."
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from nf_policies.commands.start import start_policy
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
+    from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
+    from nf_policies.rollouts.play import Evaluator
     from nf_policies.rollouts.score import Score
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
@@ -62,32 +65,61 @@ class Train(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
-        with self.resolved().begun() as begun:
-            session = begun.options.session(begun.learner, begun.score, messages)
+        from nf_policies.tasks.faults import errors_of
+
+        options = self.resolved()
+        with errors_of(str(options.env)), options.told(messages).begun() as begun:
+            session = options.session(begun.learner, begun.score, messages, **begun.more)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
     @contextmanager
     def begun(self) -> Iterator[Begun]:
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import device_of, played_on
+        from nf_policies.commands.backends import device_of
+        from nf_policies.commands.task import asked, shown
         from nf_policies.ppo.training import Training
-        from nf_policies.tasks.batched import simulated
         from nf_policies.tasks.side_by_side import training_envs
 
-        limit, device = options.max_episode_steps, device_of(options.device)
-        more: Any = {"workers": options.workers or 0}
-        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit, **more)
-        task = options.env if options.workers else simulated(options.env) or options.env
-        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
-        with closing(envs), closing(evaluation_envs):
-            training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
-            if options.start:
-                training.evaluate()  # what training does not make better is kept
-            yield Begun(options, training, lambda policy, *_: final_score(policy, options))
+        task, device = shown(options), device_of(options.device)
+        envs = training_envs(asked(options), options.num_envs, device=device, workers=options.workers or 0)
+        with closing(envs):
+            evaluator, judging, is_shared = judging_beside(envs, options)
+            with closing(judging):
+                model = new_model(options, envs, task)
+                training = Training(model, evaluator, options.seed, share=options.evaluation_share)
+                training.longest, training.shares_envs = task.steps, is_shared
+                if options.start:
+                    training.evaluate()  # what training does not make better is kept
+
+                def score(policy: "Policy", *_: Any) -> "Score":
+                    return final_score(policy, options, judging if is_shared else None)
+
+                yield Begun(options, training, score, more={"env_spec": task.env_spec})
 
 
-def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
+def judging_beside(envs: "VectorEnv", options: Any) -> "tuple[Evaluator, VectorEnv, bool]":
+    """What plays whole episodes during a training, its environments, and whether they are those of the training.
+
+    A single environment may be the only one of its simulator, so that there can be no others.
+    """
+    from nf_policies.commands.backends import played_on
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import evaluator_of
+    from nf_policies.tasks.batched import simulated
+    from nf_policies.tasks.in_turn import TrainingSideBySide, same_for_judging
+
+    if isinstance(envs, TrainingSideBySide) and envs.num_envs == 1:
+        shared = same_for_judging(envs)
+        return evaluator_of(shared), shared, True
+    task, workers = asked(options), options.workers or 0
+    lanes = None if workers else simulated(task)
+    task = task if lanes is None else dataclasses.replace(task, env_id=lanes)
+    evaluator, judging, _ = played_on(task, EVALUATION_EPISODES, workers=workers, moments=False)
+    return evaluator, judging, False
+
+
+def new_model(options: Any, envs: "VectorEnv", task: "Shown | None" = None, **policy_kwargs: Any) -> "FieldPPO":
     """The model to train, at its start, of resolved options of `Train` and further ones of `NeuralFieldPolicy`."""
     from gymnasium.spaces import Box
 
@@ -96,17 +128,18 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.ppo.export import like, take_over
 
+    task = task or shown(options)
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
         "field": options.field,
         "hidden_size": options.hidden_size,
-        "visible": shown(options).visible,
+        "visible": task.visible,
         "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
-    start = start_policy(options)
+    start = start_policy(options, task)
     if start is not None:
         policy |= {**like(start), "critic_hidden_size": options.hidden_size}
     model = FieldPPO(
@@ -126,14 +159,17 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
     return model
 
 
-def final_score(policy: "Policy", options: Any) -> "Score":
-    """A policy's score on a hundred episodes that neither training nor evaluation has seen."""
+def final_score(policy: "Policy", options: Any, envs: "VectorEnv | None" = None) -> "Score":
+    """A policy's score on a hundred episodes that neither training nor evaluation has seen, in given or new `envs`."""
     from nf_policies.commands.backends import played_on
-    from nf_policies.rollouts.play import FINAL, first_seed
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
     from nf_policies.rollouts.score import ENVS_MAX, score_of
+    from nf_policies.tasks.side_by_side import limit_in
 
-    more: Any = {"workers": options.workers or 0, "limit": options.max_episode_steps}
-    evaluator, envs, _ = played_on(options.env, ENVS_MAX, moments=False, **more)
-    with closing(envs):
-        seed = first_seed(options.seed, FINAL)
-        return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
+    how: Any = {"episodes": SCORE_EPISODES, "seed": first_seed(options.seed, FINAL)}
+    if envs is not None:
+        return score_of(policy, evaluator_of(envs), options.env, limit=limit_in(envs), **how)
+    evaluator, made, _ = played_on(asked(options), ENVS_MAX, workers=options.workers or 0, moments=False)
+    with closing(made):
+        return score_of(policy, evaluator, options.env, limit=limit_in(made), **how)

@@ -58,8 +58,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with complete(path):
         if header["format_version"] < 2:
             header["visible"] = header.pop("observed")
-        if not isinstance(header["env_id"], str | None):
-            raise ValueError(f"env_id is {header['env_id']!r}")
+        header.setdefault("env_spec", None)  # which older files do not have
+        for name, kind in {"env_id": str, "env_spec": dict}.items():
+            if not isinstance(header[name], kind | None):
+                raise ValueError(f"{name} is {header[name]!r}")
         check_sizes(header["field"]["options"], tensors)
         header["field"] = build_field(**header["field"])
         header |= {name: space_from_json(header[name]) for name in SPACES}

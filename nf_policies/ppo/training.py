@@ -74,6 +74,10 @@ class Training:
         "return_best": "best so far",
     }
     last_panel = "explained_variance"
+    longest: float = math.inf
+    """Steps after which an evaluated episode is cut."""
+    shares_envs = False
+    """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
         self,
@@ -125,7 +129,8 @@ class Training:
     def _affordable(self) -> bool:
         """Whether an evaluation and the last one stay within the share, if episodes last as long as those so far."""
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
-        cost = self.episodes * max(float(np.mean(lengths)), self._length) if lengths else math.inf
+        length = max(float(np.mean(lengths)), self._length) if lengths else self.longest
+        cost = self.episodes * min(length, self.longest)
         return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
 
     def _evaluated(self) -> dict[str, float]:
@@ -172,6 +177,8 @@ class Training:
         returns, played = self._evaluate(policy, None, seeds)
         self.count(int(played.lengths.sum()))
         self._length = float(played.lengths.mean())
+        if self.shares_envs:
+            self._begin_episodes()
         if played.problem:
             raise ValueError(played.problem)
         return returns[0]
@@ -211,6 +218,10 @@ class Training:
             self._highest = tensors["highest"].numpy().copy()
             self._best.load_state_dict(under(tensors, "best"))
             self._best.made_by = numbers["best_made_by"]
+        self._begin_episodes()
+
+    def _begin_episodes(self) -> None:
+        """Begin new episodes of the training with its next step."""
         self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))
         self.model._last_obs = self._callback = None
 

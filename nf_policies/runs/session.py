@@ -49,6 +49,10 @@ class Session:
     best and the last policy."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of result.json."""
+    env_spec: dict[str, Any] | None = None
+    """Gymnasium's description of the task, for the policies' files."""
+    to_play: str = ""
+    """Words that `nf-policies rollout` needs behind a policy's file."""
     _seconds: float = 0.0
     """Of the run before it was resumed."""
     _improved: dict[str, float] = field(default_factory=lambda: {"at": 0})
@@ -71,10 +75,14 @@ class Session:
                 return to_json(result) + "\n" if as_json else report
             except KeyboardInterrupt:
                 self._plot()
-                self.messages.print(
-                    f"Stopped. To go on: nf-policies {self.command} --resume {self.run_dir}", markup=False
-                )
+                self.messages.print(f"Stopped. To go on: {self._to_go_on()}", markup=False)
                 raise
+            except Exception as error:
+                error.add_note(f"What is saved is whole. To go on: {self._to_go_on()}")
+                raise
+
+    def _to_go_on(self) -> str:
+        return f"nf-policies {self.command} --resume {self.run_dir}"
 
     def _resumed(self) -> tuple[int, bool]:
         """Load the checkpoint, if there is one yet: the last row's count, and whether the target is reached."""
@@ -164,7 +172,7 @@ class Session:
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
         own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
-        policy.made_by, policy.env_id = {**made, **known, **own}, self.config["env"]
+        policy.made_by, policy.env_id, policy.env_spec = {**made, **known, **own}, self.config["env"], self.env_spec
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
@@ -196,7 +204,7 @@ class Session:
         return result, (
             f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
             f"{result['wall_seconds']:.1f} seconds\n"
-            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}\n"
+            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}{self.to_play}\n"
         )
 
     def _plot(self) -> None:

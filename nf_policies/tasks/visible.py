@@ -8,7 +8,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 from gymnasium.vector import SyncVectorEnv
 
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError
 
 VELOCITIES: dict[str, tuple[int, ...]] = {
     "CartPole": (1, 3),
