@@ -103,7 +103,7 @@ class Evolve(RunOptions):
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or workers:
+            if batched in (None, env_id):  # the same task, of which there may be no second one
                 limit = limit_in(envs)
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed, limit=limit)
             return rollout(policy, task, episodes=SCORE_EPISODES, seed=seed)

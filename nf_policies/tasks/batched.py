@@ -17,7 +17,7 @@ def batched_twin(task: Task | str) -> str | None:
     if is_batched(task):
         return task.env_id
     twin = f"nf/{task.env_id}"
-    if not task.as_registered or not is_batched(twin):
+    if ":" in twin or not task.as_registered or not is_batched(twin):
         return None
     return twin if make_batched(twin).func_env.twin == task.env_id else None  # type: ignore[attr-defined]
 

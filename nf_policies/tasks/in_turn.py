@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +10,14 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate, iterate
 
-from nf_policies.tasks.faults import TaskError, errors_of
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import CAP, Cap, limit_of
 
 
 class SideBySide(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` of environments that are there already, for what tasks really answer.
 
-    A reward of one number may be an array, `info` may be anything, and a close that fails is no failure of the run.
+    A reward of one number may be an array, and `info` may be anything.
     """
 
     def __init__(self, envs: Sequence[gym.Env], mode: AutoresetMode, *, copy: bool) -> None:
@@ -63,15 +62,6 @@ class SideBySide(SyncVectorEnv):
             return super()._add_info(vector_infos, env_info, env_num) if env_info else vector_infos
         except (ValueError, TypeError, AttributeError):
             return vector_infos
-
-    def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment; a RuntimeWarning for one that cannot be."""
-        for env in self.envs:
-            try:
-                with errors_of(name_of(env)):
-                    env.close()
-            except Exception as error:  # whatever it is, the work is done
-                warnings.warn(f"{error} It was being closed.", RuntimeWarning, stacklevel=2)
 
 
 class TrainingSideBySide(SideBySide):

@@ -121,7 +121,6 @@ def test_velocities_are_hidden_as_in_the_rl_zoo() -> None:
     [
         (lambda: make_task("Nope-v3"), "Nope-v3 cannot be made"),
         (lambda: make_task("no_such_module:Nope-v3"), "No module named 'no_such_module'"),
-        (lambda: make_task("test/Endless-v0"), "no time limit"),
         (lambda: visible_entries("Ant-v5", 27, True), "name their indices with --hide"),
         (lambda: visible_entries("CartPole-v1", 4, False, [4]), "entries 0 to 3"),
         (lambda: visible_entries("CartPole-v1", 4, True, [0, 2]), "leave at least one"),
