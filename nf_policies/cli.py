@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -67,23 +68,25 @@ def _sentence(error: BaseException) -> str | None:
         return f"{str(error) or 'Stopped.'}{notes}" if notes else ""
     if isinstance(error, SystemExit):
         return f"nf-policies: Something in the task called exit({error.code!r}).{notes}" if notes else None
-    if not (isinstance(error, ValueError | OSError) or out_of_memory(error)) or os.environ.get("NF_POLICIES_DEBUG"):
+    if not isinstance(error, Exception) or os.environ.get("NF_POLICIES_DEBUG"):
         return None
-    words = str(error) or "There is not enough memory"  # which Python's own error does not say
+    words = _what(error)
     end = "" if not notes or words.endswith(".") else "."
-    return f"nf-policies: {words}{_place_of(error)}{end}{notes}"
+    return f"nf-policies: {words}{end}{notes}"
 
 
-def _place_of(error: BaseException) -> str:
-    """Where a ValueError was raised, if not in this package: in a task of the user's own, for example."""
-    import inspect
-    from pathlib import Path
+def _what(error: Exception) -> str:
+    """What went wrong: in code that nf-policies called, with its place, in what it was given, or in itself."""
+    from nf_policies.tasks.faults import place_of
 
-    frames = inspect.getinnerframes(error.__traceback__, context=0) if error.__traceback__ else []
-    if not isinstance(error, ValueError) or not frames or Path(__file__).parent in Path(frames[-1].filename).parents:
-        return ""
-    place = frames[-1]
-    return f" ({place.filename}, line {place.lineno}, in {place.function}; NF_POLICIES_DEBUG=1 shows the traceback)"
+    if out_of_memory(error):
+        return str(error) or "There is not enough memory"  # which Python's own error does not say
+    if place := place_of(error):
+        return f"{type(error).__name__}: {error} ({place}; NF_POLICIES_DEBUG=1 shows the traceback)"
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    traceback.print_exception(error)
+    return "This is a fault of nf-policies, not of your task: please report it with the traceback above."
 
 
 if __name__ == "__main__":

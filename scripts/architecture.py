@@ -34,11 +34,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"worker_process"},
     "rollouts": {"atomic", "memory", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
-    "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
+    "ppo": {
+        "fields",
+        "policies",
+        "rollouts.play",
+        "kernels.compiling",
+        "tensor_files",
+        "tasks.description",
+        "tasks.faults",
+    },
     "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
-    "cli": {"commands", "memory", "stopping", "terminal"},
+    "cli": {"commands", "memory", "stopping", "tasks.faults", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 
@@ -239,7 +247,7 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 11_800, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 14_200, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]

@@ -1,6 +1,7 @@
 """Where a task is played: in Gymnasium's environments or as the batched task that equals it, and on which device."""
 
 import functools
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -9,13 +10,14 @@ from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
 from nf_policies.tasks.batched import batched_twin, is_batched, is_compilable, make_batched
-from nf_policies.tasks.errors import TaskError
-from nf_policies.tasks.side_by_side import make_envs
+from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.side_by_side import make_envs, with_limit
 
 Backend = Literal["auto", "gymnasium", "batched"]
 
 
-def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers: int = 0) -> str | None:
+def batched_task(task: Task | str, backend: Backend, *, device: str = "cpu", workers: int = 0) -> str | None:
     """The id of the batched task to play a task as, or None for Gymnasium's environments.
 
     "auto" takes the batched task if there is one and no workers, which are Gymnasium's, are asked for. A TaskError if
@@ -23,10 +25,11 @@ def batched_task(env_id: str, backend: Backend, *, device: str = "cpu", workers:
     """
     if backend == "batched" and workers:
         raise TaskError("A batched task has no workers: use --backend gymnasium, or leave out --workers.")
-    batched = None if backend == "gymnasium" or workers else batched_twin(env_id)
+    env_id = task_of(task).env_id
+    batched = None if backend == "gymnasium" or workers else batched_twin(task)
     if batched is None and backend == "batched":
         raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
-    if device != "cpu" and (batched is None or not is_compilable(batched)):
+    if device != "cpu" and (batched is None or not is_compilable(replace(task_of(task), env_id=batched))):
         how = "by Gymnasium" if batched is None else "by a simulator"
         raise TaskError(f"{env_id} is played {how} on the CPU: --device {device} needs a batched task on tensors.")
     return batched
@@ -42,7 +45,7 @@ class Played(NamedTuple):
 
 
 def played_on(
-    task: str,
+    task: Task | str,
     lanes: int,
     *,
     backend: Backend = "auto",
@@ -55,21 +58,22 @@ def played_on(
     """An evaluator of a task: an engine on tensors, the lanes of a simulator, or Gymnasium's environments.
 
     Args:
-        task: A Gymnasium id, or that of the batched task to play it as.
+        task: A task or its id, or that of the batched task to play it as.
         lanes: Episodes at once, where that is not the engine's to decide.
         backend: "gymnasium" for no engine.
         device: Of an engine.
         workers: Processes, as for `make_envs`.
         timeout: Their `step_timeout`.
-        limit: Time limit in steps, in place of the registered one.
+        limit: Time limit in steps, in place of the task's own.
         of_engine: Further arguments of an `Engine`: `mode`, and `moments` for the normaliser.
     """
+    task = task_of(task, limit)
     if backend != "gymnasium" and not workers and is_batched(task) and is_compilable(task):
-        envs: Any = make_batched(task, device=device, max_episode_steps=limit)
+        envs: Any = with_limit(make_batched(task, device=device))
         engine = Engine(envs, **of_engine)
         how = ", compiled, which takes a while the first time" if engine.mode == "compiled" else ""
         return Played(engine, envs, f"all episodes at once on {device}{how}")
-    envs = make_envs(task, lanes, workers=workers, step_timeout=timeout, max_episode_steps=limit)
+    envs = make_envs(task, lanes, workers=workers, step_timeout=timeout)
     return Played(functools.partial(evaluate, envs), envs, f"in {in_words(envs.num_envs, workers)}")
 
 

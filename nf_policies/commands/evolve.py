@@ -62,7 +62,10 @@ class Evolve(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
-        with self.resolved().begun() as begun:
+        from nf_policies.tasks.faults import errors_of
+
+        options = self.resolved()
+        with errors_of(str(options.env)), options.told(messages).begun() as begun:
             session = begun.options.session(begun.learner, begun.score, messages, **begun.more)
             messages.print(begun.playing, markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
@@ -72,41 +75,45 @@ class Evolve(RunOptions):
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on
-        from nf_policies.commands.task import check_file, shown
+        from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
+        from nf_policies.tasks.side_by_side import limit_in
 
-        task = shown(options)
-        policy = new_policy(options, task)
-        check_file(policy, task)
-        env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
+        task, seen = asked(options), shown(options)
+        policy = new_policy(options, seen)
+        check_file(policy, seen)
+        env_id, workers = options.env, options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
-        batched = batched_task(env_id, options.backend, device=device, workers=workers)
+        batched = batched_task(task, options.backend, device=device, workers=workers)
         if batched and options.engine == "auto":
             if options.minutes:
                 seconds = 60 * options.minutes / 5  # which may go into compiling
             else:
-                steps = options.steps or (options.generations or 1) * at_once * task.steps
+                steps = options.steps or (options.generations or 1) * at_once * seen.steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"backend": options.backend, "device": device, "limit": limit, "mode": options.engine}
+        how = {"backend": options.backend, "device": device, "mode": options.engine}
         how |= {"workers": workers, "timeout": options.step_timeout}
         lanes = min(at_once, GYMNASIUM_ENVS)
-        evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
+        played_as = dataclasses.replace(task, env_id=batched or env_id)
+        evaluator, envs, where = played_on(played_as, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched in (None, env_id):
-                return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
-            return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
+            if batched in (None, env_id):  # the same task, of which there may be no second one
+                limit = limit_in(envs)
+                return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed, limit=limit)
+            return rollout(policy, task, episodes=SCORE_EPISODES, seed=seed)
 
         with closing(envs):
-            evolution = new_evolution(options, policy, evaluator, task)
+            evolution = new_evolution(options, policy, evaluator, seen)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
+            more |= {"env_spec": seen.env_spec}
             size = f"{policy.n_parameters:,} parameters, {options.population} candidates on {options.episodes} episodes"
             playing = f"playing {batched or env_id}{same}: {where}, {size}, {SCORE_EPISODES} for the score"
             yield Begun(options, evolution, score, playing, more)
@@ -119,9 +126,9 @@ def new_policy(options: Any, task: "Shown | None" = None) -> "Policy":
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
 
-    if policy := start_policy(options):
-        return policy
     task = task or shown(options)
+    if policy := start_policy(options, task):
+        return policy
     n_inputs, n_outputs = task.sizes
     start: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     more = pairs(options.field_option)

@@ -1,7 +1,8 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
+import dataclasses
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
+    from nf_policies.rollouts.play import Evaluator
     from nf_policies.rollouts.score import Score
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
@@ -67,8 +69,11 @@ class Train(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
-        with self.resolved().begun() as begun:
-            session = begun.options.session(begun.learner, begun.score, messages)
+        from nf_policies.tasks.faults import errors_of
+
+        options = self.resolved()
+        with errors_of(str(options.env)), options.told(messages).begun() as begun:
+            session = options.session(begun.learner, begun.score, messages, **begun.more)
             messages.print(begun.playing, markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
@@ -76,49 +81,56 @@ class Train(RunOptions):
     def begun(self) -> Iterator[Begun]:
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import device_of, in_words, played_on
+        from nf_policies.commands.backends import device_of, in_words
         from nf_policies.commands.sizes import in_words as bytes_in_words
         from nf_policies.commands.sizes import rollout_bytes
-        from nf_policies.commands.task import check_file, shown
+        from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.ppo.training import Training
-        from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
-        from nf_policies.rollouts.score import score_of
-        from nf_policies.tasks.batched import simulated
-        from nf_policies.tasks.side_by_side import for_episodes, training_envs
+        from nf_policies.tasks.side_by_side import training_envs
 
-        limit, device, task = options.max_episode_steps, device_of(options.device), shown(options)
-        workers = options.workers or 0
+        task, device, workers = shown(options), device_of(options.device), options.workers or 0
         rollout = rollout_bytes(options, workers or options.num_envs, task)
-        how: Any = {"workers": workers, "step_timeout": options.step_timeout, "max_episode_steps": limit}
-        envs = training_envs(options.env, options.num_envs, device=device, **how)
-        same = for_episodes(envs) if options.evaluation_envs == 0 else None
+        how: Any = {"workers": workers, "step_timeout": options.step_timeout}
+        envs = training_envs(asked(options), options.num_envs, device=device, **how)
+        with closing(envs):
+            evaluator, judging, is_shared = judging_beside(envs, options)
+            with closing(judging):
+                model = new_model(options, envs, task)
+                training = Training(model, evaluator, options.seed, share=options.evaluation_share)
+                training.longest, training.shares_envs = task.steps, is_shared
+                check_file(training.last(), task)
+                if options.start:
+                    training.evaluate()  # what training does not make better is kept
 
-        def score(policy: "Policy", *_: Any) -> "Score":
-            if same is None:
-                return final_score(policy, options)
-            seed = first_seed(options.seed, FINAL)
-            return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
+                def score(policy: "Policy", *_: Any) -> "Score":
+                    return final_score(policy, options, judging if is_shared else None)
 
-        with closing(envs), ExitStack() as stack:
-            if same is None:
-                others_id = simulated(options.env) or options.env
-                lanes = min(EVALUATION_EPISODES, evaluation_envs(options))
-                evaluator, others, _ = played_on(others_id, lanes, limit=limit, moments=False)
-                stack.enter_context(closing(others))
-            else:
-                evaluator = evaluator_of(same)
-            model = new_model(options, envs, task)
-            training = Training(model, evaluator, options.seed, share=options.evaluation_share)
-            training.shares_envs = same is not None
-            check_file(training.last(), task)
-            if options.start:
-                training.evaluate()  # what training does not make better is kept
-            playing = (
-                f"playing {options.env}: in {in_words(envs.num_envs, workers)}, a policy of "
-                f"{training.last().n_parameters:,} parameters, rollouts of {bytes_in_words(rollout)}, "
-                f"{training.episodes} episodes to evaluate and {SCORE_EPISODES} for the score"
-            )
-            yield Begun(options, training, score, playing)
+                playing = (
+                    f"playing {options.env}: in {in_words(envs.num_envs, workers)}, a policy of "
+                    f"{training.last().n_parameters:,} parameters, rollouts of {bytes_in_words(rollout)}, "
+                    f"{training.episodes} episodes to evaluate and {SCORE_EPISODES} for the score"
+                )
+                yield Begun(options, training, score, playing, {"env_spec": task.env_spec})
+
+
+def judging_beside(envs: "VectorEnv", options: Any) -> "tuple[Evaluator, VectorEnv, bool]":
+    """What plays whole episodes during a training, its environments, and whether they are those of the training.
+
+    They are where the user has said how many there are, for there may be no others of a simulator.
+    """
+    from nf_policies.commands.backends import played_on
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import evaluator_of
+    from nf_policies.tasks.batched import simulated
+    from nf_policies.tasks.side_by_side import for_episodes
+
+    shared = for_episodes(envs) if options.evaluation_envs == 0 else None
+    if shared is not None:
+        return evaluator_of(shared), shared, True
+    task = asked(options)
+    task = dataclasses.replace(task, env_id=simulated(task) or task.env_id)
+    evaluator, judging, _ = played_on(task, min(EVALUATION_EPISODES, evaluation_envs(options)), moments=False)
+    return evaluator, judging, False
 
 
 def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: Any) -> "FieldPPO":
@@ -142,7 +154,7 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
-    start = start_policy(options)
+    start = start_policy(options, task)
     if start is not None:
         policy |= {**like(start), "critic_hidden_size": options.hidden_size}
     model = FieldPPO(
@@ -168,15 +180,17 @@ def evaluation_envs(options: Any) -> int:
     return int(options.evaluation_envs or min(options.num_envs, ENVS_MAX))
 
 
-def final_score(policy: "Policy", options: Any) -> "Score":
-    """A policy's score on a hundred episodes that neither training nor evaluation has seen."""
+def final_score(policy: "Policy", options: Any, envs: "VectorEnv | None" = None) -> "Score":
+    """A policy's score on a hundred episodes that neither training nor evaluation has seen, in given or new `envs`."""
     from nf_policies.commands.backends import played_on
-    from nf_policies.rollouts.play import FINAL, first_seed
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
     from nf_policies.rollouts.score import score_of
+    from nf_policies.tasks.side_by_side import limit_in
 
-    evaluator, envs, _ = played_on(
-        options.env, evaluation_envs(options), limit=options.max_episode_steps, moments=False
-    )
-    with closing(envs):
-        seed = first_seed(options.seed, FINAL)
-        return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
+    how: Any = {"episodes": SCORE_EPISODES, "seed": first_seed(options.seed, FINAL)}
+    if envs is not None:
+        return score_of(policy, evaluator_of(envs), options.env, limit=limit_in(envs), **how)
+    evaluator, made, _ = played_on(asked(options), evaluation_envs(options), moments=False)
+    with closing(made):
+        return score_of(policy, evaluator, options.env, limit=limit_in(made), **how)

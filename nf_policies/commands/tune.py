@@ -13,7 +13,14 @@ import tyro
 from rich.console import Console
 
 from nf_policies.atomic import remove_leftovers
-from nf_policies.commands.options import OF_THE_TASK, as_options, searches
+from nf_policies.commands.options import (
+    OF_THE_TASK,
+    Repeated,
+    as_options,
+    check_task_words,
+    searches,
+    task_words,
+)
 from nf_policies.commands.stored import CALL, check_numbers, continued
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, to_json, write_json
 from nf_policies.runs.lock import claimed
@@ -41,7 +48,11 @@ class Tune:
     changeable: ClassVar[tuple[str, ...]] = ("trials", "minutes", "workers", *CALL)
     positive: ClassVar[tuple[str, ...]] = ("trials", "seeds", "workers", "steps", "max_episode_steps")
 
-    env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
+    env: tyro.conf.Positional[str | None] = (
+        None  # Gymnasium id, package.module:EnvId or file.py:EnvId. Not with --resume.
+    )
+    env_kwargs: str | None = None  # Keyword arguments of the task as JSON, as with train and evolve.
+    wrapper: Repeated = ()  # module:Class of a wrapper, as with train and evolve. Repeatable.
     learner: Literal["train", "evolve"] = "train"  # Whose settings.
     trials: int = 50  # Stop after this many trials, those before --resume included.
     minutes: float | None = None  # Begin no trial after this many minutes; what runs is played to its end.
@@ -139,13 +150,11 @@ class Tune:
 
     def _task(self) -> str:
         """The command that plays the task like the runs of the search."""
-        words = ["nf-policies", self.learner, str(self.env), *(["--hide-velocity"] if self.hide_velocity else [])]
-        words += ["--hide", *map(str, self.hide)] if self.hide else []
-        words += [] if self.max_episode_steps is None else ["--max-episode-steps", str(self.max_episode_steps)]
-        return " ".join(words)
+        return shlex.join(["nf-policies", self.learner, *task_words(self)])
 
     def _check(self) -> None:
         """A RunError naming the option that does not fit."""
         if self.env is None:
             raise RunError("Which task? Name a Gymnasium id, for example: nf-policies tune CartPole-v1.")
         check_numbers(self)
+        check_task_words(self)

@@ -96,6 +96,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with complete(path):
         if header["format_version"] < 2:
             header["visible"] = header.pop("observed")
+        header.setdefault("env_spec", None)  # which older files do not have
+        for name, kind in {"env_id": str, "env_spec": dict}.items():
+            if not isinstance(header[name], kind | None):
+                raise ValueError(f"{name} is {header[name]!r}")
         check_sizes(header["field"]["options"], tensors)
         check_tensors(tensors)
         header["field"] = build_field(**header["field"])

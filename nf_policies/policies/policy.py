@@ -21,7 +21,7 @@ from nf_policies.policies.spaces import ObservationEncoder, alike, each
 
 CLIP, EPSILON = 10.0, 1e-8
 """Normalised features are clipped to ± CLIP standard deviations."""
-PARTS = ("field", "observation_space", "action_space", "visible", "env_id")
+PARTS = ("field", "observation_space", "action_space", "visible", "env_id", "env_spec")
 """Arguments of a policy that its file holds under the same names."""
 
 
@@ -152,6 +152,7 @@ class Policy(nn.Module):
         action_space: Of a single environment.
         visible: Indices of the observation's entries that the policy sees; None for all.
         env_id: The task it is for, kept in the file.
+        env_spec: Gymnasium's `EnvSpec` of it as JSON values, kept there too.
         squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for a field of other sizes, with
         `batch_first`, or with a `step` of its own beside the `trace` of its base class.
@@ -165,12 +166,14 @@ class Policy(nn.Module):
         *,
         visible: Sequence[int] | None = None,
         env_id: str | None = None,
+        env_spec: dict[str, Any] | None = None,
         squash: str = "tanh",
     ) -> None:
         super().__init__()
         self.encode = ObservationEncoder(observation_space, visible)
         self.visible = self.encode.visible
-        self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
+        self.observation_space, self.action_space = observation_space, action_space
+        self.env_id, self.env_spec = env_id, env_spec
         self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
         if (field.input_size, field.output_size) != needed:

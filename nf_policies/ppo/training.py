@@ -93,6 +93,8 @@ class Training:
         "return_best": "best so far",
     }
     last_panel = "explained_variance"
+    longest: float = math.inf
+    """Steps after which an evaluated episode is cut."""
     shares_envs = False
     """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
@@ -146,7 +148,8 @@ class Training:
     def _affordable(self) -> bool:
         """Whether an evaluation and the last one stay within the share, if episodes last as long as those so far."""
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
-        cost = self.episodes * max(float(np.mean(lengths)), self._length) if lengths else math.inf
+        length = max(float(np.mean(lengths)), self._length) if lengths else self.longest
+        cost = self.episodes * min(length, self.longest)
         return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
 
     def _evaluated(self) -> dict[str, float]:

@@ -164,7 +164,7 @@ class GymnasiumVecEnv(VecEnv):
         """Keep the actions for `step_wait`."""
         if self.mode == AutoresetMode.NEXT_STEP:
             raise ValueError(
-                "SB3 knows no autoreset in the next step: make the vector environment with "
+                'SB3 knows no autoreset in the next step: make the environments with vectorization_mode="sync" and '
                 'vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}.'
             )
         self.actions = torch.as_tensor(actions)

@@ -11,7 +11,9 @@ import numpy as np
 
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import Evaluator, Step, evaluate
-from nf_policies.tasks.side_by_side import make_envs
+from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.of_file import task_of_file
+from nf_policies.tasks.side_by_side import Limit, limit_in, make_envs
 
 ENVS_MAX = 64
 
@@ -20,7 +22,8 @@ ENVS_MAX = 64
 class Score:
     """The undiscounted returns (episodes,) of a policy on a task; the i-th episode was reset with seed `seed + i`.
 
-    `steps` are those of all episodes, `seconds` of wall clock for playing them.
+    `steps` are those of all episodes, `seconds` of wall clock for playing them. `cut` episodes lasted as long as the
+    `limit` allows.
     """
 
     env_id: str
@@ -29,6 +32,8 @@ class Score:
     n_parameters: int
     steps: int
     seconds: float
+    limit: Limit
+    cut: int
 
     def summary(self) -> dict[str, Any]:
         """The figures by name, as plain numbers for JSON."""
@@ -44,19 +49,20 @@ class Score:
             "n_parameters": self.n_parameters,
             "steps": self.steps,
             "steps_per_second": self.steps / self.seconds,
-        }
+            "max_episode_steps": self.limit.steps,
+        } | ({"max_episode_steps_is_a_cap": True, "episodes_capped": self.cut} if self.limit.is_cap else {})
 
     def __str__(self) -> str:
         return (
             f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes of "
             f"{self.env_id} (median {np.median(self.returns):.1f}, worst {self.returns.min():.1f}), "
             f"{self.n_parameters} parameters, {self.steps / self.seconds:,.0f} steps per second"
-        )
+        ) + (f"; {self.cut} episodes met the cap of {self.limit.steps:,} steps" if self.limit.is_cap else "")
 
 
 def rollout(
     policy: Policy,
-    env_id: str,
+    task: Task | str,
     *,
     episodes: int = 100,
     seed: int = 0,
@@ -69,10 +75,11 @@ def rollout(
 
     Args:
         policy: Not changed.
-        env_id: Gymnasium id, `package.module:EnvId` included.
+        task: A `Task` or a Gymnasium id, as for `make_task`. The id of the policy's own task means that task, with its
+            arguments, wrappers and time limit. Where there is no limit, episodes are cut at a cap.
         episodes: Number of episodes.
         seed: Of the first episode; the next have the seeds after it.
-        max_episode_steps: Time limit in steps, in place of the registered one.
+        max_episode_steps: Time limit in steps, in place of the task's own.
         workers: Number of processes, with an environment each; by default all environments are in this one.
         step_timeout: As for `make_envs`.
         watch: Called after every step, for a recording.
@@ -80,14 +87,17 @@ def rollout(
         TaskError: If the task cannot be made.
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
-    how: dict[str, Any] = {"max_episode_steps": max_episode_steps, "step_timeout": step_timeout}
+    if isinstance(task, str):
+        task = task_of_file(policy.env_id, policy.env_spec, env=task)
+    task = task_of(task, max_episode_steps)
     lanes = min(max(episodes, 1), ENVS_MAX)
-    with closing(make_envs(env_id, lanes, workers=min(workers, lanes), **how)) as envs:
-        return score_of(policy, functools.partial(evaluate, envs, watch=watch), env_id, episodes=episodes, seed=seed)
+    with closing(make_envs(task, lanes, workers=min(workers, lanes), step_timeout=step_timeout)) as envs:
+        evaluator, limit = functools.partial(evaluate, envs, watch=watch), limit_in(envs)
+        return score_of(policy, evaluator, task.env_id, episodes=episodes, seed=seed, limit=limit)
 
 
-def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int) -> Score:
-    """A policy's score where an evaluator plays; the i-th episode has seed `seed + i`.
+def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int, limit: Limit) -> Score:
+    """A policy's score where an evaluator plays, in environments with a limit; the i-th episode has seed `seed + i`.
 
     Raises: ValueError if there are no episodes, the seed is negative, or an observation or reward is not finite.
     """
@@ -100,4 +110,5 @@ def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int
     seconds = time.perf_counter() - began
     if played.problem:
         raise ValueError(f"{env_id}: {played.problem}")
-    return Score(env_id, seed, returns[0], policy.n_parameters, int(np.sum(played.lengths)), seconds)
+    steps, cut = int(np.sum(played.lengths)), int(np.sum(np.asarray(played.lengths) >= limit.steps))
+    return Score(env_id, seed, returns[0], policy.n_parameters, steps, seconds, limit, cut)

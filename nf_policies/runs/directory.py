@@ -22,7 +22,9 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
 
     Raises: RunError if `out` holds a run already or cannot be made.
     """
-    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
+    folder, is_file, name = env_id.rpartition(".py:")
+    task = f"{Path(folder).name}-{name}" if is_file else env_id
+    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in task)
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -54,6 +54,10 @@ class Session:
     """Further entries of result.json."""
     prepare: Callable[[Path], None] = lambda run_dir: None
     """Puts what a new run needs beside its options into its folder."""
+    env_spec: dict[str, Any] | None = None
+    """Gymnasium's description of the task, for the policies' files."""
+    to_play: str = ""
+    """Words that `nf-policies rollout` needs behind a policy's file."""
     _seconds: float = 0.0
     """Of the run before it was resumed."""
     _improved: dict[str, float] = field(default_factory=lambda: {"at": 0})
@@ -171,7 +175,7 @@ class Session:
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
         own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
-        policy.made_by, policy.env_id = {**made, **known, **own}, self.config["env"]
+        policy.made_by, policy.env_id, policy.env_spec = {**made, **known, **own}, self.config["env"], self.env_spec
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
@@ -203,7 +207,7 @@ class Session:
         return result, (
             f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
             f"{result['wall_seconds']:.1f} seconds\n"
-            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}\n"
+            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}{self.to_play}\n"
         )
 
     def _plot(self) -> None:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.faults import TaskError
 
 ARRAYS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 REALS, BOOLS = (float, np.floating), (bool, np.bool_)
@@ -62,6 +62,8 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         """An observation with the shape and dtype of its space; what is too large for the dtype becomes infinite."""
         if isinstance(space, spaces.Dict) and isinstance(obs, dict) and obs.keys() == space.spaces.keys():
             return {key: self._observed(obs[key], part) for key, part in space.spaces.items()}
+        if isinstance(space, spaces.Tuple) and isinstance(obs, tuple | list) and len(obs) == len(space.spaces):
+            return tuple(self._observed(part, of) for part, of in zip(obs, space.spaces, strict=True))
         if not isinstance(space, ARRAYS):
             return obs  # no policy sees it
         given = array_of(obs)
@@ -77,7 +79,8 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         """A reward as one number."""
         given = array_of(reward)
         if given is None or given.size != 1:
-            raise self._wrong("a reward must be one number", reward)
+            wrapper = "a wrapper makes one, for example --wrapper mo_gymnasium.wrappers:LinearReward"
+            raise self._wrong(f"a reward must be one number ({wrapper})", reward)
         return float(given.reshape(()))
 
     def _flag(self, name: str, flag: Any) -> bool:

@@ -19,7 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.worker import ALIVE, Answer, Begin, Move, Raised, Ready, Recipe, serve
 from nf_policies.worker_process import end, how_it_ended, start, start_method
 
@@ -142,7 +142,7 @@ class ProcessVectorEnv(VectorEnv):
             self.close()
             started = len(self.workers)
             raise TaskError(f"Only {started} of {count} workers of {name} could be started: {error}.") from error
-        self.single_observation_space, self.single_action_space, metadata = made[0]
+        self.single_observation_space, self.single_action_space, metadata, self.limit = made[0]
         self.observation_space = batch_space(self.single_observation_space, count)
         self.action_space = batch_space(self.single_action_space, count)
         self._set_mode(mode, metadata)

@@ -6,7 +6,7 @@ from typing import Any
 
 from gymnasium.vector import SyncVectorEnv
 
-from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.faults import TaskError
 
 VELOCITY = "velocity"
 """How the names of velocities end."""

@@ -1,6 +1,5 @@
 """What the process of one environment does: make it, begin episodes and step, as it is asked to."""
 
-import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -9,7 +8,8 @@ import cloudpickle
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError, place_of
+from nf_policies.tasks.make import limit_of
 
 
 class Ready(NamedTuple):
@@ -18,6 +18,8 @@ class Ready(NamedTuple):
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     metadata: dict[str, Any]
+    limit: int | None
+    """Steps of an episode; None for a task without a time limit."""
 
 
 class Begin(NamedTuple):
@@ -87,7 +89,7 @@ def serve(pipe: Connection, recipe: Recipe) -> None:
     number, env = 0, None
     try:
         env = recipe()
-        pipe.send((number, Ready(env.observation_space, env.action_space, dict(env.metadata))))
+        pipe.send((number, Ready(env.observation_space, env.action_space, dict(env.metadata), limit_of(env))))
         while request := pipe.recv():
             number, wish = request
             if isinstance(wish, Begin):
@@ -117,5 +119,5 @@ def described(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, TaskError):
         return text
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {text} ({place.filename}, line {place.lineno}, in {place.name})"
+    place = place_of(error)
+    return f"{type(error).__name__}: {text}" + (f" ({place})" if place else "")

@@ -15,7 +15,7 @@ from nf_policies.policies.numbers import DEMAND, LARGEST
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.training import Training
 from nf_policies.rollouts.score import rollout
-from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 NUMBERS = {f"{size:g}": size for size in (1e19, -1e19, 1e38, -1e38, 1e300, -1e300, np.inf, -np.inf, np.nan)}

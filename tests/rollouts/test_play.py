@@ -8,7 +8,7 @@ from gymnasium.vector import SyncVectorEnv
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
 from nf_policies.commands.task import visible_of
 from nf_policies.rollouts.play import Episode, play
-from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
 

@@ -10,7 +10,7 @@ import torch
 
 from nf_policies import NeuralField, Policy, field_sizes
 from nf_policies.rollouts import Recorder, film, plot_recording, rollout, save_recording
-from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import make_task
 
 

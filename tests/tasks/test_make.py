@@ -9,9 +9,10 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from nf_policies.tasks import make
-from nf_policies.tasks.errors import TaskError
-from nf_policies.tasks.make import make_task, register_installed
+from nf_policies.tasks import registry
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 from nf_policies.tasks.visible import task_name
 
@@ -76,7 +77,7 @@ def test_a_broken_plugin_is_skipped_with_a_warning_and_the_next_one_registered(m
     monkeypatch.setitem(sys.modules, "good_plugin", type("Plugin", (), {"register": lambda: calls.append(1)}))
     broken = EntryPoint("__root__", "no_such_plugin:register", "gymnasium.envs")
     good = EntryPoint("__root__", "good_plugin:register", "gymnasium.envs")
-    monkeypatch.setattr(make, "entry_points", lambda group: [broken, good])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken, good])
     register_installed.cache_clear()
     with pytest.warns(RuntimeWarning, match=r"no_such_plugin:register are skipped.*No module named 'no_such_plugin'"):
         register_installed()
