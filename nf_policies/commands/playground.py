@@ -1,0 +1,60 @@
+"""nf-policies playground: one page on which a policy plays its task."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+
+from nf_policies.runs.directory import to_json
+
+if TYPE_CHECKING:
+    from nf_policies.policies.policy import Policy
+
+DEFAULT = "nf/CartPoleNoVel-v1"
+
+
+@dataclass
+class Playground:
+    """Write one page that works without a network: the task moves, everything has a slider, a hand pushes.
+
+    Without a file the page shows a policy before any learning, as evolve would begin, and can evolve it.
+    """
+
+    file: tyro.conf.Positional[Path | None] = None  # Policy file, as evolve and train save it.
+    out: Path = Path("playground.html")  # The page.
+    env: str | None = None  # Task: a batched task or its twin; by default that of the file, without one CartPole.
+    max_episode_steps: int | None = None  # Time limit in steps; by default the run's, or else the registered one.
+    json: bool = False  # Print one JSON object.
+
+    def run(self, messages: Console) -> str:
+        """Load or begin a policy, and write its page. Returns the text for stdout."""
+        from nf_policies.atomic import write_text
+        from nf_policies.playground.page import page
+        from nf_policies.policies.files import PolicyFileError
+        from nf_policies.policies.policy import Policy
+
+        if self.file is None:
+            policy, says = untrained(self.env or DEFAULT), "It has learned nothing yet: let a hundred of them evolve."
+        else:
+            policy, says = Policy.load(self.file), ""
+        env_id = self.env or policy.env_id
+        if env_id is None:
+            raise PolicyFileError(f"{self.file} does not say which task it is for: name one with --env.")
+        limit = self.max_episode_steps
+        if limit is None and env_id == policy.env_id:
+            limit = policy.made_by.get("max_episode_steps")
+        text = page(policy, env_id, says=says, max_episode_steps=limit)
+        write_text(self.out, text)
+        size = len(text.encode())
+        if self.json:
+            return to_json({"page": str(self.out), "bytes": size, "env_id": env_id}) + "\n"
+        return f"wrote {self.out}, {size / 1000:.0f} kB: open it in a browser\n"
+
+
+def untrained(env_id: str) -> "Policy":
+    """The policy with which `nf-policies evolve` would begin."""
+    from nf_policies.commands.evolve import Evolve, new_policy
+
+    return new_policy(Evolve(env=env_id).resolved())

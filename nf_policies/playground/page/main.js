@@ -1,0 +1,230 @@
+// The page: what is played, how fast, and what the controls do.
+
+const scene = scenes[about.task.kind] ?? plainScene;
+const element = (id) => document.getElementById(id);
+const first = {
+  parameters: about.policy.parameters.map(({ value }) => value),
+  constants: about.task.constants.map(({ value }) => value),
+};
+const parameters = [...first.parameters];
+const constants = [...first.constants];
+const record = new Record();
+const play = { running: true, speed: 1, seed: 1, owed: 0, returns: [], crowd: null, evolving: false };
+let colours = palette();
+let episode = begin();
+let restAt = 0; // when the next episode begins, after one that has ended
+
+function begin() {
+  return new Episode(parameters, constants, uniform(play.seed));
+}
+
+function restart() {
+  play.seed += 1;
+  episode = begin();
+  restAt = 0;
+}
+
+// Sliders
+
+const showConstant = constantSliders(element('constants'), constants);
+const showParameter = parameterSliders(element('parameters'), parameters, () => {
+  if (play.crowd && !play.evolving) gather();
+});
+
+function setAll(values, to, show) {
+  to.forEach((value, i) => {
+    values[i] = value;
+    show(i, value);
+  });
+}
+
+element('reset-constants').addEventListener('click', () => setAll(constants, first.constants, showConstant));
+element('reset-parameters').addEventListener('click', () => setAll(parameters, first.parameters, showParameter));
+element('constants-say').textContent = about.task.constantsSay;
+
+// One step
+
+const hand = new Hand(element('scene'), () => ({ pen: pen(), grips: grips() }));
+const neuron = neuronHand(element('neurons'), Math.max(episode.memory.length, 1));
+
+function pen() {
+  const { clientWidth, clientHeight } = element('scene');
+  return new Pen(null, scene.view(episode.physics, named(constants)), [clientWidth, clientHeight], colours);
+}
+
+function grips() {
+  return scene.grips(episode.physics, named(constants));
+}
+
+function neuronScale() {
+  return reach(record.rows.map(({ potentials }) => potentials), 0.5) * 1.08;
+}
+
+function stepOne(now) {
+  if (episode.over) {
+    restAt ||= now + 700;
+    if (now > restAt) restart();
+    return;
+  }
+  const pull = hand.pull(1 / about.task.stepsPerSecond);
+  if (pull) episode.push(pull);
+  if (neuron.held) episode.memory = episode.memory.with(neuron.held[0], neuron.held[1] * neuronScale());
+  episode.step();
+  record.add(episode.trace, episode.steps === 1);
+  if (episode.over) play.returns.push(episode.return);
+}
+
+// The hundred
+
+function gather() {
+  play.crowd = new Crowd(parameters, constants, Number(element('spread').value), play.seed);
+}
+
+function stepCrowd() {
+  if (!play.crowd.step()) return;
+  if (play.evolving) {
+    play.crowd.breed();
+    adopt(play.crowd.centre);
+  } else {
+    const { centre, spread, seed, rounds } = play.crowd;
+    play.crowd = Object.assign(new Crowd(centre, constants, spread, seed), { rounds });
+  }
+}
+
+function adopt(values) {
+  setAll(parameters, values, showParameter);
+}
+
+/** Steps of the hundred for a share of a frame. */
+function evolve() {
+  const end = performance.now() + 9;
+  while (performance.now() < end && play.evolving) stepCrowd();
+}
+
+function chooseMode(many) {
+  document.body.classList.toggle('many', many);
+  element('one').setAttribute('aria-pressed', !many);
+  element('many').setAttribute('aria-pressed', many);
+  setEvolving(false);
+  play.crowd = null;
+  if (many) gather();
+}
+
+function setEvolving(on) {
+  play.evolving = on;
+  element('evolve').textContent = on ? 'Stop' : 'Evolve';
+  if (on) play.crowd.rounds = [];
+}
+
+element('one').addEventListener('click', () => chooseMode(false));
+element('many').addEventListener('click', () => chooseMode(true));
+element('spread').addEventListener('input', () => gather());
+element('keep').addEventListener('click', () => {
+  adopt(play.crowd.ranked()[0].parameters);
+  gather();
+});
+element('evolve').addEventListener('click', () => setEvolving(!play.evolving));
+
+// Controls
+
+function setRunning(on) {
+  play.running = on;
+  element('play').textContent = on ? 'Pause' : 'Play';
+}
+
+element('play').addEventListener('click', () => setRunning(!play.running));
+element('restart').addEventListener('click', () => (play.crowd ? gather() : restart()));
+for (const button of document.querySelectorAll('[data-speed]')) {
+  button.addEventListener('click', () => {
+    play.speed = Number(button.dataset.speed);
+    for (const other of document.querySelectorAll('[data-speed]')) other.setAttribute('aria-pressed', other === button);
+  });
+}
+element('theme').addEventListener('click', () => {
+  const root = document.documentElement;
+  root.dataset.theme = getComputedStyle(root).colorScheme.includes('dark') ? 'light' : 'dark';
+  colours = palette();
+});
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  colours = palette();
+});
+document.addEventListener('keydown', (event) => {
+  if (event.target.closest('input, button, summary')) return;
+  if (event.key === ' ') setRunning(!play.running);
+  else if (event.key === 'r') restart();
+  else return;
+  event.preventDefault();
+});
+
+// Drawing
+
+function draw() {
+  const { context, size } = cleared(element('scene'));
+  const c = named(constants);
+  const shown = play.crowd ? play.crowd.members[0].episode : episode;
+  const drawn = new Pen(context, scene.view(shown.physics, c), size, colours);
+  scene.backdrop(drawn, c);
+  if (play.crowd) {
+    context.globalAlpha = 0.13;
+    const ghost = new Pen(context, drawn.view, size, new Proxy(colours, { get: () => colours.ghost }));
+    for (const { episode: other } of play.crowd.members) if (!other.over) scene.body(ghost, other.physics, c, other);
+    context.globalAlpha = 1;
+  }
+  context.globalAlpha = shown.over && play.crowd ? 0.25 : 1;
+  scene.body(drawn, shown.physics, c, shown);
+  context.globalAlpha = 1;
+  if (play.crowd) drawCrowd(element('ranks'), play.crowd, colours);
+  else {
+    hand.draw(drawn, grips());
+    drawPotentials(element('potentials'), record, colours);
+    drawActions(element('actions'), record, colours);
+    if (episode.memory.length) drawNeurons(element('neurons'), episode.memory, neuronScale(), colours);
+  }
+  say();
+}
+
+function say() {
+  if (!play.crowd) {
+    const last = play.returns.slice(-3).map(short).join(', ');
+    const end = episode.over ? (episode.steps < about.task.limit ? ' · over' : ' · time is up') : '';
+    element('status').textContent = `step ${episode.steps} of ${about.task.limit}${end}`;
+    element('earned').textContent = `return ${short(episode.return)}${last ? ` · before: ${last}` : ''}`;
+    return;
+  }
+  const playing = play.crowd.members.filter((member) => !member.episode.over).length;
+  const scores = play.crowd.ranked().map((member) => play.crowd.score(member));
+  const round = play.crowd.rounds.length;
+  element('status').textContent = play.evolving ? `generation ${round + 1}` : `${playing} of ${CROWD} still play`;
+  element('earned').textContent = `best ${short(scores[0])} · median ${short(scores[CROWD / 2])}`;
+}
+
+let before = performance.now();
+
+function frame(now) {
+  const elapsed = Math.min((now - before) / 1000, 0.1);
+  before = now;
+  if (play.running) {
+    if (play.evolving) evolve();
+    else {
+      play.owed += elapsed * play.speed * about.task.stepsPerSecond;
+      for (; play.owed >= 1; play.owed -= 1) play.crowd ? stepCrowd() : stepOne(now);
+    }
+  }
+  draw();
+  requestAnimationFrame(frame);
+}
+
+document.body.classList.toggle('memoryless', !episode.memory.length);
+requestAnimationFrame(frame);
+
+// For the browser's console, and for tests.
+globalThis.playground = {
+  about,
+  parameters,
+  constants,
+  play,
+  Episode,
+  get episode() {
+    return episode;
+  },
+};

@@ -1,0 +1,71 @@
+// Scenes of the memory tasks, and of tasks that have none: their observations as bars. As in scenes_carts.js.
+
+const CUE_COLOURS = ['ball', 'goal', 'link', 'body'];
+
+/** A card with what is shown now, the question below it, and the answer of the policy at its side. */
+function cardScene(seen, question, right) {
+  return {
+    view: () => ({ width: 5, height: 2.9, centre: [0, 0] }),
+    backdrop() {},
+    body(pen, s, c, episode) {
+      const cue = seen(s, c);
+      pen.box([-0.9, 0.22], [1.7, 1.7], 'hill', 0.16);
+      if (cue !== null) pen.disc([-0.9, 0.22], 0.52, CUE_COLOURS[cue]);
+      pen.text([-0.9, -1.0], question(s, c), 0.19);
+      const given = episode?.trace ? episode.trace.action[0] : null;
+      if (given === null) return;
+      const graded = right(episode.before);
+      pen.text([1.35, 0.98], 'last answer', 0.15);
+      pen.disc([1.35, 0.22], 0.36, CUE_COLOURS[given]);
+      if (graded !== null) pen.text([1.35, -0.42], graded === given ? 'right' : 'wrong', 0.19, graded === given ? 'goal' : 'ball');
+    },
+    grips: () => [],
+  };
+}
+
+scenes.RepeatFirst = cardScene(
+  (s) => (s.t === 0 ? s.cue : null),
+  (s) => (s.t >= s.delay ? 'which was it?' : `step ${s.t} of ${s.delay}`),
+  (s) => (s && s.t === s.delay ? s.cue : null),
+);
+scenes.RepeatPrevious = cardScene(
+  (s) => s.all[s.at.cues],
+  () => 'which was it four steps ago?',
+  (s) => (s && s.t >= 4 ? s.all[s.at.cues + 4] : null),
+);
+scenes.CountParity = cardScene(
+  (s) => (s.pulse ? 0 : null),
+  () => 'odd or even so far?',
+  (s) => (s && s.t >= 1 ? s.parity : null),
+);
+
+scenes.TMaze = {
+  view: (s) => ({ width: s.length + 4, height: Math.max(6, (s.length + 4) / 2.2), centre: [s.length / 2, 0] }),
+  backdrop() {},
+  body(pen, s) {
+    pen.line([0, 0], [s.length, 0], 1, 'hill');
+    pen.line([s.length, -2], [s.length, 2], 1, 'hill');
+    const side = s.turn === 0 ? 1 : -1;
+    pen.disc([s.length, 2 * side], 0.28, 'goal');
+    pen.polygon([[-0.3, 0.75 * side], [0.3, 0.75 * side], [0, 1.25 * side]], s.position === 0 ? 'goal' : 'faint');
+    pen.disc([s.position, 0], 0.34, 'ball');
+  },
+  grips: () => [],
+};
+
+/** Bars of the observation's entries, for a task without a scene of its own. */
+const plainScene = {
+  view: () => ({ width: 4, height: 2.2, centre: [0, 0] }),
+  backdrop(pen) {
+    pen.line([-1.8, 0], [1.8, 0], 0.01, 'faint');
+  },
+  body(pen, s, c, episode) {
+    const seen = episode ? episode.observation() : [];
+    seen.forEach((x, i) => {
+      const place = -1.7 + (3.4 * (i + 0.5)) / seen.length;
+      const height = x / (1 + Math.abs(x));
+      pen.box([place, height / 2], [Math.min(2.6 / seen.length, 0.3), Math.abs(height)], 'link', 0.02);
+    });
+  },
+  grips: () => [],
+};

@@ -1,0 +1,124 @@
+// Sliders for numbers: the constants of the task and the parameters of the policy.
+
+/** A number in few digits. */
+function short(x) {
+  if (x === 0) return '0';
+  const size = Math.abs(x);
+  return size >= 1e4 || size < 1e-3 ? x.toExponential(1).replace('e-', 'e−').replace('-', '−') : `${Number(x.toPrecision(3))}`.replace('-', '−');
+}
+
+/**
+ * A row with a label, a slider and its value; a double click on the label brings the first value back.
+ * @param {{name: string, first: number, low: number, high: number, step: number|'any', text: Function}} of
+ * @param {(value: number) => void} changed
+ * @returns {{row: HTMLElement, show: (value: number) => void}}
+ */
+function slider(of, changed) {
+  const row = document.createElement('label');
+  const [name, input, output] = ['span', 'input', 'output'].map((tag) => document.createElement(tag));
+  name.textContent = of.name;
+  name.title = 'double click: back to the first value';
+  Object.assign(input, { type: 'range', min: of.low, max: of.high, step: of.step });
+  row.append(name, input, output);
+  const show = (value) => {
+    input.value = value;
+    input.style.setProperty('--share', `${(100 * (input.value - of.low)) / (of.high - of.low)}%`);
+    output.textContent = of.text(value);
+    row.classList.toggle('changed', Math.abs(value - of.first) > 1e-9 * (1 + Math.abs(of.first)));
+  };
+  const set = (value) => {
+    show(value);
+    changed(value);
+  };
+  input.addEventListener('input', () => set(Number(input.value)));
+  row.addEventListener('dblclick', () => set(of.first));
+  show(of.first);
+  return { row, show };
+}
+
+/** Sliders of positive constants move in equal ratios, so that halving and doubling are as far away. */
+function constantSlider({ name, value, least, whole }, changed) {
+  const label = name.replaceAll('_', ' ');
+  if (whole) {
+    const of = { name: label, first: value, low: least ?? 0, high: Math.max(4 * value, 8), step: 1, text: String };
+    return slider(of, changed);
+  }
+  if (least > 0) {
+    const of = { name: label, first: Math.log(value), low: Math.log(value / 5), high: Math.log(value * 5), step: 'any' };
+    const { row, show } = slider({ ...of, text: (x) => short(Math.exp(x)) }, (x) => changed(Math.exp(x)));
+    return { row, show: (x) => show(Math.log(x)) };
+  }
+  const wide = Math.abs(value) || 1;
+  const of = { name: label, first: value, low: least === 0 ? 0 : value - 2 * wide, high: value + 2 * wide, step: 'any' };
+  return slider({ ...of, text: short }, changed);
+}
+
+/** A parameter moves within four of its scales or twice its size; of a logarithm the number itself is told, too. */
+function parameterSlider({ name, value, scale }, changed) {
+  const reach = Math.max(4 * scale, 2 * Math.abs(value));
+  const isLog = /(^|\.)log_/.test(name);
+  const text = (x) => (isLog ? `${short(x)} (e^ = ${short(Math.exp(x))})` : short(x));
+  const index = name.includes('[') ? name.slice(name.indexOf('[') + 1, -1).replace(',', ' ← ') : 'value';
+  return slider({ name: index, first: value, low: value - reach, high: value + reach, step: 'any', text }, changed);
+}
+
+/** The sliders of constants, in the element; they write into `values`. */
+function constantSliders(element, values) {
+  const rows = about.task.constants.map((constant, i) =>
+    constantSlider(constant, (value) => {
+      values[i] = value;
+      keepOrder(i);
+    }),
+  );
+  element.append(...rows.map(({ row }) => row));
+  /** A least_… or …_low never passes its greatest_… or …_high: the other one goes along. */
+  function keepOrder(i) {
+    const { name } = about.task.constants[i];
+    const pairs = [['least_', 'greatest_'], ['_low', '_high']];
+    for (const [low, high] of [...pairs, ...pairs.map(([a, b]) => [b, a])]) {
+      const other = about.task.constants.findIndex((constant) => constant.name === name.replace(low, high));
+      const isLow = low === 'least_' || low === '_low';
+      if (!name.includes(low) || other < 0 || (isLow ? values[i] <= values[other] : values[i] >= values[other])) continue;
+      values[other] = values[i];
+      rows[other].show(values[i]);
+    }
+  }
+  return (i, value) => rows[i].show(value);
+}
+
+/** Groups of sliders of parameters, those of many parameters closed; they write into `values`. */
+function parameterSliders(element, values, changed) {
+  const shows = [];
+  const groups = grouped(about.policy.parameters.map(({ name }) => name.split('[')[0]));
+  for (const [name, indices] of groups) {
+    const group = document.createElement('details');
+    const title = document.createElement('summary');
+    title.textContent = name.replace('.weight', '').replaceAll('_', ' ');
+    title.dataset.count = indices.length;
+    group.append(title);
+    const fill = () => {
+      if (group.children.length > 1) return;
+      for (const i of indices) {
+        const { row, show } = parameterSlider(about.policy.parameters[i], (value) => {
+          values[i] = value;
+          changed();
+        });
+        shows[i] = show;
+        show(values[i]);
+        group.append(row);
+      }
+    };
+    group.addEventListener('toggle', fill); // a thousand sliders are made only when someone looks at them
+    group.open = about.policy.parameters.length <= 40;
+    if (group.open) fill();
+    element.append(group);
+  }
+  return (i, value) => shows[i]?.(value);
+}
+
+/** The indices of equal keys. */
+function grouped(keys) {
+  const groups = new Map();
+  keys.forEach((key, i) => groups.set(key, [...(groups.get(key) ?? []), i]));
+  return groups;
+}
