@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from nf_policies.runs.directory import to_json
+from nf_policies.runs.presets import preset_of
 
 if TYPE_CHECKING:
     from nf_policies.policies.policy import Policy
@@ -36,16 +37,18 @@ class Playground:
         from nf_policies.policies.policy import Policy
 
         if self.file is None:
-            policy, says = untrained(self.env or DEFAULT), "It has learned nothing yet: let a hundred of them evolve."
+            policy, spread = untrained(self.env or DEFAULT), 1.0
+            says = "This policy has learned nothing yet: let a hundred of them evolve."
         else:
-            policy, says = Policy.load(self.file), ""
+            policy, spread, says = Policy.load(self.file), 0.3, ""
         env_id = self.env or policy.env_id
         if env_id is None:
             raise PolicyFileError(f"{self.file} does not say which task it is for: name one with --env.")
         limit = self.max_episode_steps
         if limit is None and env_id == policy.env_id:
             limit = policy.made_by.get("max_episode_steps")
-        text = page(policy, env_id, says=says, max_episode_steps=limit)
+        scales = preset_of("evolve", env_id, hide_velocity=policy.visible is not None)["scale"]
+        text = page(policy, env_id, says=says, scales=scales, spread=spread, max_episode_steps=limit)
         write_text(self.out, text)
         size = len(text.encode())
         if self.json:

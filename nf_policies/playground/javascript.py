@@ -44,7 +44,7 @@ def function(name: str, of: Callable[..., Any], **arguments: Any) -> str:
         return [tensor for part in parts.values() for tensor in part]
 
     with torch.no_grad():
-        graph = make_fx(flat)(*leaves)
+        graph = make_fx(flat)(*(leaf.clone() for leaf in leaves))  # one tensor given twice would be one argument
     graph.graph.eliminate_dead_code()
     printer = Printer(graph)
     inputs = [

@@ -2,8 +2,10 @@
 
 import html
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 from nf_policies.playground.formulas import PRELUDE
@@ -11,19 +13,29 @@ from nf_policies.playground.policy import policy_part
 from nf_policies.playground.task import Part, find_task, task_part
 from nf_policies.policies.policy import Policy
 
-PLAYED = ("random.js", "episode.js", "crowd.js")
+PLAYED = ("random.js", "episode.js", "search.js", "crowd.js")
 """What needs no browser."""
 SHOWN = ("pen.js", "scenes_carts.js", "scenes_arms.js", "scenes_memory.js", "charts.js", "sliders.js", "hand.js", "main.js")
 """The files share one scope, in this order."""
 
 
-def page(policy: Policy, env_id: str, *, says: str = "", max_episode_steps: int | None = None) -> str:
+def page(
+    policy: Policy,
+    env_id: str,
+    *,
+    says: str = "",
+    scales: Mapping[str, float] = MappingProxyType({}),
+    spread: float = 0.3,
+    max_episode_steps: int | None = None,
+) -> str:
     """The page of a policy on a task.
 
     Args:
         policy: For the spaces of the task.
         env_id: Of a batched task, or of its twin in Gymnasium.
         says: A sentence about the policy, under the title.
+        scales: Factors of parameters' natural scales, by the beginning of their names, for the hundred and the search.
+        spread: Of the hundred, in units of the scales.
         max_episode_steps: Time limit, in place of the registered one.
     Raises: ValueError if the policy does not fit the task, or the page cannot compute one of them.
     """
@@ -34,8 +46,9 @@ def page(policy: Policy, env_id: str, *, says: str = "", max_episode_steps: int 
     return Template(_asset("index.html")).substitute(
         title=html.escape(f"{env_id}, {policy.n_parameters} parameters"),
         says=html.escape(about),
+        spread=spread,
         style=_asset("style.css"),
-        script=script_of(task, policy_part(policy), PLAYED + SHOWN),
+        script=script_of(task, policy_part(policy, scales), PLAYED + SHOWN),
     )
 
 

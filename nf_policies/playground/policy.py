@@ -1,11 +1,14 @@
 """A policy for the page: its step in JavaScript as a function of its parameters, and their names and values."""
 
 import copy
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nf_policies.evolution.start import scale_factors
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.playground.javascript import function
 from nf_policies.playground.task import Part
@@ -31,11 +34,14 @@ class _OneStep(nn.Module):
         return {"action": action, **trace._asdict()}
 
 
-def policy_part(policy: Policy) -> Part:
+def policy_part(policy: Policy, scales: Mapping[str, float] = MappingProxyType({})) -> Part:
     """A policy that sees a Box and acts in a Discrete or Box space.
 
-    Its functions are start(p), the initial memory, and step(p, u, x): parameters p, memory u, and all entries of an
-    observation x. A step returns an object of arrays: `action`, and the entries of a `Trace`.
+    Args:
+        policy: What is played.
+        scales: Factors of the natural scales of parameters, by the beginning of their names, for the search.
+    Returns: The functions start(p), the initial memory, and step(p, u, x), an object of arrays: `action`, and the
+        entries of a `Trace`; p are parameters, u the memory, x all entries of an observation.
     """
     policy = copy.deepcopy(policy).cpu().double()
     module, field = _OneStep(policy), policy.field
@@ -59,13 +65,16 @@ def policy_part(policy: Policy) -> Part:
             function("step", step, p=vector.start, u=field.start(1), x=x),
         )
     )
+    factors = scale_factors(scales, vector.names)
     about = {
         "kind": type(field).__name__,
         "neurons": field.hidden_size,
         "visible": visible,
         "parameters": [
-            {"name": name, "value": value, "scale": scale}
-            for name, value, scale in zip(vector.names, vector.start.tolist(), vector.scale.tolist(), strict=True)
+            {"name": name, "value": value, "scale": scale, "searched": scale * factor}
+            for name, value, scale, factor in zip(
+                vector.names, vector.start.tolist(), vector.scale.tolist(), factors, strict=True
+            )
         ],
     }
     return Part(about, script)

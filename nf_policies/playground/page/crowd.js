@@ -1,33 +1,30 @@
-// A hundred policies around one, from the same starts; and an evolution strategy that makes the next hundred of them.
+// A hundred policies from the same starts: those around one policy, or the candidates of a search.
 
 const CROWD = 100;
-const PARENTS = 25;
 const STARTS = 4; // episodes per policy, before policies are compared
 
 class Crowd {
   /**
    * @param {number[]} parameters of the policy in the middle
    * @param {number[]} constants of the task
-   * @param {number} spread standard deviation around it, in units of each parameter's scale
+   * @param {number} spread standard deviation around it, in units of each parameter's searched scale
    * @param {number} seed of everything random
    */
   constructor(parameters, constants, spread, seed) {
-    this.centre = [...parameters];
+    const scales = about.policy.parameters.map(({ searched }) => searched);
+    this.search = new Search(parameters, scales, spread);
     this.constants = constants;
-    this.spread = spread;
     this.seed = seed;
-    this.rounds = [];
+    this.rounds = []; // of the search: its best and its median
     this.gather();
   }
 
   /** The next hundred; the first of them is the middle itself. */
   gather() {
-    const random = uniform((this.seed += 7919));
-    this.members = Array.from({ length: CROWD }, (_, i) => {
-      const spread = i ? this.spread * Math.exp(0.3 * normal(random)) : 0;
-      const parameters = this.centre.map((x, k) => x + spread * about.policy.parameters[k].scale * normal(random));
-      return { parameters, spread: spread || this.spread, return: 0, episode: null };
-    });
+    this.seed += 1;
+    const middle = { parameters: this.search.mean, deviations: this.search.mean.map(() => 0) };
+    const others = this.search.ask(CROWD - 1, uniform(7919 * this.seed));
+    this.members = [middle, ...others].map((drawn) => ({ ...drawn, return: 0, episode: null }));
     this.start = 0;
     this.begin();
   }
@@ -35,7 +32,8 @@ class Crowd {
   /** All of them begin the same episode. */
   begin() {
     for (const member of this.members) {
-      member.episode = new Episode(member.parameters, this.constants, uniform(this.seed + 1000003 * (this.start + 1)));
+      const random = uniform(1000003 * this.seed + this.start);
+      member.episode = new Episode(member.parameters, this.constants, random);
     }
   }
 
@@ -47,7 +45,7 @@ class Crowd {
       playing ||= !episode.over;
     }
     if (playing) return false;
-    for (const member of this.members) member.return += member.episode.return / STARTS;
+    for (const member of this.members) member.return += member.episode.return;
     this.start += 1;
     if (this.start < STARTS) this.begin();
     return this.start === STARTS;
@@ -55,26 +53,21 @@ class Crowd {
 
   /** What a member has earned so far, per episode. */
   score(member) {
-    const running = this.start < STARTS ? member.episode.return : 0;
-    return (member.return * STARTS + running) / Math.min(this.start + 1, STARTS);
+    if (this.start === STARTS) return member.return / STARTS;
+    return (member.return + member.episode.return) / (this.start + 1);
   }
 
-  /** The members, the best first. */
+  /** The members, the best first; one whose return is no number is the last. */
   ranked() {
-    return [...this.members].sort((a, b) => this.score(b) - this.score(a));
+    const worth = (member) => (Number.isNaN(this.score(member)) ? -Infinity : this.score(member));
+    return [...this.members].sort((a, b) => worth(b) - worth(a));
   }
 
-  /**
-   * The best quarter becomes the next middle, and its spread the next spread.
-   * Reference: self-adaptation and intermediate recombination, Beyer and Schwefel (2002), Natural Computing 1.
-   */
+  /** The next generation of the search. */
   breed() {
-    const parents = this.ranked().slice(0, PARENTS);
-    this.rounds.push({ best: parents[0].return, median: this.ranked()[CROWD / 2].return });
-    const weights = parents.map((_, rank) => Math.log(PARENTS + 0.5) - Math.log(rank + 1));
-    const total = weights.reduce((a, b) => a + b);
-    this.centre = this.centre.map((_, k) => parents.reduce((sum, m, i) => sum + (weights[i] / total) * m.parameters[k], 0));
-    this.spread = Math.exp(parents.reduce((sum, m) => sum + Math.log(m.spread), 0) / PARENTS);
+    const ranked = this.ranked();
+    this.rounds.push({ best: this.score(ranked[0]), median: this.score(ranked[CROWD / 2]) });
+    this.search.tell(ranked);
     this.gather();
   }
 }

@@ -84,10 +84,9 @@ function stepCrowd() {
   if (!play.crowd.step()) return;
   if (play.evolving) {
     play.crowd.breed();
-    adopt(play.crowd.centre);
+    adopt(play.crowd.search.mean);
   } else {
-    const { centre, spread, seed, rounds } = play.crowd;
-    play.crowd = Object.assign(new Crowd(centre, constants, spread, seed), { rounds });
+    play.crowd.gather();
   }
 }
 
@@ -97,7 +96,7 @@ function adopt(values) {
 
 /** Steps of the hundred for a share of a frame. */
 function evolve() {
-  const end = performance.now() + 9;
+  const end = performance.now() + 20;
   while (performance.now() < end && play.evolving) stepCrowd();
 }
 
@@ -113,7 +112,7 @@ function chooseMode(many) {
 function setEvolving(on) {
   play.evolving = on;
   element('evolve').textContent = on ? 'Stop' : 'Evolve';
-  if (on) play.crowd.rounds = [];
+  if (on) gather();
 }
 
 element('one').addEventListener('click', () => chooseMode(false));
@@ -161,21 +160,22 @@ document.addEventListener('keydown', (event) => {
 function draw() {
   const { context, size } = cleared(element('scene'));
   const c = named(constants);
-  const shown = play.crowd ? play.crowd.members[0].episode : episode;
+  const crowd = play.evolving ? null : play.crowd;
+  const shown = crowd ? crowd.members[0].episode : episode;
   const drawn = new Pen(context, scene.view(shown.physics, c), size, colours);
   scene.backdrop(drawn, c);
-  if (play.crowd) {
+  if (crowd) {
     context.globalAlpha = 0.13;
     const ghost = new Pen(context, drawn.view, size, new Proxy(colours, { get: () => colours.ghost }));
-    for (const { episode: other } of play.crowd.members) if (!other.over) scene.body(ghost, other.physics, c, other);
+    for (const { episode: other } of crowd.members) if (!other.over) scene.body(ghost, other.physics, c, other);
     context.globalAlpha = 1;
   }
-  context.globalAlpha = shown.over && play.crowd ? 0.25 : 1;
+  context.globalAlpha = shown.over && crowd ? 0.25 : 1;
   scene.body(drawn, shown.physics, c, shown);
   context.globalAlpha = 1;
+  if (!crowd) hand.draw(drawn, grips());
   if (play.crowd) drawCrowd(element('ranks'), play.crowd, colours);
   else {
-    hand.draw(drawn, grips());
     drawPotentials(element('potentials'), record, colours);
     drawActions(element('actions'), record, colours);
     if (episode.memory.length) drawNeurons(element('neurons'), episode.memory, neuronScale(), colours);
@@ -205,10 +205,9 @@ function frame(now) {
   before = now;
   if (play.running) {
     if (play.evolving) evolve();
-    else {
-      play.owed += elapsed * play.speed * about.task.stepsPerSecond;
-      for (; play.owed >= 1; play.owed -= 1) play.crowd ? stepCrowd() : stepOne(now);
-    }
+    const crowded = play.crowd && !play.evolving; // while they evolve, the one in the middle shows what it can
+    play.owed += elapsed * play.speed * about.task.stepsPerSecond;
+    for (; play.owed >= 1; play.owed -= 1) crowded ? stepCrowd() : stepOne(now);
   }
   draw();
   requestAnimationFrame(frame);

@@ -102,6 +102,6 @@ function cleared(canvas) {
 /** The colours of the page, which follow its theme. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
-  const names = 'paper panel ink faded faint body link joint ball goal ghost accent'.split(' ');
+  const names = 'hill paper panel ink faded faint body link joint ball goal ghost accent'.split(' ');
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }

@@ -21,8 +21,9 @@ function slider(of, changed) {
   Object.assign(input, { type: 'range', min: of.low, max: of.high, step: of.step });
   row.append(name, input, output);
   const show = (value) => {
+    input.min = Math.min(input.min, value - (of.low < of.first ? 0.2 * Math.abs(value - of.first) : 0));
+    input.max = Math.max(input.max, value + 0.2 * Math.abs(value - of.first));
     input.value = value;
-    input.style.setProperty('--share', `${(100 * (input.value - of.low)) / (of.high - of.low)}%`);
     output.textContent = of.text(value);
     row.classList.toggle('changed', Math.abs(value - of.first) > 1e-9 * (1 + Math.abs(of.first)));
   };
