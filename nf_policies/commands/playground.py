@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from nf_policies.runs.directory import to_json
-from nf_policies.runs.presets import preset_of
+from nf_policies.runs.presets import Facts, preset_of
 
 if TYPE_CHECKING:
     from nf_policies.policies.policy import Policy
@@ -57,7 +57,15 @@ class Playground:
 
 
 def untrained(env_id: str) -> "Policy":
-    """The policy with which `nf-policies evolve` would begin."""
-    from nf_policies.commands.evolve import Evolve, new_policy
+    """The policy with which `nf-policies evolve` would begin on a batched task."""
+    from nf_policies.evolution.start import start_field
+    from nf_policies.playground.task import find_task
+    from nf_policies.policies.policy import Policy
+    from nf_policies.policies.spaces import field_sizes
 
-    return new_policy(Evolve(env=env_id).resolved())
+    envs = find_task(env_id)
+    spaces = envs.single_observation_space, envs.single_action_space
+    sizes = field_sizes(*spaces)
+    preset = preset_of("evolve", env_id, Facts(*sizes, envs.spec.max_episode_steps, batched=True))
+    more = {"self_excitation": preset["self_excitation"], **preset["field_option"]}
+    return Policy(start_field(preset["field"], *sizes, preset["hidden_size"], **more), *spaces, env_id=env_id)

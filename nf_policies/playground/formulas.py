@@ -63,14 +63,52 @@ POWERS = {0.5: "sqrt({0})", 1: "{0}", 2: "{0} * {0}", 3: "{0} * {0} * {0}", -1: 
 """The exponents that torch computes by other means than `pow`."""
 
 MOVES = frozenset(
-    "view _unsafe_view reshape expand unsqueeze squeeze select slice permute t transpose stack cat split "
-    "split_with_sizes unbind clone detach alias lift_fresh_copy lift_fresh constant_pad_nd flip diagonal repeat "
-    "unfold".split()
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "expand",
+        "unsqueeze",
+        "squeeze",
+        "select",
+        "slice",
+        "permute",
+        "t",
+        "transpose",
+        "stack",
+        "cat",
+        "split",
+        "split_with_sizes",
+        "unbind",
+        "clone",
+        "detach",
+        "alias",
+        "lift_fresh_copy",
+        "lift_fresh",
+        "constant_pad_nd",
+        "flip",
+        "diagonal",
+        "repeat",
+        "unfold",
+    ]
 )
 """Operations that move entries and compute nothing."""
 
 MAKES = frozenset(
-    "full full_like zeros zeros_like ones ones_like new_zeros new_ones new_full empty_like arange scalar_tensor".split()
+    [
+        "full",
+        "full_like",
+        "zeros",
+        "zeros_like",
+        "ones",
+        "ones_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "empty_like",
+        "arange",
+        "scalar_tensor",
+    ]
 )
 """Operations whose result does not depend on any entry."""
 

@@ -48,15 +48,17 @@ def function(name: str, of: Callable[..., Any], **arguments: Any) -> str:
     graph.graph.eliminate_dead_code()
     printer = Printer(graph)
     inputs = [
-        place for argument, value in arguments.items() for place in printer.argument(argument, pytree.tree_leaves(value))
+        place
+        for argument, value in arguments.items()
+        for place in printer.argument(argument, pytree.tree_leaves(value))
     ]
     results = [printer.text(places) for places in printer.run(*inputs, enable_io_processing=False)]
     arrays, start = {}, 0
     for key, count in counts.items():
         arrays[key] = "[" + ", ".join(word for row in results[start : start + count] for word in row) + "]"
         start += count
-    named = ", ".join(f"{key}: {array}" for key, array in arrays.items())
-    result = arrays[""] if "" in arrays else f"{{{named}}}"
+    of_names = ", ".join(f"{key}: {array}" for key, array in arrays.items())
+    result = arrays.get("", f"{{{of_names}}}")
     lines = [f"  const {name} = {expression};" for expression, name in printer.names.items()]
     return "\n".join([f"function {name}({', '.join(arguments)}) {{", *lines, f"  return {result};", "}\n"])
 
@@ -114,7 +116,7 @@ class Printer(fx.Interpreter):
         if name == "_to_copy":
             return self._convert(args[0], _before(n), result.dtype)
         if result.dtype == torch.float32:  # torch rounds numbers and constants to it first
-            args = [self._rounded(x, given) for x, given in zip(args, n.args, strict=True)]
+            args = tuple(self._rounded(x, given) for x, given in zip(args, n.args, strict=True))
         return self._arithmetic(name, args, kwargs, result)
 
     def _arithmetic(self, name: str, args: Any, kwargs: Any, result: Tensor) -> Tensor:

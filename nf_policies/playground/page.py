@@ -15,7 +15,16 @@ from nf_policies.policies.policy import Policy
 
 PLAYED = ("random.js", "episode.js", "search.js", "crowd.js")
 """What needs no browser."""
-SHOWN = ("pen.js", "scenes_carts.js", "scenes_arms.js", "scenes_memory.js", "charts.js", "sliders.js", "hand.js", "main.js")
+SHOWN = (
+    "pen.js",
+    "scenes_carts.js",
+    "scenes_arms.js",
+    "scenes_memory.js",
+    "charts.js",
+    "sliders.js",
+    "hand.js",
+    "main.js",
+)
 """The files share one scope, in this order."""
 
 

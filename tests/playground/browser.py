@@ -2,17 +2,18 @@
 
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND"]
+ARGUMENTS = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND"]
 
 
 def missing() -> str | None:
@@ -23,8 +24,21 @@ def missing() -> str | None:
 class Browser:
     """One window of a session."""
 
-    def __init__(self, session: str) -> None:
-        self.session = session
+    def __init__(self, session: str, driver: int) -> None:
+        self.session, self.driver = session, driver
+
+    def processor_seconds(self) -> float:
+        """What all processes of the browser have used."""
+        parents, ticks = {}, {}
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended
+                entries = file.read_text().rpartition(")")[2].split()
+                parents[int(file.parent.name)] = int(entries[1])
+                ticks[int(file.parent.name)] = int(entries[11]) + int(entries[12])
+        own = {self.driver}
+        for _ in range(5):  # generations of processes
+            own |= {pid for pid, parent in parents.items() if parent in own}
+        return sum(ticks.get(pid, 0) for pid in own) / os.sysconf("SC_CLK_TCK")
 
     def open(self, page: Path) -> None:
         request(f"{self.session}/url", {"url": page.as_uri()})
@@ -35,6 +49,17 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         """What the body of a function returns."""
         return request(f"{self.session}/execute/sync", {"script": script, "args": list(arguments)})
+
+    def hold(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the pointer at one pixel of the window, move it to another, and keep it pressed."""
+        moves = [{"type": "pointerMove", "duration": 50, "x": round(x), "y": round(y)} for x, y in (start, end)]
+        actions = [moves[0], {"type": "pointerDown", "button": 0}, moves[1]]
+        pointer = {"type": "pointer", "id": "mouse", "actions": actions}
+        request(f"{self.session}/actions", {"actions": [pointer]})
+
+    def release(self) -> None:
+        """Let go."""
+        request(f"{self.session}/actions", method="DELETE")
 
     def picture(self) -> bytes:
         """PNG."""
@@ -69,7 +94,7 @@ def browser(width: int = 1240, height: int = 900) -> Iterator[Browser]:
         made = request(f"http://127.0.0.1:{port}/session", {"capabilities": wanted})
         session = f"http://127.0.0.1:{port}/session/{made['sessionId']}"
         try:
-            yield Browser(session)
+            yield Browser(session, driver.pid)
         finally:
             request(session, method="DELETE")
     finally:

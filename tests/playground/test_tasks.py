@@ -137,7 +137,9 @@ def test_arithmetic_in_float32_is_rounded_to_it(tmp_path) -> None:
         return (x.float() * 0.1 + 1 / 3).sin(), x.double() * 0.1
 
     x = torch.tensor([[1.7, -2.3, 1e5]], dtype=torch.float64)
-    sine, double = evaluate(PRELUDE + function("f", of, x=x), "[f(x).slice(0, 3), f(x).slice(3)]", tmp_path, x=x[0].tolist())
+    sine, double = evaluate(
+        PRELUDE + function("f", of, x=x), "[f(x).slice(0, 3), f(x).slice(3)]", tmp_path, x=x[0].tolist()
+    )
     assert sine == pytest.approx(of(x)[0][0].tolist(), abs=1e-7)
     assert all(torch.tensor(value, dtype=torch.float32).item() == value for value in sine)
     assert double == of(x)[1][0].tolist()
@@ -151,7 +153,9 @@ def test_arithmetic_in_float32_is_rounded_to_it(tmp_path) -> None:
         lambda x: (x @ x.mT).sum(-1, keepdim=True) + x[:, :1] - 2 * torch.stack((x[:, 1], x[:, 2]), -1),
         lambda x: torch.where((x > 0) & ~(x > 1), x.clamp(min=0.2), x.clamp(-1, -0.5)),
         lambda x: x.sigmoid() + x.tanh() * x.expm1() - x.abs().sqrt() + x**-2 + (x**2) ** 0.3 + x.trunc(),
-        lambda x: torch.nn.functional.pad(x, (1, 1)).sign() + torch.arange(5) + torch.full((5,), torch.inf).clamp(max=3),
+        lambda x: (
+            torch.nn.functional.pad(x, (1, 1)).sign() + torch.arange(5) + torch.full((5,), torch.inf).clamp(max=3)
+        ),
     ],
     ids=["remainder", "products", "choices", "functions", "shapes"],
 )

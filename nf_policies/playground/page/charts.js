@@ -1,6 +1,6 @@
 // What happened lately, as lines or as a map, and the potentials now, as bars that can be pushed.
 
-const REMEMBERED = 400; // steps
+const REMEMBERED = 300; // steps
 
 /** The last steps of one episode after the other. */
 class Record {
@@ -9,19 +9,19 @@ class Record {
   }
 
   add({ potentials, action }, starts) {
-    this.rows.push({ potentials, action, starts });
+    this.rows.push({ potentials, action, starts, most: Math.max(...potentials.map(Math.abs)) });
     if (this.rows.length > REMEMBERED) this.rows.shift();
+  }
+
+  /** What a chart of the potentials reaches up to. */
+  get scale() {
+    return 1.08 * Math.min(Math.max(0.5, ...this.rows.map(({ most }) => most)), 100);
   }
 }
 
 /** The colour of a neuron, as even a step around the colour circle as can be. */
 function hue(i, n) {
   return `oklch(0.68 0.13 ${(55 + (i * 360) / Math.max(n, 5)) % 360})`;
-}
-
-/** The largest of the numbers in size, at least the given one; not beyond 100, where potentials are cut. */
-function reach(rows, least) {
-  return Math.min(rows.flat().reduce((most, x) => Math.max(most, Math.abs(x)), least), 100);
 }
 
 /** Potentials over time: a line per neuron, or with many neurons a row of colours for each. */
@@ -31,14 +31,10 @@ function drawPotentials(canvas, record, colours) {
   const n = rows.length ? rows[0].length : 0;
   const x = (i) => size[0] - ((rows.length - i) * size[0]) / REMEMBERED;
   drawStarts(context, record, x, size, colours);
-  const scale = reach(rows, 0.5) * 1.08;
+  const { scale } = record;
   if (n > 12) {
-    for (let i = 0; i < rows.length; i += 1) {
-      for (let k = 0; k < n; k += 1) {
-        context.fillStyle = shade(rows[i][k] / scale);
-        context.fillRect(x(i), (k * size[1]) / n, size[0] / REMEMBERED + 0.6, size[1] / n + 0.6);
-      }
-    }
+    context.imageSmoothingEnabled = false;
+    context.drawImage(heat(rows, n, scale), x(0), 0, size[0] - x(0), size[1]);
     return;
   }
   context.strokeStyle = colours.faint;
@@ -49,10 +45,20 @@ function drawPotentials(canvas, record, colours) {
   }
 }
 
-/** A colour for a number within ±1: blue below, nothing at 0, orange above. */
+const [BELOW, ABOVE] = [[88, 143, 214], [222, 128, 70]];
+
+/** Numbers within ±1 as a colour: blue below, nothing at 0, orange above. */
 function shade(share) {
-  const strength = Math.min(Math.abs(share), 1);
-  return `oklch(0.68 0.14 ${share > 0 ? 50 : 250} / ${strength.toFixed(3)})`;
+  return [...(share > 0 ? ABOVE : BELOW), Math.round(255 * Math.min(Math.abs(share), 1))];
+}
+
+/** A picture with a pixel for every neuron and step. */
+function heat(rows, n, scale) {
+  const image = new ImageData(rows.length, n);
+  rows.forEach((row, i) => row.forEach((potential, k) => image.data.set(shade(potential / scale), 4 * (k * rows.length + i))));
+  const canvas = new OffscreenCanvas(rows.length, n);
+  canvas.getContext('2d').putImageData(image, 0, 0);
+  return canvas;
 }
 
 /** Actions over time, within their bounds. */
@@ -95,7 +101,7 @@ function drawNeurons(canvas, memory, scale, colours) {
   memory.forEach((potential, k) => {
     const height = Math.max(-1, Math.min(1, potential / scale)) * (size[1] / 2 - 3);
     const bar = Math.min(width * 0.62, 34);
-    context.fillStyle = memory.length > 12 ? shade(0.35 + 0.65 * (potential / scale)) : hue(k, memory.length);
+    context.fillStyle = memory.length > 12 ? `rgb(${(potential > 0 ? ABOVE : BELOW).join(' ')})` : hue(k, memory.length);
     context.beginPath();
     context.roundRect(width * (k + 0.5) - bar / 2, size[1] / 2 - Math.max(height, 0), bar, Math.max(Math.abs(height), 1.5), 2);
     context.fill();

@@ -56,10 +56,6 @@ function grips() {
   return scene.grips(episode.physics, named(constants));
 }
 
-function neuronScale() {
-  return reach(record.rows.map(({ potentials }) => potentials), 0.5) * 1.08;
-}
-
 function stepOne(now) {
   if (episode.over) {
     restAt ||= now + 700;
@@ -68,7 +64,7 @@ function stepOne(now) {
   }
   const pull = hand.pull(1 / about.task.stepsPerSecond);
   if (pull) episode.push(pull);
-  if (neuron.held) episode.memory = episode.memory.with(neuron.held[0], neuron.held[1] * neuronScale());
+  if (neuron.held) episode.memory = episode.memory.with(neuron.held[0], neuron.held[1] * record.scale);
   episode.step();
   record.add(episode.trace, episode.steps === 1);
   if (episode.over) play.returns.push(episode.return);
@@ -174,13 +170,15 @@ function draw() {
   scene.body(drawn, shown.physics, c, shown);
   context.globalAlpha = 1;
   if (!crowd) hand.draw(drawn, grips());
+}
+
+function drawCharts() {
   if (play.crowd) drawCrowd(element('ranks'), play.crowd, colours);
   else {
     drawPotentials(element('potentials'), record, colours);
     drawActions(element('actions'), record, colours);
-    if (episode.memory.length) drawNeurons(element('neurons'), episode.memory, neuronScale(), colours);
+    if (episode.memory.length) drawNeurons(element('neurons'), episode.memory, record.scale, colours);
   }
-  say();
 }
 
 function say() {
@@ -199,6 +197,7 @@ function say() {
 }
 
 let before = performance.now();
+let frames = 0;
 
 function frame(now) {
   const elapsed = Math.min((now - before) / 1000, 0.1);
@@ -210,6 +209,9 @@ function frame(now) {
     for (; play.owed >= 1; play.owed -= 1) crowded ? stepCrowd() : stepOne(now);
   }
   draw();
+  frames += 1;
+  if (frames % 3 === 1) drawCharts(); // a slow machine should spend its time on what moves
+  if (frames % 6 === 0) say();
   requestAnimationFrame(frame);
 }
 
@@ -222,6 +224,8 @@ globalThis.playground = {
   parameters,
   constants,
   play,
+  record,
+  neuron,
   Episode,
   get episode() {
     return episode;
