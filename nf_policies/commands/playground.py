@@ -46,7 +46,8 @@ class Playground:
             raise PolicyFileError(f"{self.file} does not say which task it is for: name one with --env.")
         limit = self.max_episode_steps
         if limit is None and env_id == policy.env_id:
-            limit = policy.made_by.get("max_episode_steps")
+            stored = policy.made_by.get("max_episode_steps")
+            limit = stored if isinstance(stored, int) and stored > 0 else None
         scales = preset_of("evolve", env_id, hide_velocity=policy.visible is not None)["scale"]
         text = page(policy, env_id, says=says, scales=scales, spread=spread, max_episode_steps=limit)
         write_text(self.out, text)

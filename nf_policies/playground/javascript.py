@@ -124,11 +124,12 @@ class Printer(fx.Interpreter):
         if name == "pow" and args[1] in POWERS:
             formula = POWERS[operands.pop()]
         if name == "clamp":
-            low, high = [*operands[1:], *(kwargs.get(key) for key in ("min", "max")[len(args) - 1 :])]
-            name, operands = ("clamp_max", [args[0], high]) if low is None else ("clamp", [args[0], low, high])
-            name, operands = ("clamp_min", [args[0], low]) if high is None else (name, operands)
-            formula = FORMULAS[name]
-        if formula is None or kwargs.get("alpha", 1) != 1:
+            bounds = [*args[1:], None][:2]
+            given = [bound for bound in bounds if bound is not None]
+            one_sided = "clamp_max" if bounds[0] is None else "clamp_min"
+            formula, operands = FORMULAS["clamp" if len(given) == 2 else one_sided], [args[0], *given]
+        of_numbers = name.startswith("bitwise") and result.dtype != torch.bool
+        if formula is None or kwargs or of_numbers:
             raise UnknownOperationError(f"The page does not know torch's operation {name}.")
         rows = torch.broadcast_tensors(*(x if isinstance(x, Tensor) else self._literals(x) for x in operands))
         words = zip(*map(self.text, rows), strict=True)

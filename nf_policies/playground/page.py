@@ -51,13 +51,14 @@ def page(
     envs = find_task(env_id, max_episode_steps)
     policy.check_task(envs.single_observation_space, envs.single_action_space)
     task = task_part(env_id, envs)
-    about = f"{task.about['asks']} {says}".strip()
+    played = policy_part(policy, scales)
+    about = f"{task.about['asks']} {_player(played.about, policy.encode.total)} {says}".strip()
     return Template(_asset("index.html")).substitute(
         title=html.escape(f"{env_id}, {policy.n_parameters} parameters"),
         says=html.escape(about),
         spread=spread,
         style=_asset("style.css"),
-        script=script_of(task, policy_part(policy, scales), PLAYED + SHOWN),
+        script=script_of(task, played, PLAYED + SHOWN),
     )
 
 
@@ -72,6 +73,13 @@ def script_of(task: Part, policy: Part, names: tuple[str, ...]) -> str:
         )
     )
     return "\n".join((f"const about = {about};", PRELUDE, *computed, *map(_asset, names)))
+
+
+def _player(about: Mapping[str, Any], entries: int) -> str:
+    """Who plays, in a sentence."""
+    seen = about["visible"]
+    sees = "" if len(seen) == entries else f", seeing {len(seen)} of {entries} entries of the observation"
+    return f"{about['kind']}, {about['neurons']} neurons{sees}."
 
 
 def _json(value: Any) -> str:

@@ -51,7 +51,7 @@ def task_part(env_id: str, envs: Any) -> Part:
         "kind": type(task.physics).__name__,
         "state": physical_entries(task),
         "constants": constants_of(task),
-        "constantsSay": " ".join((task.constants.__doc__ or "").split()),
+        "constantsSay": " ".join((task.constants.__doc__ or "").replace("`", "").split()),
     }
     return Part(about, script_of(task))
 

@@ -10,6 +10,8 @@ const parameters = [...first.parameters];
 const constants = [...first.constants];
 const record = new Record();
 const play = { running: true, speed: 1, seed: 1, owed: 0, returns: [], crowd: null, evolving: false };
+const dark = matchMedia('(prefers-color-scheme: dark)');
+document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light';
 let colours = palette();
 let episode = begin();
 let restAt = 0; // when the next episode begins, after one that has ended
@@ -135,14 +137,15 @@ for (const button of document.querySelectorAll('[data-speed]')) {
     for (const other of document.querySelectorAll('[data-speed]')) other.setAttribute('aria-pressed', other === button);
   });
 }
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  colours = palette();
+}
+
 element('theme').addEventListener('click', () => {
-  const root = document.documentElement;
-  root.dataset.theme = getComputedStyle(root).colorScheme.includes('dark') ? 'light' : 'dark';
-  colours = palette();
+  setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark');
 });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-  colours = palette();
-});
+dark.addEventListener('change', () => setTheme(dark.matches ? 'dark' : 'light'));
 document.addEventListener('keydown', (event) => {
   if (event.target.closest('input, button, summary')) return;
   if (event.key === ' ') setRunning(!play.running);
@@ -215,6 +218,7 @@ function frame(now) {
   requestAnimationFrame(frame);
 }
 
+document.body.classList.toggle('plain-scene', !grips().length);
 document.body.classList.toggle('memoryless', !episode.memory.length);
 requestAnimationFrame(frame);
 

@@ -2,22 +2,30 @@
 
 const CUE_COLOURS = ['ball', 'goal', 'link', 'body'];
 
-/** A card with what is shown now, the question below it, and the answer of the policy at its side. */
-function cardScene(seen, question, right) {
+/**
+ * A card with what is shown now, the question below it, and the answer of the policy at its side.
+ * @param {(s: object) => number|null} seen the cue, if one is shown
+ * @param {(s: object) => string} question
+ * @param {(s: object|null) => number|null} right the right answer before the last step, if it counts
+ * @param {string[]} [words] of the answers, where they are no cues
+ */
+function cardScene(seen, question, right, words) {
   return {
     view: () => ({ width: 5, height: 2.9, centre: [0, 0] }),
     backdrop() {},
     body(pen, s, c, episode) {
-      const cue = seen(s, c);
+      const cue = seen(s);
       pen.box([-0.9, 0.22], [1.7, 1.7], 'hill', 0.16);
       if (cue !== null) pen.disc([-0.9, 0.22], 0.52, CUE_COLOURS[cue]);
-      pen.text([-0.9, -1.0], question(s, c), 0.19);
+      pen.text([-0.9, -1.0], question(s), 0.19);
       const given = episode?.trace ? episode.trace.action[0] : null;
       if (given === null) return;
       const graded = right(episode.before);
       pen.text([1.35, 0.98], 'last answer', 0.15);
-      pen.disc([1.35, 0.22], 0.36, CUE_COLOURS[given]);
-      if (graded !== null) pen.text([1.35, -0.42], graded === given ? 'right' : 'wrong', 0.19, graded === given ? 'goal' : 'ball');
+      if (words) pen.text([1.35, 0.22], words[given], 0.4, 'ink');
+      else pen.disc([1.35, 0.22], 0.36, CUE_COLOURS[given]);
+      const isRight = graded === given;
+      if (graded !== null) pen.text([1.35, -0.42], isRight ? 'right' : 'wrong', 0.19, isRight ? 'goal' : 'ball');
     },
     grips: () => [],
   };
@@ -37,6 +45,7 @@ scenes.CountParity = cardScene(
   (s) => (s.pulse ? 0 : null),
   () => 'odd or even so far?',
   (s) => (s && s.t >= 1 ? s.parity : null),
+  ['even', 'odd'],
 );
 
 scenes.TMaze = {

@@ -54,13 +54,12 @@ function constantSlider({ name, value, least, whole }, changed) {
   return slider({ ...of, text: short }, changed);
 }
 
-/** A parameter moves within four of its scales or twice its size; of a logarithm the number itself is told, too. */
+/** A parameter moves within four of its scales or twice its size. Weights are named "to ← from". */
 function parameterSlider({ name, value, scale }, changed) {
   const reach = Math.max(4 * scale, 2 * Math.abs(value));
-  const isLog = /(^|\.)log_/.test(name);
-  const text = (x) => (isLog ? `${short(x)} (e^ = ${short(Math.exp(x))})` : short(x));
-  const index = name.includes('[') ? name.slice(name.indexOf('[') + 1, -1).replace(',', ' ← ') : 'value';
-  return slider({ name: index, first: value, low: value - reach, high: value + reach, step: 'any', text }, changed);
+  const index = name.includes('[') ? name.slice(name.indexOf('[') + 1, -1).replace(',', ' ← ') : 'all';
+  const of = { name: index, first: value, low: value - reach, high: value + reach, step: 'any', text: short };
+  return slider(of, changed);
 }
 
 /** The sliders of constants, in the element; they write into `values`. */
