@@ -43,8 +43,11 @@ def function(name: str, of: Callable[..., Any], **arguments: Any) -> str:
         counts.update({key: len(part) for key, part in parts.items()})
         return [tensor for part in parts.values() for tensor in part]
 
-    with torch.no_grad():
-        graph = make_fx(flat)(*(leaf.clone() for leaf in leaves))  # one tensor given twice would be one argument
+    try:
+        with torch.no_grad():
+            graph = make_fx(flat)(*(leaf.clone() for leaf in leaves))  # one tensor given twice would be one argument
+    except RuntimeError as error:
+        raise UnknownOperationError(f"The page cannot follow the function {name}: {_first_sentence(error)}") from error
     graph.graph.eliminate_dead_code()
     printer = Printer(graph)
     inputs = [
@@ -59,7 +62,7 @@ def function(name: str, of: Callable[..., Any], **arguments: Any) -> str:
         start += count
     of_names = ", ".join(f"{key}: {array}" for key, array in arrays.items())
     result = arrays.get("", f"{{{of_names}}}")
-    lines = [f"  const {name} = {expression};" for expression, name in printer.names.items()]
+    lines = [f"  const {variable} = {expression};" for expression, variable in printer.names.items()]
     return "\n".join([f"function {name}({', '.join(arguments)}) {{", *lines, f"  return {result};", "}\n"])
 
 
@@ -190,6 +193,10 @@ class Printer(fx.Interpreter):
         first = len(self.words)
         self.words += words
         return torch.arange(first, len(self.words))
+
+
+def _first_sentence(error: Exception) -> str:
+    return " ".join(str(error).partition(". ")[0].split()) + "."
 
 
 def _literal(value: float | bool) -> str:

@@ -79,7 +79,8 @@ def _player(about: Mapping[str, Any], entries: int) -> str:
     """Who plays, in a sentence."""
     seen = about["visible"]
     sees = "" if len(seen) == entries else f", seeing {len(seen)} of {entries} entries of the observation"
-    return f"{about['kind']}, {about['neurons']} neurons{sees}."
+    neurons = "1 neuron" if about["neurons"] == 1 else f"{about['neurons']} neurons"
+    return f"{about['kind']}, {neurons}{sees}."
 
 
 def _json(value: Any) -> str:

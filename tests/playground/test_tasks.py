@@ -115,6 +115,7 @@ def test_constants_are_arguments(env_id, tmp_path) -> None:
 
 
 @needs_node
+@pytest.mark.slow
 def test_sensors_and_actuators_are_part_of_the_physics(tmp_path) -> None:
     sensing = [ActionDelay(0, 2), ObservationDelay(1, 3), FilterVelocities(30.0), ActionRepeat(2)]
     task = core("nf/CartPoleSwingUp-v0", sensing=sensing)
@@ -127,6 +128,8 @@ def test_sensors_and_actuators_are_part_of_the_physics(tmp_path) -> None:
 def test_what_the_page_cannot_compute_is_named() -> None:
     with pytest.raises(UnknownOperationError, match="special_ndtri"):
         script_of(core("nf/CartPole-v1", sensing=[ObservationNoise(0.1)]))
+    with pytest.raises(UnknownOperationError, match="cannot follow the function f: .*data-dependent control flow"):
+        function("f", lambda x: x if x > 0 else -x, x=torch.ones(1))
     with pytest.raises(TaskError, match="physics of Taxi-v4 cannot be put on a page"):
         find_task("Taxi-v4")
 

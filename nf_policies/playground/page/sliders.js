@@ -2,9 +2,11 @@
 
 /** A number in few digits. */
 function short(x) {
-  if (x === 0) return '0';
   const size = Math.abs(x);
-  return size >= 1e4 || size < 1e-3 ? x.toExponential(1).replace('e-', 'e−').replace('-', '−') : `${Number(x.toPrecision(3))}`.replace('-', '−');
+  let digits = `${Number(x.toPrecision(3))}`;
+  if (size >= 1e6 || (size < 1e-3 && size > 0)) digits = x.toExponential(1);
+  else if (size >= 1000) digits = Math.round(x).toLocaleString('en');
+  return digits.replaceAll('-', '−');
 }
 
 /**
@@ -21,8 +23,9 @@ function slider(of, changed) {
   Object.assign(input, { type: 'range', min: of.low, max: of.high, step: of.step });
   row.append(name, input, output);
   const show = (value) => {
-    input.min = Math.min(input.min, value - (of.low < of.first ? 0.2 * Math.abs(value - of.first) : 0));
-    input.max = Math.max(input.max, value + 0.2 * Math.abs(value - of.first));
+    const beyond = of.first + 1.25 * (value - of.first); // a search may lead out of the range
+    if (value < Number(input.min)) input.min = beyond;
+    if (value > Number(input.max)) input.max = beyond;
     input.value = value;
     output.textContent = of.text(value);
     row.classList.toggle('changed', Math.abs(value - of.first) > 1e-9 * (1 + Math.abs(of.first)));
