@@ -18,7 +18,10 @@ LANES, STEPS = 4, 60
 SOME = ["nf/CartPole-v1", "nf/Pendulum-v1", "nf/MountainCarContinuous-v0", "nf/RepeatPrevious-v0"]
 
 COMPARE = """
-const far = (mine, theirs) => Math.max(0, ...mine.map((x, i) => Math.abs(x - theirs[i]) / (1 + Math.abs(theirs[i]))));
+function far(mine, theirs) {
+  if (mine.length !== theirs.length) throw new Error(`${mine.length} numbers for ${theirs.length}`);
+  return Math.max(0, ...mine.map((x, i) => Math.abs(x - theirs[i]) / (1 + Math.abs(theirs[i]))));
+}
 function compare(episodes, constants) {
   let [step, whole] = [0, 0];
   for (const { first, rows } of episodes) {
@@ -128,7 +131,7 @@ def test_sensors_and_actuators_are_part_of_the_physics(tmp_path) -> None:
 def test_what_the_page_cannot_compute_is_named() -> None:
     with pytest.raises(UnknownOperationError, match="special_ndtri"):
         script_of(core("nf/CartPole-v1", sensing=[ObservationNoise(0.1)]))
-    with pytest.raises(UnknownOperationError, match="cannot follow the function f: .*data-dependent control flow"):
+    with pytest.raises(UnknownOperationError, match="cannot follow the function f: It appears"):
         function("f", lambda x: x if x > 0 else -x, x=torch.ones(1))
     with pytest.raises(TaskError, match="physics of Taxi-v4 cannot be put on a page"):
         find_task("Taxi-v4")
