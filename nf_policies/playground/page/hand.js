@@ -40,6 +40,7 @@ class Hand {
   pull(dt) {
     if (this.held === null) return null;
     const { pen, grips } = this.look();
+    if (!grips[this.held]) return null;
     const { at, pull } = grips[this.held];
     const [x, y] = pen.point(this.at);
     return pull(x - at[0], y - at[1], dt);

@@ -46,7 +46,7 @@ element('constants-say').textContent = about.task.constantsSay;
 
 // One step
 
-const hand = new Hand(element('scene'), () => ({ pen: pen(), grips: grips() }));
+const hand = new Hand(element('scene'), () => ({ pen: pen(), grips: play.crowd && !play.evolving ? [] : grips() }));
 const neuron = neuronHand(element('neurons'), Math.max(episode.memory.length, 1));
 
 function pen() {
@@ -58,13 +58,19 @@ function grips() {
   return scene.grips(episode.physics, named(constants));
 }
 
+/** At the speed of the task, also where its dt has been changed. */
+function stepsPerSecond() {
+  const dt = about.task.constants.findIndex(({ name }) => name === 'dt');
+  return about.task.stepsPerSecond * (dt < 0 ? 1 : first.constants[dt] / constants[dt]);
+}
+
 function stepOne(now) {
   if (episode.over) {
     restAt ||= now + 700;
     if (now > restAt) restart();
     return;
   }
-  const pull = hand.pull(1 / about.task.stepsPerSecond);
+  const pull = hand.pull(1 / stepsPerSecond());
   if (pull) episode.push(pull);
   if (neuron.held) episode.memory = episode.memory.with(neuron.held[0], neuron.held[1] * record.scale);
   episode.step();
@@ -208,7 +214,7 @@ function frame(now) {
   if (play.running) {
     if (play.evolving) evolve();
     const crowded = play.crowd && !play.evolving; // while they evolve, the one in the middle shows what it can
-    play.owed += elapsed * play.speed * about.task.stepsPerSecond;
+    play.owed += elapsed * play.speed * stepsPerSecond();
     for (; play.owed >= 1; play.owed -= 1) crowded ? stepCrowd() : stepOne(now);
   }
   draw();
