@@ -45,7 +45,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
+    "playground": {"evolution.start", "fields", "policies", "tasks"},
+    "commands": {
+        *("atomic", "stopping", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"),
+        "playground",
+    },
     "cli": {"commands", "memory", "stopping", "tasks.faults", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
@@ -167,7 +171,7 @@ def lines(files: Iterable[Path]) -> dict[str, int]:
 def sources() -> list[Path]:
     """The files of which none may be long: both packages and the scripts."""
     folders = (PACKAGE, ROOT / "envs", ROOT / "scripts")
-    ends = (".py", ".cpp", ".h", ".hpp", ".sh")
+    ends = (".py", ".cpp", ".h", ".hpp", ".sh", ".js", ".css", ".html")
     return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in ends]
 
 
@@ -247,7 +251,7 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 14_200, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 15_000, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]
