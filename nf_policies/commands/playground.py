@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -41,7 +41,7 @@ class Playground:
             says = "This policy has learned nothing yet: let a hundred of them evolve."
         else:
             policy, spread, says = Policy.load(self.file), 0.3, ""
-        told = {"env": self.env, "max_episode_steps": self.max_episode_steps}
+        told: dict[str, Any] = {"env": self.env, "max_episode_steps": self.max_episode_steps}
         task = task_of_file(policy.env_id, policy.env_spec, **told)
         scales = preset_of("evolve", task.env_id, hide_velocity=policy.visible is not None)["scale"]
         text = page(policy, task, says=says, scales=scales, spread=spread)

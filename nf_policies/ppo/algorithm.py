@@ -23,7 +23,15 @@ from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
-from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
+from nf_policies.ppo.buffer import (
+    Evaluated,
+    Outcome,
+    SequenceBuffer,
+    Sequences,
+    memory_after,
+    potentials_of,
+    where_rows,
+)
 from nf_policies.ppo.callbacks import acted_of, brought_by
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
 from nf_policies.ppo.distributions import OwnRandom
@@ -295,8 +303,3 @@ class FieldPPO(PPO):
         Raises: ModelFileError if the file is missing, damaged, of another kind, or needs one of the arguments.
         """
         return load_model(cls, path, env, device, arguments)
-
-
-def potentials_of(memories: list[Memory]) -> Tensor:
-    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
-    return torch.cat([memory.potentials for memory in memories], dim=-1)
