@@ -31,9 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
+    "export": {"atomic", "fields", "policies", "rollouts", "tasks", "kernels.operator"},
     "runs": {"atomic", "tensor_files"},
     "tuning": {"atomic", "runs"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"},
+    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "export"},
     "cli": {"commands"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
