@@ -50,6 +50,10 @@ class Loops:
         """An entry of a table of constants, a matrix laid flat by rows."""
         return f"{constant.name}[{index}]"
 
+    def whole(self, text: str) -> str:
+        """A number of a table as an index."""
+        return text
+
     def place(self, name: str, index: Index) -> str:
         """An entry of a vector."""
         return f"{name}[{index}]"
@@ -178,7 +182,7 @@ class Loops:
         if isinstance(i, int):
             return pick.indices[i]
         offset = shift(pick.indices)
-        return shifted(i, offset) if offset is not None else self.entry(entries(pick), i)
+        return shifted(i, offset) if offset is not None else self.whole(self.entry(entries(pick), i))
 
 
 def entries(pick: Pick) -> Constant:

@@ -1,0 +1,63 @@
+"""Recorded episodes: what a policy saw and did, with resets in their midst, to hold every target to."""
+
+import copy
+from contextlib import closing, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nf_policies.policies.policy import Policy
+from nf_policies.tasks.make import TaskError, make_task
+
+
+class Recording(NamedTuple):
+    """Steps one after the other."""
+
+    observations: np.ndarray
+    """Laid flat. Shape: (steps, observation_size)."""
+    starts: np.ndarray
+    """Where an episode begins; the first step is one. Shape: (steps,)."""
+    actions: np.ndarray
+    """Laid flat. Shape: (steps, action_size)."""
+
+
+def record(policy: Policy, steps: int, *, seed: int = 0) -> Recording:
+    """Let a policy play its task, or where that cannot be made, see what is drawn from its observation space.
+
+    An episode ends where the task says so, and at half of the steps.
+    """
+    actor: Any = copy.deepcopy(policy)
+    env = None
+    if policy.env_id is not None:
+        with suppress(TaskError):
+            env = make_task(policy.env_id)
+    if env is None:
+        return drawn(actor, steps, seed)
+    rows: list[tuple[np.ndarray, bool, np.ndarray]] = []
+    with closing(env):
+        obs, over = None, True
+        for t in range(steps):
+            start = over or t == steps // 2
+            if start:
+                obs, _ = env.reset(seed=seed + t)
+            action = actor.act(obs, episode_start=start)
+            rows.append((flat(obs), start, np.reshape(action, -1)))
+            obs, _, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+    return Recording(*map(np.array, zip(*rows, strict=True)))
+
+
+def drawn(policy: Policy, steps: int, seed: int) -> Recording:
+    """Observations from the space, and a new episode every now and then."""
+    space = copy.deepcopy(policy.observation_space)
+    space.seed(seed)
+    starts = np.random.default_rng(seed).random(steps) < 0.02
+    starts[[0, steps // 2]] = True
+    seen = [space.sample() for _ in range(steps)]
+    done = [np.reshape(policy.act(obs, episode_start=bool(start)), -1) for obs, start in zip(seen, starts, strict=True)]
+    return Recording(np.array([flat(obs) for obs in seen]), starts, np.array(done))
+
+
+def flat(obs: Any) -> np.ndarray:
+    """An observation as a row of numbers."""
+    return np.asarray(obs, np.float64).reshape(-1)
