@@ -31,13 +31,14 @@ def _run(args: Sequence[str] | None) -> int:
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
+    from nf_policies.commands.export import Export
     from nf_policies.commands.presets import Presets
     from nf_policies.commands.rollout import Rollout
     from nf_policies.commands.train import Train
     from nf_policies.commands.tune import Tune
 
     commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
-    commands |= {"presets": Presets, "envs": Envs}
+    commands |= {"export": Export, "presets": Presets, "envs": Envs}
     config = (tyro.conf.FlagCreatePairsOff,)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     try:

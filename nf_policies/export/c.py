@@ -3,17 +3,14 @@
 import json
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nf_policies.export.form import AFTER, MEMORY, Apply, Constant, Form, Statement, parts
+from nf_policies.export.form import AFTER, MEMORY, Apply, Constant, Form, Recording, Statement, parts
 from nf_policies.export.loops import Index, Loops, is_given
-from nf_policies.export.recording import Recording
+from nf_policies.export.text import clean, fill
 
-TEMPLATES = Path(__file__).parent / "templates"
 UNROLLED = 64
 """A form of so many numbers or fewer is printed entry by entry, with the numbers in the formulas."""
 SLACK = 0.01
@@ -33,6 +30,7 @@ INLINE = {
     "abs": "{fabs}({0})",
     "tanh": "{tanh}({0})",
     "equal": "({0} == {1})",
+    "round": "{rint}({0})",
     "positive": "({0} > 0)",
 }
 
@@ -50,7 +48,7 @@ class C(Loops):
     def __init__(self, form: Form, *, double: bool) -> None:
         super().__init__(form, unrolled=form.numbers <= UNROLLED)
         self.double = double
-        self.math = {name: name if double else f"{name}f" for name in ("exp", "tanh", "fabs", "pow")}
+        self.math = {name: name if double else f"{name}f" for name in ("exp", "tanh", "fabs", "pow", "rint")}
 
     def number(self, value: float) -> str:
         """As above: the shortest text that is read as the same number."""
@@ -78,6 +76,10 @@ class C(Loops):
     def local(self, name: str, value: str) -> str:
         """As above."""
         return f"policy_real {name} = {value};"
+
+    def truth(self, text: str) -> str:
+        """As above."""
+        return f"({text})"
 
     def function(self, name: str, arguments: list[str]) -> str:
         """As above."""
@@ -153,11 +155,6 @@ def print_c(form: Form, card: dict[str, Any], recording: Recording, *, name: str
     return CFiles(*(fill(f"policy.{suffix}", values | more) for suffix in "ch"))
 
 
-def fill(template: str, values: dict[str, Any]) -> str:
-    """A template with its values."""
-    return Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(values)
-
-
 def check_tables(printer: C, form: Form, recording: Recording) -> dict[str, Any]:
     """The recorded steps as tables."""
     kind = "int" if form.integers else "policy_real"
@@ -176,7 +173,7 @@ def described(entries: list[dict[str, Any]]) -> Iterator[str]:
         unit = f" [{entry['unit']}]" if entry["unit"] else ""
         ends = ["" if entry[side] is None else f"{entry[side]:g}" for side in ("low", "high")]
         span = f", {ends[0]} to {ends[1]}" if any(ends) else ""
-        yield f"{entry['index']}: {entry['name']}{unit}{span}"
+        yield clean(f"{entry['index']}: {entry['name']}{unit}{span}")
     if len(entries) > 32:
         yield f"and {len(entries) - 32} more"
 

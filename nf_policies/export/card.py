@@ -1,24 +1,34 @@
 """The robot card: what a policy sees and does, entry by entry, at which rate, from which start, and what it reached."""
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from gymnasium import Space, spaces
 
+from nf_policies.export.facts import Entry, Facts
 from nf_policies.export.form import Form
+from nf_policies.export.needs import ExportError
+from nf_policies.export.polynomial import ERROR
 from nf_policies.policies.policy import CLIP, Policy
 
 EXPORT_VERSION = 1
 """Changes where a program that was written for an export would no longer fit the next one."""
 
 
-def card_of(policy: Policy, form: Form, *, rate_hz: float | None = None) -> dict[str, Any]:
+def card_of(
+    policy: Policy, form: Form, facts: Facts, score: dict[str, Any] | None = None, *, polynomial: bool = False
+) -> dict[str, Any]:
     """The card of a policy as JSON values.
 
     Args:
         policy: What is exported.
         form: Its form.
-        rate_hz: Control steps per second; None where nobody knows.
+        facts: Of its task.
+        score: What it reached.
+        polynomial: Whether the form has polynomials in place of tanh and sigmoid.
+    Raises: ExportError if the facts name another number of entries than the policy has.
     """
     visible = range(policy.encode.total) if policy.visible is None else policy.visible
     normalizer = policy.normalizer
@@ -26,24 +36,36 @@ def card_of(policy: Policy, form: Form, *, rate_hz: float | None = None) -> dict
     return {
         "title": form.title,
         "export_version": EXPORT_VERSION,
+        "nf_policies": version("nf-policies"),
         "task": policy.env_id,
-        "rate_hz": rate_hz,
-        "n_parameters": policy.n_parameters,
-        "observation": {"space": str(policy.observation_space), "entries": entries(policy.observation_space)},
+        "rate_hz": facts.rate_hz,
+        "observation": {
+            "space": str(policy.observation_space),
+            "entries": entries(policy.observation_space, facts.observation, "observation"),
+        },
         "visible": [int(entry) for entry in visible],
         "normalizer": statistics if normalizer.count > 0 else None,
-        "action": {"space": str(policy.action_space), "entries": entries(policy.action_space, "action")},
+        "action": {
+            "space": str(policy.action_space),
+            "entries": entries(policy.action_space, facts.action, "action"),
+        },
         "memory": {"size": form.memory_size, "initial": form.initial_memory.tolist()},
+        "tanh_error": ERROR if polynomial else 0,
+        "n_parameters": policy.n_parameters,
+        "score": score,
         "made_by": policy.made_by,
     }
 
 
-def entries(space: Space[Any], word: str = "observation") -> list[dict[str, Any]]:
+def entries(space: Space[Any], known: Sequence[Entry] | None, word: str) -> list[dict[str, Any]]:
     """Every entry of a space, laid flat: its index, name, unit and range (None where it has no end)."""
     low, high = bounds(space)
+    rows = known or [{"name": f"{word}_{i}"} for i in range(len(low))]
+    if len(rows) != len(low):
+        raise ExportError(f"Names are given to {len(rows)} entries of the {word}, which has {len(low)}.")
     return [
-        {"index": i, "name": f"{word}_{i}", "unit": None, "low": finite(a), "high": finite(b)}
-        for i, (a, b) in enumerate(zip(low, high, strict=True))
+        {"index": i, "name": row["name"], "unit": row.get("unit"), "low": finite(a), "high": finite(b)}
+        for i, (row, a, b) in enumerate(zip(rows, low, high, strict=True))
     ]
 
 
@@ -56,12 +78,52 @@ def bounds(space: Space[Any]) -> tuple[np.ndarray, np.ndarray]:
             start = space.start.reshape(-1)
             return start, start + space.nvec.reshape(-1) - 1
         case spaces.MultiBinary():
-            return np.zeros(int(np.prod(space.shape))), np.ones(int(np.prod(space.shape)))
+            size = int(np.prod(space.shape))
+            return np.zeros(size), np.ones(size)
         case spaces.Box():
             return space.low.reshape(-1), space.high.reshape(-1)
-    raise ValueError(f"{type(space).__name__} has no entries that a card could list.")
+        case spaces.Dict() | spaces.Tuple():
+            inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            low, high = zip(*map(bounds, inner), strict=True)
+            return np.concatenate(low), np.concatenate(high)
+    raise ExportError(f"{type(space).__name__} has no entries that a card could list.")
 
 
 def finite(value: Any) -> float | None:
     """A bound as a plain number; None for none, as infinity or the largest number of a dtype says it."""
     return float(value) if abs(float(value)) < 1e30 else None
+
+
+def in_words(card: dict[str, Any]) -> str:
+    """The card as a page of Markdown."""
+    rate = "not known" if card["rate_hz"] is None else f"{card['rate_hz']:g} control steps per second"
+    score = card["score"] or {}
+    lines = [
+        f"# {card['title']}",
+        "",
+        f"- task: {card['task'] or 'not known'}",
+        f"- control rate: {rate}",
+        f"- parameters: {card['n_parameters']}",
+        f"- memory: {card['memory']['size']} numbers, at an episode's start {card['memory']['initial']}",
+        f"- return: {score['return_mean']:.1f} over {score['episodes']} episodes" if score else "- return: not known",
+        f"- written by nf-policies {card['nf_policies']}, version {card['export_version']} of exports",
+        "",
+        *_table("It sees", card["observation"]["entries"], card["visible"], card["normalizer"]),
+        *_table("It does", card["action"]["entries"], None, None),
+    ]
+    return "\n".join(lines)
+
+
+def _table(title: str, rows: list[dict[str, Any]], visible: list[int] | None, normalizer: Any) -> list[str]:
+    names = ["entry", "name", "unit", "low", "high"] + (["mean", "std"] if normalizer else [])
+    lines = [f"## {title}", "", f"| {' | '.join(names)} |", f"| {' | '.join('---' for _ in names)} |"]
+    for row in rows:
+        cells = [row["index"], row["name"], row["unit"], row["low"], row["high"]]
+        if normalizer:
+            at = visible.index(row["index"]) if visible and row["index"] in visible else None
+            cells += [None if at is None else f"{normalizer[name][at]:.4g}" for name in ("mean", "std")]
+        texts = ("" if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in cells)
+        lines.append(f"| {' | '.join(texts)} |")
+    if visible is not None and len(visible) < len(rows):
+        lines += ["", f"The policy reads entries {', '.join(map(str, visible))} only."]
+    return [*lines, ""]

@@ -1,5 +1,6 @@
 """From a policy to its form: the only place that says what each kind of field, cell and head computes."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from nf_policies.export.form import (
     function,
     used,
 )
+from nf_policies.export.text import clean
 from nf_policies.fields.activations import names_of
 from nf_policies.fields.dynamics import polynomial
 from nf_policies.fields.field import Field
@@ -63,9 +65,10 @@ def describe(policy: Policy) -> Form:
     memory = Vector(MEMORY, len(start := numbers(policy.field.start(1)[0])))
     outputs = CELLS.get(kind, field)(lines, policy.field, seen, memory)
     integers = head(lines, policy.head, outputs)
-    name = f"{policy.env_id or 'A policy'}: {kind.__name__}, {policy.n_parameters} parameters"
+    name = clean(f"{policy.env_id or 'A policy'}: {kind.__name__}, {policy.n_parameters} parameters")
     dtype = np.dtype(str(like.dtype).removeprefix("torch."))
-    return Form(name, observation_size(policy.encode), start, used(lines.statements), integers, dtype)
+    size = sum(map(entries_of, parts_of(policy.encode)))
+    return Form(name, size, start, used(lines.statements), integers, dtype)
 
 
 def numbers(tensor: Tensor) -> np.ndarray:
@@ -73,29 +76,46 @@ def numbers(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().double().numpy()
 
 
-def observation_size(encode: ObservationEncoder) -> int:
-    """Number of entries of an observation, laid flat."""
-    return len(encode.digits[0]) if encode.digits else encode.total
+def parts_of(encode: ObservationEncoder) -> list[Any]:
+    """What an observation consists of, each part with its `digits` and `total` as `ObservationEncoder` has them."""
+    return getattr(encode, "parts", [encode])
+
+
+def entries_of(part: Any) -> int:
+    """Number of entries of a part of an observation, laid flat."""
+    return len(part.digits[0]) if part.digits else part.total
 
 
 def features(lines: Lines, policy: Policy) -> Vector:
     """What the field sees of an observation: visible entries, or one-hot digits, normalised."""
     encode, normalizer = policy.encode, policy.normalizer
-    visible = range(encode.total) if encode.visible is None else encode.visible
-    observation = Vector(OBSERVATION, observation_size(encode))
-    if encode.digits:
-        counts, starts, _ = (part.astype(np.int64) for part in encode.digits)
-        digit = np.repeat(np.arange(len(counts)), counts)
-        value = np.concatenate([start + np.arange(n) for n, start in zip(counts, starts, strict=True)])
-        asked = Pick(observation, tuple(int(digit[entry]) for entry in visible))
-        values = Constant("digits", value[list(visible)].astype(np.float64))
-        shown = lines.let("features", function("equal", asked, values), "1 where a digit has the feature's value")
-    else:
-        shown = lines.let("features", Pick(observation, tuple(visible)), "the entries that the policy sees")
+    parts = parts_of(encode)
+    observation = Vector(OBSERVATION, sum(map(entries_of, parts)))
+    entry: list[int] = []  # of each feature, the entry of the observation that it is read from
+    digit: list[float] = []  # and the value for which it is 1, NaN where it is the entry itself
+    first = 0
+    for part in parts:
+        counts, starts = part.digits[:2] if part.digits else ((1,) * part.total, (np.nan,) * part.total)
+        for k, (n, start) in enumerate(zip(counts, starts, strict=True)):
+            entry += [first + k] * int(n)
+            digit += [float(start) + value for value in range(int(n))]
+        first += len(counts)
+    visible = list(range(encode.total) if encode.visible is None else encode.visible)
+    runs = itertools.groupby(visible, lambda feature: bool(np.isnan(digit[feature])))
+    shown: list[Expression] = []
+    for k, (plain, run) in enumerate(runs):
+        ones = list(run)
+        read = Pick(observation, tuple(entry[feature] for feature in ones))
+        values = Constant(f"digits_{k}", np.array([digit[feature] for feature in ones]))
+        shown.append(read if plain else function("equal", read, values))
+    about = (
+        "the entries that the policy sees" if digit == [] or np.isnan(digit).all() else "1 where a digit has its value"
+    )
+    seen = lines.let("features", shown[0] if len(shown) == 1 else Join(tuple(shown)), about)
     if not normalizer.count > 0:
-        return shown
+        return seen
     mean, std = Constant("mean", numbers(normalizer.mean)), Constant("std", numbers(normalizer.std))
-    inputs = function("clip", (shown - mean) / std, -CLIP, CLIP)
+    inputs = function("clip", (seen - mean) / std, -CLIP, CLIP)
     return lines.let("inputs", inputs, "features in standard deviations from their mean")
 
 
@@ -226,7 +246,10 @@ def head(lines: Lines, head: Any, outputs: Vector) -> bool:
             middle = Constant("middle", (high.astype(dtype) + low.astype(dtype)).astype(np.float64))
             reach = Constant("reach", (high.astype(dtype) - low.astype(dtype)).astype(np.float64))
             bounds = (Constant(name, numbers(getattr(head, name))) for name in ("lowest", "highest"))
-            lines.let(ACTION, function("clip", middle + reach * within, *bounds), "within the bounds of its space")
+            value: Expression = middle + reach * within
+            if getattr(head, "whole", False):  # a space of whole numbers
+                value = function("round", value)
+            lines.let(ACTION, function("clip", value, *bounds), "within the bounds of its space")
             return False
         case _:
             raise ValueError(f"A {type(head).__name__} cannot be exported.")

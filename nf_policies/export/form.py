@@ -5,10 +5,10 @@ are numbers, constants with a name, and vectors that have a name already. `obser
 statement `potentials` is the memory after the step, and the last one is `action`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Pick(Expression):
 
 PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 """Of the operators, the higher the tighter."""
-FUNCTIONS = ("identity", "sigmoid", "tanh", "relu", "abs", "clip", "equal", "positive", "root")
+FUNCTIONS = ("identity", "sigmoid", "tanh", "relu", "abs", "clip", "equal", "positive", "round", "root")
 """Of one entry. clip(x, low, high); equal(x, y) and positive(x) are 1 or 0; root(x, p) keeps the sign of x."""
 
 
@@ -205,6 +205,17 @@ class Form:
         return sum(constant.values.size for constant in self.constants)
 
 
+class Recording(NamedTuple):
+    """Steps one after the other, with resets in their midst, to hold every target to."""
+
+    observations: np.ndarray
+    """Laid flat. Shape: (steps, observation_size)."""
+    starts: np.ndarray
+    """Where an episode begins; the first step is one. Shape: (steps,)."""
+    actions: np.ndarray
+    """Laid flat. Shape: (steps, action_size)."""
+
+
 def lift(value: Any) -> Expression:
     """An expression as it is, a number as a literal."""
     return value if isinstance(value, Expression) else Number(float(value))
@@ -247,59 +258,3 @@ def used(statements: list[Statement]) -> tuple[Statement, ...]:
             kept.append(statement)
             needed |= {part.name for part in parts(statement.value) if isinstance(part, Vector)}
     return tuple(reversed(kept))
-
-
-class Algebra(Protocol):
-    """How a target that knows vectors computes: text of NumPy, tensors of torch, nodes of ONNX."""
-
-    def number(self, value: float) -> Any:
-        """A literal."""
-
-    def constant(self, constant: Constant) -> Any:
-        """A named constant."""
-
-    def slice(self, vector: Any, start: int, stop: int) -> Any:
-        """Entries `start` to `stop`."""
-
-    def pick(self, vector: Any, indices: tuple[int, ...]) -> Any:
-        """Entries at indices."""
-
-    def apply(self, operation: str, arguments: list[Any]) -> Any:
-        """An operator or function, entry by entry."""
-
-    def product(self, matrix: Any, vector: Any, bias: Any | None) -> Any:
-        """A matrix times a vector, plus a bias."""
-
-    def join(self, parts: list[Any]) -> Any:
-        """Vectors one after the other."""
-
-    def choice(self, outputs: Any, choice: Choice) -> Any:
-        """Whole numbers, one per choice."""
-
-
-def evaluate(value: Expression, algebra: Algebra, vector: Callable[[str], Any]) -> Any:
-    """An expression in an algebra, where `vector` gives what has a name."""
-
-    def of(part: Expression) -> Any:
-        match part:
-            case Number(value=number):
-                return algebra.number(number)
-            case Constant():
-                return algebra.constant(part)
-            case Vector(name=name):
-                return vector(name)
-            case Slice(vector=whole, start=start, size=size):
-                return algebra.slice(of(whole), start, start + size)
-            case Pick(vector=whole, indices=indices):
-                return algebra.pick(of(whole), indices)
-            case Apply(operation=operation, arguments=arguments):
-                return algebra.apply(operation, [of(argument) for argument in arguments])
-            case Product(matrix=matrix, vector=factor, bias=bias):
-                return algebra.product(of(matrix), of(factor), None if bias is None else of(bias))
-            case Join(parts=inner):
-                return algebra.join([of(one) for one in inner])
-            case Choice(outputs=outputs):
-                return algebra.choice(of(outputs), part)
-        raise TypeError(f"{type(part).__name__} is no expression of a form.")
-
-    return of(value)

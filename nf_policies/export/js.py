@@ -17,6 +17,7 @@ FUNCTIONS = {
     "abs": "Math.abs({0})",
     "clip": "Math.min(Math.max({0}, {1}), {2})",
     "equal": "Number({0} === {1})",
+    "round": "Math.round({0})",
     "positive": "Number({0} > 0)",
     "root": "(Math.sign({0}) * Math.abs({0}) ** (1 / {1}))",
 }

@@ -142,7 +142,7 @@ class Loops:
             target = self.place(statement.name, i)
             if logits < 2:
                 on = self.truth(f"{self.place(choice.outputs.name, first)} > 0")
-                yield f"{target} = {start} + {on};" if logits else f"{target} = {start};"
+                yield f"{target} = {plus(start, on)};" if logits else f"{target} = {start};"
                 continue
             logit = self.place(choice.outputs.name, shifted("j", first))
             yield "{"
@@ -188,6 +188,11 @@ class Loops:
 def entries(pick: Pick) -> Constant:
     """A table of the indices of a pick."""
     return Constant(f"entries_of_{pick.vector.name}", np.array(pick.indices))
+
+
+def plus(start: int, text: str) -> str:
+    """A whole number plus a term."""
+    return f"{start} + {text}" if start else text
 
 
 def shift(indices: tuple[int, ...]) -> int | None:

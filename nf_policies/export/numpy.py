@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nf_policies.export.form import AFTER, MEMORY, PRECEDENCE, Choice, Constant, Form, evaluate
+from nf_policies.export.algebra import evaluate
+from nf_policies.export.form import AFTER, MEMORY, PRECEDENCE, Choice, Constant, Form
 
 FUNCTIONS = {
     "identity": "{0}",
@@ -17,6 +18,7 @@ FUNCTIONS = {
     "abs": "np.abs({0})",
     "clip": "np.clip({0}, {1}, {2})",
     "equal": "np.equal({0}, {1}).astype(DTYPE)",
+    "round": "np.rint({0})",
     "positive": "({0} > 0).astype(np.int64)",
     "root": "(np.sign({0}) * np.abs({0}) ** DTYPE(1 / {1}))",
 }

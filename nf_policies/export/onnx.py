@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form, evaluate
+from nf_policies.export.algebra import evaluate
+from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form
 from nf_policies.export.needs import needs
 
 OPSET = 18
 OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div"}
-NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "abs": "Abs"}
+NODES = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "abs": "Abs", "round": "Round"}
 
 
 class Graph:

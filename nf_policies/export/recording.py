@@ -2,23 +2,13 @@
 
 import copy
 from contextlib import closing, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from nf_policies.export.form import Recording
 from nf_policies.policies.policy import Policy
 from nf_policies.tasks.make import TaskError, make_task
-
-
-class Recording(NamedTuple):
-    """Steps one after the other."""
-
-    observations: np.ndarray
-    """Laid flat. Shape: (steps, observation_size)."""
-    starts: np.ndarray
-    """Where an episode begins; the first step is one. Shape: (steps,)."""
-    actions: np.ndarray
-    """Laid flat. Shape: (steps, action_size)."""
 
 
 def record(policy: Policy, steps: int, *, seed: int = 0) -> Recording:
@@ -59,5 +49,7 @@ def drawn(policy: Policy, steps: int, seed: int) -> Recording:
 
 
 def flat(obs: Any) -> np.ndarray:
-    """An observation as a row of numbers."""
+    """An observation as a row of numbers; Dict and Tuple observations entry by entry."""
+    if isinstance(obs, dict | tuple):
+        return np.concatenate([flat(part) for part in (obs.values() if isinstance(obs, dict) else obs)])
     return np.asarray(obs, np.float64).reshape(-1)

@@ -2,12 +2,14 @@
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form, evaluate
+from nf_policies.export.algebra import evaluate
+from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form
 
 
 class Program(nn.Module):
@@ -24,11 +26,17 @@ class Program(nn.Module):
         """Shapes: (batch, observation_size), (batch, memory_size), (batch,)."""
         before = torch.where(episode_start.unsqueeze(-1), self.get_buffer("initial_memory"), memory)
         known = {OBSERVATION: observation, MEMORY: before}
+        algebra = Tensors(self.get_buffer)
         for statement in self.form.statements:
-            known[statement.name] = evaluate(statement.value, self, known.__getitem__)
+            known[statement.name] = evaluate(statement.value, algebra, known.__getitem__)
         return known[self.form.statements[-1].name], known.get(AFTER, before)
 
-    # The algebra of tensors.
+
+class Tensors:
+    """The algebra of tensors; `buffers` are a module's."""
+
+    def __init__(self, buffers: Callable[[str], Tensor]) -> None:
+        self.buffers = buffers
 
     def number(self, value: float) -> float:
         """As above."""
@@ -36,7 +44,7 @@ class Program(nn.Module):
 
     def constant(self, constant: Constant) -> Tensor:
         """As above."""
-        return self.get_buffer(constant.name)
+        return self.buffers(constant.name)
 
     def slice(self, vector: Tensor, start: int, stop: int) -> Tensor:
         """As above."""
@@ -79,6 +87,7 @@ FUNCTIONS: dict[str, Any] = {
     "abs": torch.abs,
     "clip": torch.clamp,
     "equal": lambda x, y: (x == y).to(x.dtype),
+    "round": torch.round,
     "positive": lambda x: (x > 0).long(),
     "root": lambda x, p: x.sign() * x.abs() ** (1 / p),
 }
