@@ -15,7 +15,7 @@ from nf_policies.runs.directory import RunError, to_json
 class Rollout:
     """Play whole episodes of a saved policy on its Gymnasium task and report what it reaches."""
 
-    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it.
+    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it; or a .c, .onnx, .pt2 or .py of export.
     env: str | None = None  # Task: a Gymnasium id or package.module:EnvId; by default the one the policy was made for.
     episodes: int = 100  # Number of episodes.
     seed: int = 0  # Seed of the first episode; the next have the seeds after it.
@@ -36,6 +36,8 @@ class Rollout:
         from nf_policies.rollouts.record import Recorder, save_recording
         from nf_policies.rollouts.score import ENVS_MAX, rollout, score_of
 
+        if self.file.suffix in (".c", ".onnx", ".pt2", ".py"):
+            return self._of_exported()
         policy = Policy.load(self.file)
         env_id = self.env or policy.env_id
         if env_id is None:
@@ -69,3 +71,15 @@ class Rollout:
             return to_json(score.summary()) + "\n"
         files = [f"wrote {path}" for path in (self.record, self.plot, self.video) if path]
         return "".join(f"{line}\n" for line in (score, *files))
+
+    def _of_exported(self) -> str:
+        """Play an exported policy."""
+        from nf_policies.export.play import play
+
+        if self.record or self.plot or self.video or self.backend != "gymnasium":
+            raise RunError(
+                "An exported policy is scored only: --video, --plot, --record and --backend need its source."
+            )
+        limit = {"max_episode_steps": self.max_episode_steps}
+        score = play(self.file, self.env, episodes=self.episodes, seed=self.seed, **limit)
+        return (to_json(score.summary()) if self.json else str(score)) + "\n"

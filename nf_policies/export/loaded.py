@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +50,11 @@ class InC(Loaded):
     def __init__(self, path: Path, *flags: str) -> None:
         self.card = card_in(path.read_text(encoding="utf-8"), r"^ \* card: (.*)$", path)
         header = path.with_suffix(".h").read_text(encoding="utf-8")
-        self.real, self.whole = "typedef double policy_real" not in header, "typedef int policy_action" in header
-        self.real_type = np.float32 if self.real else np.float64
-        self._folder = tempfile.TemporaryDirectory(prefix="nf-policies-")
-        library = Path(self._folder.name) / "policy.so"
-        replay = Path(self._folder.name) / "replay.c"
-        replay.write_text(fill("replay.c", {"name": path.stem}), encoding="utf-8")
-        if (compiler := shutil.which("cc") or shutil.which("gcc")) is None:
-            raise ExportError("A .c file is compiled to be played, and there is no C compiler: install gcc or clang.")
-        words = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", f"-I{path.parent.absolute()}", *flags]
-        done = subprocess.run([*words, path, replay, "-o", library, "-lm"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ExportError(f"{path} cannot be compiled: {done.stderr.strip().splitlines()[0]}")
-        self.library = ctypes.CDLL(str(library))
-        self._action = np.zeros(len(self.card["action"]["entries"]), np.int32 if self.whole else self.real_type)
+        self.real_type = np.float64 if "typedef double policy_real" in header else np.float32
+        self.library = compiled(path, flags)
+        self._action = np.zeros(
+            len(self.card["action"]["entries"]), np.int32 if "typedef int policy_action" in header else self.real_type
+        )
 
     def begin(self) -> Any:
         """As above."""
@@ -85,6 +76,20 @@ class InC(Loaded):
             began = time.perf_counter()
             self.library.policy_replay(ctypes.c_long(len(starts)), *map(pointer, (seen, begins, actions)))
         return actions, (time.perf_counter() - began) / len(starts)
+
+
+def compiled(path: Path, flags: Sequence[str]) -> ctypes.CDLL:
+    """A `.c` file as a library of this process."""
+    if (compiler := shutil.which("cc") or shutil.which("gcc")) is None:
+        raise ExportError("A .c file is compiled to be played, and there is no C compiler: install gcc or clang.")
+    with tempfile.TemporaryDirectory(prefix="nf-policies-", ignore_cleanup_errors=True) as folder:
+        library, replay = Path(folder) / "policy.so", Path(folder) / "replay.c"
+        replay.write_text(fill("replay.c", {"name": path.stem}), encoding="utf-8")
+        words = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", f"-I{path.parent.absolute()}", *flags]
+        done = subprocess.run([*words, path, replay, "-o", library, "-lm"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ExportError(f"{path} cannot be compiled: {done.stderr.strip().splitlines()[0]}")
+        return ctypes.CDLL(str(library))
 
 
 class InOnnx(Loaded):

@@ -24,9 +24,9 @@ class Graph:
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
 
-    def node(self, kind: str, *inputs: str, to: str | None = None, **attributes: Any) -> str:
+    def node(self, kind: str, *inputs: str, called: str | None = None, **attributes: Any) -> str:
         """Add a node. Returns the name of its output."""
-        name = to or f"{kind.lower()}_{len(self.nodes)}"
+        name = called or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(self.helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
@@ -72,7 +72,7 @@ class Graph:
 
     def cast(self, value: str, dtype: np.dtype[Any]) -> str:
         """Numbers of another type."""
-        return self.node("Cast", value, to_=self.helper.np_dtype_to_tensor_dtype(dtype))
+        return self.node("Cast", value, **{"to": self.helper.np_dtype_to_tensor_dtype(dtype)})
 
     def product(self, matrix: str, vector: str, bias: str | None) -> str:
         """As above."""
@@ -111,8 +111,8 @@ def print_onnx(form: Form, card: dict[str, Any], *, opset: int = OPSET) -> bytes
     known = {OBSERVATION: OBSERVATION, MEMORY: before}
     for statement in form.statements:
         known[statement.name] = evaluate(statement.value, graph, known.__getitem__)
-    graph.node("Identity", known[form.statements[-1].name], to="action")
-    graph.node("Identity", known.get(AFTER, before), to="memory_after")
+    graph.node("Identity", known[form.statements[-1].name], called="action")
+    graph.node("Identity", known.get(AFTER, before), called="memory_after")
     kind = TensorProto.INT64 if form.integers else real
 
     def info(name: str, kind: int, *sizes: int) -> Any:
