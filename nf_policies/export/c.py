@@ -1,5 +1,6 @@
 """A policy as one C99 file and its header: no malloc, nothing but math.h, no variables outside its functions."""
 
+import dataclasses
 import json
 import textwrap
 from collections.abc import Iterator
@@ -7,9 +8,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nf_policies.export.form import AFTER, MEMORY, Apply, Constant, Form, Recording, Statement, parts
-from nf_policies.export.loops import Index, Loops, is_given
+from nf_policies.export.form import (
+    ACTION,
+    ACTIVE,
+    ACTIVE_BEFORE,
+    AFTER,
+    MEMORY,
+    Apply,
+    Constant,
+    Form,
+    Recording,
+    Statement,
+    parts,
+    used,
+)
+from nf_policies.export.loops import Index, Loops
 from nf_policies.export.text import clean, fill
+from nf_policies.export.torch import at_start
 
 UNROLLED = 64
 """A form of so many numbers or fewer is printed entry by entry, with the numbers in the formulas."""
@@ -46,6 +61,10 @@ class C(Loops):
     """Statements in C, in float32 or float64."""
 
     def __init__(self, form: Form, *, double: bool) -> None:
+        self.keeps = any(statement.name == ACTIVE_BEFORE for statement in form.statements)
+        if self.keeps:  # from the step before
+            rest = [statement for statement in form.statements if statement.name != ACTIVE_BEFORE]
+            form = dataclasses.replace(form, statements=used(rest, ACTION, AFTER))
         super().__init__(form, unrolled=form.numbers <= UNROLLED)
         self.double = double
         self.math = {name: name if double else f"{name}f" for name in ("exp", "tanh", "fabs", "pow", "rint")}
@@ -64,13 +83,20 @@ class C(Loops):
         """As above."""
         return f"(int){text}"
 
+    def weight(self, matrix: Constant) -> str:
+        """As above; of a matrix that is the same along its diagonals, as those of convolutions, only these are kept."""
+        if diagonals(matrix.values) is None:
+            return super().weight(matrix)
+        return self.entry(matrix, f"{len(matrix.values) - 1} + j - i")
+
     def place(self, name: str, index: Index) -> str:
         """As above; the memory is a struct of the caller's, before and after."""
-        return f"memory->potentials[{index}]" if name in (MEMORY, AFTER) else f"{name}[{index}]"
+        kept = {MEMORY: "potentials", AFTER: "potentials", ACTIVE_BEFORE: "activations", ACTIVE: "activations"}
+        return f"memory->{kept[name]}[{index}]" if name in kept else f"{name}[{index}]"
 
     def declare(self, statement: Statement) -> str | None:
         """As above."""
-        given = is_given(statement.name) or statement is self.form.statements[-1]
+        given = statement.name in (AFTER, ACTIVE) or statement is self.form.statements[-1]
         return None if given else f"policy_real {statement.name}[{statement.size}];"
 
     def local(self, name: str, value: str) -> str:
@@ -114,13 +140,17 @@ def print_c(form: Form, card: dict[str, Any], recording: Recording, *, name: str
         double: Compute in double precision rather than float.
     """
     printer = C(form, double=double)
+    kept = {"potentials": form.initial_memory} if form.memory_size else {}
+    if printer.keeps:
+        kept["activations"] = at_start(form, ACTIVE_BEFORE)
+    form = printer.form
     entries = card["observation"]["entries"]
     values = {
         "title": form.title,
         "name": name,
         "real": "double" if double else "float",
         "action": "int" if form.integers else "policy_real",
-        "potentials": f"policy_real potentials[{form.memory_size}];" if form.memory_size else "char none;",
+        "memory": " ".join(f"policy_real {name}[{len(start)}];" for name, start in kept.items()) or "char none;",
         "observation_size": form.observation_size,
         "memory_size": form.memory_size,
         "action_size": form.action_size,
@@ -130,12 +160,20 @@ def print_c(form: Form, card: dict[str, Any], recording: Recording, *, name: str
         "sees": "\n".join(f" *     {line}" for line in described(entries)),
         "does": "\n".join(f" *     {line}" for line in described(card["action"]["entries"])),
     }
-    start = [f"memory->potentials[{i}] = {printer.number(u)};" for i, u in enumerate(form.initial_memory)]
-    if not printer.unrolled and form.memory_size:
-        start = [f"for (int i = 0; i < {form.memory_size}; i++) memory->potentials[i] = AT(initial_memory, i);"]
-    tables = [printer.table(constant.name, constant.values) for constant in printer.tables()]
-    if start and "AT" in start[0]:
-        tables.append(printer.table("initial_memory", form.initial_memory))
+    tables = []
+    for constant in printer.tables():
+        along = diagonals(constant.values)
+        tables.append(printer.table(constant.name, constant.values if along is None else along))
+    start = []
+    for vector, at_first in kept.items():
+        place, alike = f"memory->{vector}", not np.ptp(at_first)
+        if not (printer.unrolled or alike):
+            tables.append(printer.table(f"initial_{vector}", at_first))
+        if printer.unrolled:
+            start += [f"{place}[{i}] = {printer.number(value)};" for i, value in enumerate(at_first)]
+        else:
+            value = printer.number(at_first[0]) if alike else f"AT(initial_{vector}, i)"
+            start.append(f"{printer.loop.format(i='i', n=len(at_first))} {place}[i] = {value};")
     step = list(printer.step())
     if not any("memory->" in line for line in step):
         start, step = ["(void)memory;"], ["(void)memory;", *step]
@@ -153,6 +191,13 @@ def print_c(form: Form, card: dict[str, Any], recording: Recording, *, name: str
         tolerance=printer.number(TOLERANCE * max(1.0, float(np.abs(recording.actions).max()))),
     )
     return CFiles(*(fill(f"policy.{suffix}", values | more) for suffix in "ch"))
+
+
+def diagonals(matrix: np.ndarray) -> np.ndarray | None:
+    """The numbers of a matrix along its diagonals, the lowest first; None where they differ within one."""
+    if matrix.ndim < 2 or min(matrix.shape) < 2 or (matrix[1:, 1:] != matrix[:-1, :-1]).any():
+        return None
+    return np.concatenate([matrix[:0:-1, 0], matrix[0]])
 
 
 def check_tables(printer: C, form: Form, recording: Recording) -> dict[str, Any]:

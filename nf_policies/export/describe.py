@@ -10,6 +10,8 @@ from torch import Tensor
 
 from nf_policies.export.form import (
     ACTION,
+    ACTIVE,
+    ACTIVE_BEFORE,
     AFTER,
     MEMORY,
     OBSERVATION,
@@ -68,7 +70,7 @@ def describe(policy: Policy) -> Form:
     name = clean(f"{policy.env_id or 'A policy'}: {kind.__name__}, {policy.n_parameters} parameters")
     dtype = np.dtype(str(like.dtype).removeprefix("torch."))
     size = sum(map(entries_of, parts_of(policy.encode)))
-    return Form(name, size, start, used(lines.statements), integers, dtype)
+    return Form(name, size, start, used(lines.statements, ACTION, AFTER), integers, dtype)
 
 
 def numbers(tensor: Tensor) -> np.ndarray:
@@ -130,7 +132,7 @@ def field(lines: Lines, field: Field, inputs: Vector, memory: Vector) -> Vector:
         shifted = potentials + row["bias"] if "bias" in row else potentials
         return lines.let(name, activate(lines, field, row["scale"] * shifted), about)
 
-    before = activations("activations_before", memory, "of the potentials before the step")
+    before = activations(ACTIVE_BEFORE, memory, "of the potentials before the step")
     external = lines.let("stimuli_external", linear(field.input_embedding, "input_embedding", inputs), "of the inputs")
     lateral = Constant("lateral", numbers(c.lateral).reshape(-1, field.hidden_size))
     internal = lines.let("stimuli_internal", Product(lateral, before), "of the neighbours")
@@ -147,7 +149,7 @@ def field(lines: Lines, field: Field, inputs: Vector, memory: Vector) -> Vector:
     after = memory + row["rate"] * ((external + internal) + leak)
     clipped = function("clip", after, -POTENTIALS_MAX, POTENTIALS_MAX)
     potentials = lines.let(AFTER, clipped, "one step later")
-    activity = activations("activations", potentials, "of the potentials")
+    activity = activations(ACTIVE, potentials, "of the potentials")
     return lines.let("outputs", linear(field.output_embedding, "output_embedding", activity), "of the field")
 
 

@@ -5,7 +5,7 @@ are numbers, constants with a name, and vectors that have a name already. `obser
 statement `potentials` is the memory after the step, and the last one is `action`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,6 +14,8 @@ import numpy as np
 
 OBSERVATION, MEMORY, AFTER, ACTION = "observation", "memory", "potentials", "action"
 """Names that every form has: what goes in, the memory before and after the step, and what comes out."""
+ACTIVE_BEFORE, ACTIVE = "activations_before", "activations"
+"""Of a field: the same function of the memory before and after, so that a target may keep it from step to step."""
 
 
 class Expression:
@@ -249,9 +251,9 @@ def parts(value: Expression) -> Iterator[Expression]:
         yield from parts(child)
 
 
-def used(statements: list[Statement]) -> tuple[Statement, ...]:
-    """The statements that the action or the memory depends on."""
-    needed = {ACTION, AFTER}
+def used(statements: Sequence[Statement], *names: str) -> tuple[Statement, ...]:
+    """The statements that vectors of these names depend on."""
+    needed = set(names)
     kept: list[Statement] = []
     for statement in reversed(statements):
         if statement.name in needed:

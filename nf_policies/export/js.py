@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nf_policies.export.form import AFTER, MEMORY, Constant, Form, Statement
-from nf_policies.export.loops import Index, Loops, is_given
+from nf_policies.export.loops import Index, Loops
 
 FUNCTIONS = {
     "identity": "{0}",
@@ -64,7 +64,7 @@ class JavaScript(Loops):
 
     def declare(self, statement: Statement) -> str | None:
         """As above."""
-        if is_given(statement.name):
+        if statement.name == AFTER:
             return None
         return f"const {statement.name} = new Array({statement.size});"
 

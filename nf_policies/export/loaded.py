@@ -58,7 +58,7 @@ class InC(Loaded):
 
     def begin(self) -> Any:
         """As above."""
-        memory = np.zeros(max(self.card["memory"]["size"], 1), self.real_type)
+        memory = np.zeros(2 * self.card["memory"]["size"] + 1, self.real_type)  # with what C keeps beside it
         self.library.policy_init(pointer(memory))
         return memory
 

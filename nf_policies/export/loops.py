@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from nf_policies.export.form import (
-    AFTER,
-    MEMORY,
     PRECEDENCE,
     Apply,
     Choice,
@@ -128,13 +126,17 @@ class Loops:
                 yield f"{self.place(statement.name, i)} = {' + '.join(terms)};"
             return
         start = self.at(product.bias, "i") if product.bias else self.number(0.0)
-        weight = self.entry(product.matrix, f"i * {columns} + j")
+        weight = self.weight(product.matrix)
         yield f"{self.loop.format(i='i', n=rows)} {{"
         yield f"{self.indent}{self.local('sum', start)}"
         loop = self.loop.format(i="j", n=columns)
         yield f"{self.indent}{loop} sum += {weight} * {self.at(product.vector, 'j')};"
         yield f"{self.indent}{self.place(statement.name, 'i')} = sum;"
         yield "}"
+
+    def weight(self, matrix: Constant) -> str:
+        """The entry of a matrix in row i and column j."""
+        return self.entry(matrix, f"i * {matrix.values.shape[1]} + j")
 
     def choice(self, statement: Statement, choice: Choice) -> Iterator[str]:
         """Of each choice, the first of the largest logits; that of its first action is 0."""
@@ -205,8 +207,3 @@ def shifted(index: Index, by: int) -> Index:
     if isinstance(index, int):
         return index + by
     return f"{index} + {by}" if by > 0 else f"{index} - {-by}" if by < 0 else index
-
-
-def is_given(name: str) -> bool:
-    """Whether a vector is the memory, which its caller keeps."""
-    return name in (MEMORY, AFTER)

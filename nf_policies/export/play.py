@@ -16,7 +16,7 @@ from nf_policies.tasks.make import make_task
 def play(path: Path, env_id: str | None, *, episodes: int, seed: int, max_episode_steps: int | None = None) -> Score:
     """Play episodes of a file that `load` reads, one after the other; the i-th is reset with seed `seed + i`.
 
-    Raises: ExportError if the file cannot be played, or was made for other spaces; TaskError if the task cannot be made.
+    Raises: ExportError if the file cannot be played or was made for other spaces, TaskError if there is no such task.
     """
     loaded = load(path)
     card = loaded.card

@@ -5,11 +5,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nf_policies.export.algebra import evaluate
-from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form
+from nf_policies.export.form import AFTER, MEMORY, OBSERVATION, Choice, Constant, Form, used
 
 
 class Program(nn.Module):
@@ -30,6 +31,15 @@ class Program(nn.Module):
         for statement in self.form.statements:
             known[statement.name] = evaluate(statement.value, algebra, known.__getitem__)
         return known[self.form.statements[-1].name], known.get(AFTER, before)
+
+
+def at_start(form: Form, name: str) -> np.ndarray:
+    """A vector that depends on nothing but the memory, at the start of an episode, in double precision."""
+    buffers = {constant.name: torch.tensor(constant.values) for constant in form.constants}
+    known = {MEMORY: torch.tensor(form.initial_memory)}
+    for statement in used(form.statements, name):
+        known[statement.name] = evaluate(statement.value, Tensors(buffers.__getitem__), known.__getitem__)
+    return known[name].numpy()
 
 
 class Tensors:

@@ -21,7 +21,7 @@ typedef ${real} policy_real;
 typedef ${action} policy_action;
 
 /* What the policy remembers; the caller keeps it. */
-typedef struct { ${potentials} } policy_memory;
+typedef struct { ${memory} } policy_memory;
 
 #ifdef __cplusplus
 extern "C" {
