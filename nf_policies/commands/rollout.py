@@ -15,7 +15,7 @@ from nf_policies.runs.directory import RunError, to_json
 class Rollout:
     """Play whole episodes of a saved policy on its Gymnasium task and report what it reaches."""
 
-    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it; or a .c, .onnx, .pt2 or .py of export.
+    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it; or a .c or .onnx of export.
     env: str | None = None  # Task: a Gymnasium id or package.module:EnvId; by default the one the policy was made for.
     episodes: int = 100  # Number of episodes.
     seed: int = 0  # Seed of the first episode; the next have the seeds after it.
@@ -36,7 +36,7 @@ class Rollout:
         from nf_policies.rollouts.record import Recorder, save_recording
         from nf_policies.rollouts.score import ENVS_MAX, rollout, score_of
 
-        if self.file.suffix in (".c", ".onnx", ".pt2", ".py"):
+        if self.file.suffix in (".c", ".onnx"):
             return self._of_exported()
         policy = Policy.load(self.file)
         env_id = self.env or policy.env_id

@@ -11,10 +11,8 @@ from nf_policies.export.facts import Entry, Facts
 from nf_policies.export.form import Form
 from nf_policies.export.needs import ExportError
 from nf_policies.export.polynomial import ERROR
+from nf_policies.export.text import EXPORT_VERSION
 from nf_policies.policies.policy import CLIP, Policy
-
-EXPORT_VERSION = 1
-"""Changes where a program that was written for an export would no longer fit the next one."""
 
 
 def card_of(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from nf_policies.export.needs import ExportError, needs
-from nf_policies.export.text import fill
+from nf_policies.export.text import EXPORT_VERSION, fill
 
 Step = tuple[np.ndarray, Any]
 
@@ -48,7 +48,10 @@ class InC(Loaded):
     """A `.c` file, compiled on the fly with the machine's compiler; `flags` are the compiler's."""
 
     def __init__(self, path: Path, *flags: str) -> None:
-        self.card = card_in(path.read_text(encoding="utf-8"), r"^ \* card: (.*)$", path)
+        found = re.search(r"^ \* card: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        self.card = card_in(found[1] if found else "", path)
+        if not path.with_suffix(".h").is_file():
+            raise ExportError(f"{path} needs its header beside it: {path.with_suffix('.h').name} is missing.")
         header = path.with_suffix(".h").read_text(encoding="utf-8")
         self.real_type = np.float64 if "typedef double policy_real" in header else np.float32
         self.library = compiled(path, flags)
@@ -105,7 +108,7 @@ class InOnnx(Loaded):
         except Exception as error:  # onnxruntime has a class for each reason
             raise ExportError(f"{path} is no ONNX file that runs: {' '.join(str(error).split())}") from error
         text = self.session.get_modelmeta().custom_metadata_map.get("card", "")
-        self.card = card_in(text, "(.+)", path)
+        self.card = card_in(text, path)
         self.dtype = np.float64 if "double" in self.session.get_inputs()[0].type else np.float32
         self.initial = np.array([self.card["memory"]["initial"]], self.dtype)
 
@@ -131,7 +134,7 @@ class InTorch(Loaded):
             self.program = torch.export.load(path, extra_files=extra).module()
         except Exception as error:
             raise ExportError(f"{path} is no file of torch.export: {' '.join(str(error).split())}") from error
-        self.card = card_in(extra["card.json"], "(.+)", path)
+        self.card = card_in(extra["card.json"], path)
         self.initial = self.program.get_buffer("initial_memory")
 
     def begin(self) -> Any:
@@ -216,12 +219,19 @@ def load(path: Path) -> Loaded:
     return KINDS[path.suffix](path)
 
 
-def card_in(text: str, pattern: str, path: Path) -> dict[str, Any]:
-    """The card in an exported file."""
-    found = re.search(pattern, text, re.MULTILINE | re.DOTALL if pattern == "(.+)" else re.MULTILINE)
-    if found is None:
-        raise ExportError(f"{path} was not exported by nf-policies: it holds no card.")
-    return json.loads(found[1])
+def card_in(text: str, path: Path) -> dict[str, Any]:
+    """The card in an exported file, as JSON.
+
+    Raises: ExportError if there is none, or it is of another version.
+    """
+    try:
+        card = json.loads(text)
+        version, _ = card["export_version"], (card["memory"]["initial"], card["observation"]["entries"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(f"{path} is damaged, or was not exported by nf-policies: it holds no whole card.") from error
+    if version != EXPORT_VERSION:
+        raise ExportError(f"{path} is of version {version} of exports, and this nf-policies reads {EXPORT_VERSION}.")
+    return card
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:

@@ -5,6 +5,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+EXPORT_VERSION = 1
+"""Of exported files; changes where a program that was written for one would no longer fit the next one."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
