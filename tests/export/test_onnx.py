@@ -1,6 +1,7 @@
 """ONNX: valid in old and new opsets, in batches, with the card, and in the browser's runtime."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,9 +20,7 @@ NEWEST = min(onnx.defs.onnx_opset_version(), 25)
 
 
 @pytest.mark.parametrize("opset", [18, NEWEST])
-@pytest.mark.parametrize(
-    ("field", "head"), [("lstm", "multi_discrete"), ("memoryless", "multi_binary"), ("gru", "clip")]
-)
+@pytest.mark.parametrize(("field", "head"), [("lstm", "multi_discrete"), ("memoryless", "multi_binary")])
 def test_rows_of_a_batch_do_not_see_each_other(field, head, opset, tmp_path) -> None:
     policy = make(field, head)
     path = write(policy, "onnx", tmp_path / "policy", Request(opset=opset))[0]
@@ -77,10 +76,8 @@ const { path, rows, starts, memory } = JSON.parse(require("fs").readFileSync(0))
 @pytest.mark.slow
 @pytest.mark.parametrize(("field", "head"), [("simple_cubic", "tanh"), ("neural", "five"), ("lstm", "multi_discrete")])
 def test_the_runtime_of_browsers_does_what_the_policy_does(field, head, tmp_path) -> None:
-    modules = next(
-        (p for p in (Path.cwd() / "node_modules", Path("/usr/lib/node_modules")) if (p / "onnxruntime-web").exists()),
-        None,
-    )
+    folders = [Path(os.environ.get("NODE_PATH", "node_modules")), Path("/usr/lib/node_modules")]
+    modules = next((folder for folder in folders if (folder / "onnxruntime-web").exists()), None)
     if shutil.which("node") is None or modules is None:
         pytest.skip("no onnxruntime-web: npm install --no-save onnxruntime-web")
     policy = make(field, head)
@@ -94,13 +91,8 @@ def test_the_runtime_of_browsers_does_what_the_policy_does(field, head, tmp_path
     }
     script = tmp_path / "play.cjs"
     script.write_text(IN_NODE)
-    done = subprocess.run(
-        ["node", script],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"NODE_PATH": str(modules)},
-    )
+    environment = os.environ | {"NODE_PATH": str(modules.absolute())}
+    words, text = ["node", script], json.dumps(given)
+    done = subprocess.run(words, input=text, env=environment, capture_output=True, text=True, check=True)
     difference = np.abs(np.array(json.loads(done.stdout)) - episodes.actions[:, 0]).max(-1)
     assert difference[episodes.margins[:, 0] > 1e-5].max() <= 4e-6  # of actions up to 4
