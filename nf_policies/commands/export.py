@@ -1,5 +1,6 @@
 """nf-policies export: a saved policy as code for a robot, a chip, a runtime or a page."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,8 @@ class Export:
             raise ExportError("Say what to export to: --to c, onnx, torch, numpy, js or card; or --check.")
         if self.steps < 2:
             raise ExportError(f"--steps must be at least 2, not {self.steps}.")
+        if self.rate is not None and not self.rate > 0:
+            raise ExportError(f"The rate must be above 0, not {self.rate:g}.")
         policy = Policy.load(self.file)
         given = Facts(rate_hz=self.rate)
         of_file = read_facts(self.facts) if self.facts else Facts()
@@ -60,8 +63,6 @@ class Export:
 
 def score_beside(file: Path) -> dict[str, Any] | None:
     """What a run found out about its policy, where its folder says so."""
-    import json
-
     try:
         found = json.loads((file.parent / "result.json").read_text(encoding="utf-8"))
         return {name: found[name] for name in ("env_id", "episodes", "seed", "return_mean", "return_std", "return_min")}

@@ -108,19 +108,8 @@ extern "C" void pinMode(unsigned char pin, unsigned char mode);
 def test_the_sketch_compiles_for_an_arduino(folder) -> None:
     sketch = folder / "balance.cpp"
     sketch.write_text(ARDUINO + blocks("cpp")[0])
-    words = [
-        "avr-g++",
-        "-mmcu=atmega328p",
-        "-Os",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-c",
-        sketch,
-        "-o",
-        folder / "sketch.o",
-    ]
-    subprocess.run([*words, f"-I{folder / 'run'}"], check=True)
+    words = ["avr-g++", "-mmcu=atmega328p", "-Os", "-Wall", "-Wextra", "-Werror", f"-I{folder / 'run'}"]
+    subprocess.run([*words, "-c", sketch, "-o", folder / "sketch.o"], check=True)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js")
