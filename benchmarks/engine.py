@@ -45,9 +45,11 @@ def rates(players: dict[str, Play], rounds: int) -> dict[str, float]:
     return {name: median(values) for name, values in measured.items()}
 
 
-def engine_play(env_id: str, pop_size: int, episodes: int, field: str, mode: Mode, hidden_size: int = 1) -> Play:
+def engine_play(
+    env_id: str, pop_size: int, episodes: int, field: str, mode: Mode, hidden_size: int = 1, device: str = "cpu"
+) -> Play:
     """The engine's function of policy and task alone, all lanes counted, as the JAX scan does it."""
-    envs = make_batched(f"nf/{env_id}")
+    envs = make_batched(f"nf/{env_id}", device=device)
     spaces = envs.single_observation_space, envs.single_action_space
     sizes = field_sizes(*spaces)
     if field == "neural":
@@ -58,13 +60,15 @@ def engine_play(env_id: str, pop_size: int, episodes: int, field: str, mode: Mod
     population = np.random.default_rng(0).normal(size=(pop_size, policy.n_parameters)).astype(np.float32)
     start = engine.prepare(policy, population, range(episodes))
     n_steps = start.n_steps
-    t = torch.tensor(0)
+    t = torch.tensor(0, device=device)
 
     def play() -> int:
         now = start.episodes
         with torch.no_grad():
             for _ in range(200 // n_steps):
                 now = start.advance(now, start.coefficients, None, t)
+        if device == "cuda":
+            torch.cuda.synchronize()
         return pop_size * episodes * (200 // n_steps) * n_steps
 
     return play

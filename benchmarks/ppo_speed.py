@@ -51,12 +51,15 @@ class Options:
     """Where to write the figures."""
 
 
-def ours(env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, **settings: Any) -> Round:
+def ours(
+    env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, device: str = "cpu", **settings: Any
+) -> Round:
     """Rounds of FieldPPO.
 
     Args:
         env: To train in.
         alone: The same, in which to measure what steps take; None to measure them in the training.
+        device: Of the policy.
         settings: Of `FieldPPO`.
     """
     in_env = 0.0
@@ -73,7 +76,7 @@ def ours(env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, *
     timed_env.step = timed  # type: ignore[method-assign]
     if alone is not None:
         alone.reset(seed=0)
-    model = FieldPPO("NeuralFieldPolicy", env, seed=0, device="cpu", **settings)
+    model = FieldPPO("NeuralFieldPolicy", env, seed=0, device=device, **settings)
     _, callback = model._setup_learn(10**9)
     model.set_logger(Logger(None, []))
     steps = env.num_envs * model.n_steps
@@ -83,13 +86,16 @@ def ours(env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, *
         in_env = 0.0
         began = time.perf_counter()
         model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)  # type: ignore[arg-type]
+        finish(device)
         collected = time.perf_counter()
         model.train()
+        finish(device)
         ended = time.perf_counter()
         if alone is not None:
-            actions = torch.randint(2, (model.n_steps, alone.num_envs))
+            actions = torch.randint(2, (model.n_steps, alone.num_envs), device=device)
             for action in actions:
                 alone.step(action)
+            finish(device)
         return {
             "steps": steps,
             "seconds": ended - began,
@@ -99,6 +105,12 @@ def ours(env: gym.vector.VectorEnv, alone: gym.vector.VectorEnv | None = None, *
         }
 
     return one_round
+
+
+def finish(device: str) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def pendulum() -> Round:
@@ -122,11 +134,12 @@ def contrib() -> Round:
     return one_round
 
 
-def cart_pole(compiled: bool, critic: str = "separate") -> Round:
-    envs = [make_batched("nf/CartPole-v1", 1024, check_actions=False, compile=compiled) for _ in range(2)]
-    return ours(
-        *envs, n_steps=128, batch_size=128 * 256, n_epochs=4, compile=compiled, policy_kwargs={"critic": critic}
-    )
+def cart_pole(compiled: bool, critic: str = "separate", num_envs: int = 1024, device: str = "cpu") -> Round:
+    """Rounds of 128 steps and 4 epochs of 4 minibatches."""
+    made: dict[str, Any] = {"device": device, "check_actions": False, "compile": compiled}
+    settings: dict[str, Any] = {"n_steps": 128, "batch_size": 32 * num_envs, "n_epochs": 4, "compile": compiled}
+    env, alone = (make_batched("nf/CartPole-v1", num_envs, **made) for _ in range(2))
+    return ours(env, alone, device, policy_kwargs={"critic": critic}, **settings)
 
 
 def jax_gru() -> Round:

@@ -1,18 +1,18 @@
-"""How fast does a field learn sequences on a GPU? Against cuDNN's GRU and LSTM of the same size, in TF32 and float32.
+"""How fast does a field learn sequences on a GPU? Against GRU and LSTM of the same size, in TF32 and float32.
+
+The peers are cuDNN's, and torchrl's GRU in Triton where torchrl is installed.
 
     python benchmarks/sequences_gpu.py [--json results.json]
 
 One forward and backward pass with a linear readout and a squared loss, medians of interleaved repetitions, over
 sequence lengths, batches and hidden sizes; what does not fit into the GPU's memory is left out. The field computes in
-float32 whatever its peers do: its lateral products in three passes of TF32, and, in the column field_ieee, outside of
-the tensor cores. The last column is the largest relative error of the field's gradients to float64 in plain PyTorch,
-measured on short sequences and small batches.
-
-It has not been run on a GPU yet: the machine it was written on had none.
+float32 whatever its peers do. The last column is the largest relative error of the field's gradients to float64 in
+plain PyTorch, measured on short sequences and small batches.
 """
 
 import gc
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ Pass = Callable[[], None]
 class Options:
     """Options of the benchmark."""
 
-    times: tuple[int, ...] = (16, 128, 2048)
+    times: tuple[int, ...] = (16, 128, 512)
     """Sequence lengths."""
     batches: tuple[int, ...] = (64, 1024, 8192, 65536)
     """Sequences side by side."""
@@ -67,6 +67,42 @@ class Recurrent(nn.Module):
         return self.readout(activations), activations
 
 
+class TritonGRU(Recurrent):
+    """torchrl's GRU, which knows resets as a field does, with a linear readout; its inputs are (batch, time, ·).
+
+    Raises: ImportError without torchrl.
+    """
+
+    def __init__(self, hidden_size: int, precision: str) -> None:
+        super().__init__(nn.GRU, hidden_size)
+        from torchrl.modules.tensordict_module._rnn_triton import gru_triton
+
+        self.gru, self.precision = gru_triton, precision
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs and the cell's activations, over time."""
+        starts = torch.zeros(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+        memory = inputs.new_zeros(*inputs.shape[:2], self.cell.hidden_size)
+        weights = (self.cell.weight_ih_l0, self.cell.weight_hh_l0, self.cell.bias_ih_l0, self.cell.bias_hh_l0)
+        activations = self.gru(inputs, memory, *weights, starts, input_precision=self.precision)[0]
+        return self.readout(activations), activations
+
+
+def triton_grus(hidden: int, inputs: Tensor) -> dict[str, Pass]:
+    """Passes of torchrl's GRU; none, with the reason, where it does not run."""
+    swapped, passes = inputs.transpose(0, 1).contiguous(), {}
+    try:
+        for precision in ("tf32x3", "tf32"):
+            passes[f"torchrl_{precision}"] = learning(
+                TritonGRU(hidden, precision).to(inputs.device), swapped, tf32=False
+            )
+            passes[f"torchrl_{precision}"]()
+    except Exception as error:  # a peer's failure is not ours
+        print(f"torchrl's GRU is not measured: {type(error).__name__}: {str(error)[:200]}")
+        return {}
+    return passes
+
+
 def learning(module: nn.Module, inputs: Tensor, tf32: bool) -> Pass:
     """One forward and backward pass."""
 
@@ -76,19 +112,6 @@ def learning(module: nn.Module, inputs: Tensor, tf32: bool) -> Pass:
             module(inputs)[0].square().mean().backward()
 
     return run
-
-
-def without_tensor_cores(run: Pass) -> Pass:
-    """A field's pass with lateral products in float32 itself."""
-
-    def changed() -> None:
-        chosen, gpu.PRECISION = gpu.PRECISION, "ieee"
-        try:
-            run()
-        finally:
-            gpu.PRECISION = chosen
-
-    return changed
 
 
 def seconds_of(run: Pass, device: torch.device) -> float:
@@ -143,11 +166,11 @@ def case(steps: int, batch: int, hidden: int, options: Options, device: torch.de
     figures = measure(
         {
             "field": own,
-            "field_ieee": without_tensor_cores(own),
             "gru_tf32": learning(gru, inputs, tf32=True),
             "gru_fp32": learning(gru, inputs, tf32=False),
             "lstm_tf32": learning(lstm, inputs, tf32=True),
             "lstm_fp32": learning(lstm, inputs, tf32=False),
+            **triton_grus(hidden, inputs),
         },
         options.seconds,
         device,
@@ -163,22 +186,23 @@ def main(options: Options) -> None:
         raise SystemExit("This benchmark needs an NVIDIA GPU (Ampere or later) and Triton; this machine lacks one.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, which proves nothing"
     print(f"{name}, PyTorch {torch.__version__}; milliseconds of the field, and how many times as long its peers take")
-    peers = ("field_ieee", "gru_tf32", "gru_fp32", "lstm_tf32", "lstm_fp32")
-    print(f"{'time':>6}{'batch':>7}{'hidden':>7}{'field':>11}" + "".join(f"{p:>11}" for p in peers) + f"{'error':>10}")
+    peers = ("gru_tf32", "gru_fp32", "lstm_tf32", "lstm_fp32", "torchrl_tf32x3", "torchrl_tf32")
+    print(f"{'time':>6}{'batch':>7}{'hidden':>7}{'field':>11}" + "".join(f"{p:>15}" for p in peers) + f"{'error':>10}")
     rows = []
     for steps, batch, hidden in product(options.times, options.batches, options.hidden_sizes):
         if not fits(steps, batch, hidden, device):
             continue
         figures = case(steps, batch, hidden, options, device)
         rows.append({"time": steps, "batch": batch, "hidden": hidden, **figures})
-        ratios = "".join(f"{figures[f'ratio_{peer}']:>10.2f}x" for peer in peers)
+        ratios = "".join(f"{figures.get(f'ratio_{peer}', math.nan):>14.2f}x" for peer in peers)
         error = f"{figures['gradient_error']:>10.1e}"
         print(f"{steps:>6}{batch:>7}{hidden:>7}{figures['field']:>11.3f}{ratios}{error}", flush=True)
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-    if options.json:
-        options.json.write_text(json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=2) + "\n")
+        if options.json:
+            found = {"device": name, "torch": torch.__version__, "rows": rows}
+            options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from nf_policies.terminal import replace_closed_streams, show, to_stderr
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -16,6 +19,8 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns: The exit status: 0, 1 after an error (one sentence on stderr), 2 for a wrong option, 130 after Ctrl-C.
     """
     try:
+        replace_closed_streams()
+        warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films need no display, and SDL need not look for one
@@ -27,7 +32,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: Sequence[str] | None) -> int:
     import tyro
-    from rich.console import Console
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
@@ -39,24 +43,18 @@ def _run(args: Sequence[str] | None) -> int:
 
     commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
     commands |= {"export": Export, "presets": Presets, "envs": Envs}
-    config = (tyro.conf.FlagCreatePairsOff,)
-    messages = Console(stderr=True, soft_wrap=True, highlight=False)
+    messages = to_stderr()
     try:
-        command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args, config=config)
+        command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args)
         output: str = command.run(messages)
     except (ValueError, OSError) as error:
         if os.environ.get("NF_POLICIES_DEBUG"):
             raise
         messages.print(f"nf-policies: {error}{_place_of(error)}", markup=False)
         return 1
-    try:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # whatever it can encode
-        sys.stdout.write(output)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+    if problem := show(output):
+        messages.print(f"nf-policies: {problem}", markup=False)
+    return 1 if problem else 0
 
 
 def _place_of(error: Exception) -> str:

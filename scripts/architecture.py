@@ -27,15 +27,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernels": set(),
     "fields": {"kernels"},
     "policies": {"fields", "tensor_files"},
-    "tasks": set(),
+    "worker_process": set(),
+    "tasks": {"worker_process"},
     "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
     "export": {"atomic", "fields", "policies", "rollouts", "tasks", "kernels.operator"},
     "runs": {"atomic", "tensor_files"},
-    "tuning": {"atomic", "runs"},
+    "tuning": {"atomic", "runs", "worker_process"},
     "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "export"},
-    "cli": {"commands"},
+    "terminal": set(),
+    "cli": {"commands", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 
@@ -236,15 +238,15 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 13_500, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 15_480, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]
     if run:
         paths = (
-            ("files from observation to gradient", 13, observation_to_gradient),
+            ("files from observation to gradient", 14, observation_to_gradient),
             ("files from vector to return, engine", 12, lambda: vector_to_return(batched=True)),
-            ("files from vector to return, Gymnasium", 11, lambda: vector_to_return(batched=False)),
+            ("files from vector to return, Gymnasium", 13, lambda: vector_to_return(batched=False)),
         )
         for name, bound, path in paths:
             ran = path()

@@ -9,7 +9,7 @@ from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
 from nf_policies.tasks.batched import batched_twin, is_batched, is_compilable, make_batched
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.errors import TaskError
 from nf_policies.tasks.side_by_side import make_envs
 
 Backend = Literal["auto", "gymnasium", "batched"]
@@ -48,6 +48,7 @@ def played_on(
     backend: Backend = "auto",
     device: str = "cpu",
     workers: int = 0,
+    timeout: float | None = None,
     limit: int | None = None,
     **of_engine: Any,
 ) -> Played:
@@ -59,6 +60,7 @@ def played_on(
         backend: "gymnasium" for no engine.
         device: Of an engine.
         workers: Processes, as for `make_envs`.
+        timeout: Their `step_timeout`.
         limit: Time limit in steps, in place of the registered one.
         of_engine: Further arguments of an `Engine`: `mode`, and `moments` for the normaliser.
     """
@@ -67,8 +69,14 @@ def played_on(
         engine = Engine(envs, **of_engine)
         how = ", compiled, which takes a while the first time" if engine.mode == "compiled" else ""
         return Played(engine, envs, f"all episodes at once on {device}{how}")
-    envs = make_envs(task, lanes, workers=workers, max_episode_steps=limit)
-    return Played(functools.partial(evaluate, envs), envs, f"in {envs.num_envs} environments")
+    envs = make_envs(task, lanes, workers=workers, step_timeout=timeout, max_episode_steps=limit)
+    return Played(functools.partial(evaluate, envs), envs, f"in {in_words(envs.num_envs, workers)}")
+
+
+def in_words(num_envs: int, workers: int) -> str:
+    """Where single environments are played."""
+    many = f"{num_envs} environment{'s' * (num_envs > 1)}"
+    return f"{many}, a process each" if workers else many
 
 
 def device_of(name: str) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, Repeated, RunOptions, Switch, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
+    from nf_policies.commands.task import Shown
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.policies.policy import Policy
     from nf_policies.rollouts.play import Evaluator
@@ -46,7 +47,7 @@ class Evolve(RunOptions):
     restarts: Restarts | None = None  # After one at rest: with more candidates, neurons in turn (grow), or pycma's.
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
-    normalise: bool | None = None  # Whether observations are normalised by what has been seen.
+    normalise: Switch = None  # Whether observations are normalised by what has been seen.
     self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
@@ -71,12 +72,14 @@ class Evolve(RunOptions):
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on
-        from nf_policies.commands.task import shown
+        from nf_policies.commands.task import check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
 
-        policy = new_policy(options)
+        task = shown(options)
+        policy = new_policy(options, task)
+        check_file(policy, task)
         env_id, limit, workers = options.env, options.max_episode_steps, options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(env_id, options.backend, device=device, workers=workers)
@@ -84,10 +87,11 @@ class Evolve(RunOptions):
             if options.minutes:
                 seconds = 60 * options.minutes / 5  # which may go into compiling
             else:
-                steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
+                steps = options.steps or (options.generations or 1) * at_once * task.steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"backend": options.backend, "device": device, "workers": workers, "limit": limit, "mode": options.engine}
+        how = {"backend": options.backend, "device": device, "limit": limit, "mode": options.engine}
+        how |= {"workers": workers, "timeout": options.step_timeout}
         lanes = min(at_once, GYMNASIUM_ENVS)
         evaluator, envs, where = played_on(batched or env_id, lanes, **how, moments=bool(options.normalise))
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
@@ -96,19 +100,20 @@ class Evolve(RunOptions):
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or workers:
+            if batched in (None, env_id):
                 return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
             return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
 
         with closing(envs):
-            evolution = new_evolution(options, policy, evaluator)
+            evolution = new_evolution(options, policy, evaluator, task)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
-            playing = f"playing {batched or env_id}{same}: {where}"
+            size = f"{policy.n_parameters:,} parameters, {options.population} candidates on {options.episodes} episodes"
+            playing = f"playing {batched or env_id}{same}: {where}, {size}, {SCORE_EPISODES} for the score"
             yield Begun(options, evolution, score, playing, more)
 
 
-def new_policy(options: Any) -> "Policy":
-    """The policy at its start, of resolved options of `Evolve`."""
+def new_policy(options: Any, task: "Shown | None" = None) -> "Policy":
+    """The policy at its start, of resolved options of `Evolve` and what their task shows."""
     from nf_policies.commands.task import shown
     from nf_policies.evolution.start import start_field
     from nf_policies.fields.options import fitting
@@ -116,22 +121,24 @@ def new_policy(options: Any) -> "Policy":
 
     if policy := start_policy(options):
         return policy
-    task = shown(options)
+    task = task or shown(options)
     n_inputs, n_outputs = task.sizes
     start: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     more = pairs(options.field_option)
     with fitting():  # which says what is given twice
         field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
-    return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy.names = task.names._asdict()
+    return policy
 
 
-def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Evolution":
+def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: "Shown") -> "Evolution":
     """The evolution at its start, of resolved options of `Evolve`."""
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
     def grown(neurons: int) -> "Policy":
-        return new_policy(dataclasses.replace(options, hidden_size=neurons))
+        return new_policy(dataclasses.replace(options, hidden_size=neurons), task)
 
     grow = options.restarts == "grow" and not options.start
     same = ("seed", "episodes", "sigma", "sigma_min", "restart_after")

@@ -28,7 +28,9 @@ class Export:
     polynomial: bool = False  # A polynomial in place of tanh and sigmoid: faster on chips, the card states its error.
     opset: int = 18  # Version of ONNX's operators.
     rate: float | None = None  # Control steps per second; by default as the task says.
-    facts: Path | None = None  # JSON file with names and units of entries: {"observation": [{"name": …, "unit": …}]}.
+    facts: Path | None = (
+        None  # JSON file with rate, names and units: {"rate_hz": 50, "observation_names": ["angle [rad]"]}.
+    )
     json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
@@ -48,7 +50,7 @@ class Export:
         policy = Policy.load(self.file)
         given = Facts(rate_hz=self.rate)
         of_file = read_facts(self.facts) if self.facts else Facts()
-        known = together(given, of_file, facts_of(policy.env_id))
+        known = together(given, of_file, facts_of(policy))
         request = Request(known, score_beside(self.file), self.double, self.polynomial, self.opset)
         out = self.out or self.file.with_suffix("")
         files = [file for target in self.to for file in write(policy, target, out, request)]

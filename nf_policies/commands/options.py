@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from nf_policies.runs.session import Session
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
+Switch = tyro.conf.DisallowNone[bool | None]
+"""--NAME or --no-NAME; None where neither is given."""
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
 OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")
@@ -54,7 +56,7 @@ class RunOptions:
     """Options of a run; what is None comes from the task's preset."""
 
     command: ClassVar[str]
-    changeable: ClassVar[tuple[str, ...]] = (*BUDGET, "patience", "target", *CALL)
+    changeable: ClassVar[tuple[str, ...]] = (*BUDGET, "patience", "target", "step_timeout", *CALL)
     """Options that a resumed run may have anew."""
     positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
     """Options that are at least 1."""
@@ -62,8 +64,8 @@ class RunOptions:
     """Settings for a run that begins with a policy file: it stays near it."""
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
-    hide_velocity: bool = False  # Hide the velocities, which are known of Gymnasium's own tasks and of batched ones.
-    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    hide_velocity: bool = False  # Hide the entries that are named velocities, as those of Gymnasium's own tasks are.
+    hide: tuple[int | str, ...] = ()  # Observation entries to hide, by index or name: nf-policies envs ID lists them.
     seed: int = 0  # Seed of everything random.
     steps: int | None = None  # Stop after this many environment steps, those before --resume included.
     minutes: float | None = None  # Stop after this time, that before --resume included. Not reproducible to the bit.
@@ -76,6 +78,7 @@ class RunOptions:
     tau: float | None = None  # Start value of the time constant, in steps.
     field_option: Repeated = ()  # NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable.
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
+    step_timeout: float | None = None  # Seconds after which a worker that does not answer is replaced; 300 by default.
     device: str = "cpu"  # Where the field and a batched task are computed, as torch names it; the CPU suits small ones.
     start: str | None = None  # Begin with this policy file: its field, what it sees, and its parameters.
     preset: Path | None = None  # Settings from a file of nf-policies tune or presets --json, over the task's preset.
@@ -98,6 +101,7 @@ class RunOptions:
     def _check(self) -> None:
         """Refuse numbers that no run can have."""
         check_numbers(self)
+        check_timeout(self)
         if wrong := NOT_OPTIONS & pairs(self.field_option).keys():
             raise RunError(
                 f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
@@ -159,6 +163,12 @@ class RunOptions:
         run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
         keep_start(self, run_dir)
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
+
+
+def check_timeout(options: Any) -> None:
+    """Refuse a time limit of steps that no worker takes."""
+    if options.step_timeout is not None and options.workers == 0:
+        raise RunError("--step-timeout needs --workers: only a step in another process can be given up.")
 
 
 def searches() -> dict[str, type[RunOptions]]:

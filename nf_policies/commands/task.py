@@ -1,18 +1,25 @@
 """The task of a run as its options and its learner need it: spaces, what the policy sees, and facts."""
 
 import os
+import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium import Space
 
-from nf_policies.policies.spaces import ObservationEncoder, field_sizes
+from nf_policies.policies.kinds import field_sizes
+from nf_policies.policies.names import entries_of
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.runs.presets import Facts
 from nf_policies.tasks.batched import batched_twin, is_compilable
 from nf_policies.tasks.make import make_task
+from nf_policies.tasks.names import Names, names_of
 from nf_policies.tasks.visible import velocities_of, visible_entries
 
 SLOW = 1e-3
@@ -28,6 +35,7 @@ class Shown(NamedTuple):
     """Entries of the observation that the policy sees; None for all."""
     steps: int
     """Time limit of an episode."""
+    names: Names
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -45,9 +53,27 @@ def shown(options: Any) -> Shown:
 
 
 def _look_at(env: Any, options: Any) -> Shown:
-    entries = ObservationEncoder(env.observation_space).total
-    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities_of(env))
-    return Shown(env.observation_space, env.action_space, visible, int(env.spec.max_episode_steps))
+    visible = visible_of(env, options.env, options.hide_velocity, options.hide)
+    return Shown(env.observation_space, env.action_space, visible, int(env.spec.max_episode_steps), names_of(env))
+
+
+def visible_of(env: Any, task: str, hide_velocity: bool, hide: Sequence[int | str] = ()) -> list[int] | None:
+    """Indices of the entries that are left when some are hidden; arguments and errors as of `visible_entries`."""
+    ObservationEncoder(env.observation_space)  # refuses what cannot be seen
+    if not (hide_velocity or hide):
+        return None
+    names = [entry.name for entry in entries_of(env.observation_space, names_of(env).observation)]
+    return visible_entries(task, names, hide_velocity, hide, velocities_of(env))
+
+
+def check_file(policy: Policy, task: Shown) -> None:
+    """Write a policy to a file and read it back, before a search begins.
+
+    Raises: ValueError if the file would not be a policy for the task.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        policy.save(path := Path(folder) / "policy.safetensors")
+        Policy.load(path).check_task(task.observation_space, task.action_space)
 
 
 def facts_of(options: Any) -> Facts:

@@ -45,7 +45,7 @@ class Tune:
     only: tuple[str, ...] = ()  # Search these settings only, such as learning_rate and hidden_size.
     workers: int | None = None  # Runs side by side, in a process each; by default the number of cores.
     hide_velocity: bool = False  # As with train and evolve.
-    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    hide: tuple[int | str, ...] = ()  # Observation entries to hide, by index or name: nf-policies envs ID lists them.
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
     seed: int = 0  # The first seed of the runs, and of the proposals.
     out: Path | None = None  # Folder of the search; by default the next free runs/<task>-tune-001.
@@ -115,8 +115,10 @@ class Tune:
         start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
-            # A target would end a run early, and the sooner one would not be told from the better one.
-            return dataclasses.replace(base, **as_options(settings) | {"seed": seed, "steps": steps, "target": None})
+            # A target would end a run early, and the sooner one would not be told from the better one. The runs
+            # themselves keep all cores busy.
+            of_run = {"seed": seed, "steps": steps, "target": None, "workers": 0}
+            return dataclasses.replace(base, **as_options(settings) | of_run)
 
         return Plan(
             space=space_of(self.learner, discrete=discrete, only=self.only),

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from gymnasium import Space, spaces
 
-from nf_policies.export.facts import Entry, Facts
+from nf_policies.export.facts import Facts
 from nf_policies.export.form import Form
 from nf_policies.export.needs import ExportError
 from nf_policies.export.polynomial import ERROR
 from nf_policies.export.text import EXPORT_VERSION
+from nf_policies.policies.names import FORM
 from nf_policies.policies.policy import CLIP, Policy
 
 
@@ -55,16 +56,22 @@ def card_of(
     }
 
 
-def entries(space: Space[Any], known: Sequence[Entry] | None, word: str) -> list[dict[str, Any]]:
-    """Every entry of a space, laid flat: its index, name, unit and range (None where it has no end)."""
+def entries(space: Space[Any], names: Sequence[str], word: str) -> list[dict[str, Any]]:
+    """Every number of a space, laid flat: its index, name, unit and range (None where it has no end).
+
+    Where the names are those of a choice's values, they are its `choices`.
+    """
     low, high = bounds(space)
-    rows = known or [{"name": f"{word}_{i}"} for i in range(len(low))]
-    if len(rows) != len(low):
-        raise ExportError(f"Names are given to {len(rows)} entries of the {word}, which has {len(low)}.")
-    return [
-        {"index": i, "name": row["name"], "unit": row.get("unit"), "low": finite(a), "high": finite(b)}
-        for i, (row, a, b) in enumerate(zip(rows, low, high, strict=True))
-    ]
+    rows = [{"index": i, "name": f"{word}_{i}", "unit": None} for i in range(len(low))]
+    parsed = [FORM.fullmatch(name).groups() for name in names]  # type: ignore[union-attr]
+    if len(names) == len(rows):
+        rows = [row | {"name": name, "unit": unit} for row, (name, unit) in zip(rows, parsed, strict=True)]
+    elif isinstance(space, spaces.Discrete) and len(names) == space.n:
+        rows[0]["choices"] = [{"name": name, "unit": unit} for name, unit in parsed]
+    elif names:
+        raise ExportError(f"Names are given to {len(names)} entries of the {word}, which has {len(rows)}.")
+    ends = zip(low, high, strict=True)
+    return [row | {"low": finite(a), "high": finite(b)} for row, (a, b) in zip(rows, ends, strict=True)]
 
 
 def bounds(space: Space[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +123,8 @@ def _table(title: str, rows: list[dict[str, Any]], visible: list[int] | None, no
     names = ["entry", "name", "unit", "low", "high"] + (["mean", "std"] if normalizer else [])
     lines = [f"## {title}", "", f"| {' | '.join(names)} |", f"| {' | '.join('---' for _ in names)} |"]
     for row in rows:
-        cells = [row["index"], row["name"], row["unit"], row["low"], row["high"]]
+        choices = " or ".join(choice["name"] for choice in row.get("choices", ()))
+        cells = [row["index"], choices or row["name"], row["unit"], row["low"], row["high"]]
         if normalizer:
             at = visible.index(row["index"]) if visible and row["index"] in visible else None
             cells += [None if at is None else f"{normalizer[name][at]:.4g}" for name in ("mean", "std")]

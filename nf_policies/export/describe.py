@@ -36,7 +36,7 @@ from nf_policies.fields.field import Field
 from nf_policies.kernels.operator import POTENTIALS_MAX
 from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
 from nf_policies.policies.policy import CLIP, Policy
-from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead, ObservationEncoder
+from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead, Part
 
 
 class Lines:
@@ -69,7 +69,7 @@ def describe(policy: Policy) -> Form:
     integers = head(lines, policy.head, outputs)
     name = clean(f"{policy.env_id or 'A policy'}: {kind.__name__}, {policy.n_parameters} parameters")
     dtype = np.dtype(str(like.dtype).removeprefix("torch."))
-    size = sum(map(entries_of, parts_of(policy.encode)))
+    size = sum(map(entries_of, policy.encode.parts))
     return Form(name, size, start, used(lines.statements, ACTION, AFTER), integers, dtype)
 
 
@@ -78,12 +78,7 @@ def numbers(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().double().numpy()
 
 
-def parts_of(encode: ObservationEncoder) -> list[Any]:
-    """What an observation consists of, each part with its `digits` and `total` as `ObservationEncoder` has them."""
-    return getattr(encode, "parts", [encode])
-
-
-def entries_of(part: Any) -> int:
+def entries_of(part: Part) -> int:
     """Number of entries of a part of an observation, laid flat."""
     return len(part.digits[0]) if part.digits else part.total
 
@@ -91,12 +86,11 @@ def entries_of(part: Any) -> int:
 def features(lines: Lines, policy: Policy) -> Vector:
     """What the field sees of an observation: visible entries, or one-hot digits, normalised."""
     encode, normalizer = policy.encode, policy.normalizer
-    parts = parts_of(encode)
-    observation = Vector(OBSERVATION, sum(map(entries_of, parts)))
+    observation = Vector(OBSERVATION, sum(map(entries_of, encode.parts)))
     entry: list[int] = []  # of each feature, the entry of the observation that it is read from
     digit: list[float] = []  # and the value for which it is 1, NaN where it is the entry itself
     first = 0
-    for part in parts:
+    for part in encode.parts:
         counts, starts = part.digits[:2] if part.digits else ((1,) * part.total, (np.nan,) * part.total)
         for k, (n, start) in enumerate(zip(counts, starts, strict=True)):
             entry += [first + k] * int(n)
@@ -249,7 +243,7 @@ def head(lines: Lines, head: Any, outputs: Vector) -> bool:
             reach = Constant("reach", (high.astype(dtype) - low.astype(dtype)).astype(np.float64))
             bounds = (Constant(name, numbers(getattr(head, name))) for name in ("lowest", "highest"))
             value: Expression = middle + reach * within
-            if getattr(head, "whole", False):  # a space of whole numbers
+            if head.whole:  # a space of whole numbers
                 value = function("round", value)
             lines.let(ACTION, function("clip", value, *bounds), "within the bounds of its space")
             return False

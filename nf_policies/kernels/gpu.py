@@ -19,10 +19,10 @@ SHARED_MEMORY = {64: 40 * 1024, 128: 144 * 1024}
 """Bytes of shared memory that a program takes with up to so many neurons: its matrix, in two parts of TF32, and more.
 With more neurons it would fit into no GPU's multiprocessor, and with more than 64 into no gaming GPU's."""
 DOT_HIDDEN_MIN = 16
-"""Fields that fill no tensor core's tile of 16 neurons, 8 or fewer, are summed by each thread for its own sequence."""
-PRECISION = "tf32x3"
-"""Of products by `tl.dot`: three in TF32 make up one in float32, in tensor cores. "ieee" is float32 itself, outside of
-them, in half the shared memory; `benchmarks/sequences_gpu.py` measures both."""
+"""Smaller fields are summed by each thread for its own sequence."""
+TENSOR_CORES_FROM = 64
+"""Neurons from which a product is faster in tensor cores, where three in TF32 ("tf32x3") make up one in float32, than
+in float32 itself ("ieee"). Measured on an H200, as the tilings below."""
 CAPABILITY_MIN = (8, 0)
 """Ampere, the first architecture with TF32."""
 NUMBERS_MAX = 2**31
@@ -48,8 +48,10 @@ def tiling(hidden: int) -> Tiling:
     """How a field of some size is cut, such that no register spills (at 128 neurons: hardly any)."""
     rows = 1 << (hidden - 1).bit_length()
     if rows < DOT_HIDDEN_MIN:
-        return Tiling(rows, 32, 32 if rows < 8 else 16, 1, "sum")
-    return Tiling(rows, 16, 8, rows // 16, PRECISION)
+        tile = 32 if rows < 8 else 16
+        return Tiling(rows, tile, tile, 1, "sum")
+    precision = "ieee" if rows < TENSOR_CORES_FROM else "tf32x3"
+    return Tiling(rows, 16, 16 if rows == DOT_HIDDEN_MIN else 8, max(rows // 16, 2), precision)
 
 
 def fits(p: Problem) -> bool:

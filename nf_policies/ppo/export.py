@@ -9,8 +9,8 @@ from torch import nn
 
 from nf_policies.fields.field import SIZES, Field
 from nf_policies.policies.cells import Cell
+from nf_policies.policies.kinds import make_head
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import make_head
 from nf_policies.ppo.vec_env import Features
 
 ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_tensor")

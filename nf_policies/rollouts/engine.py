@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
 from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
+from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
 from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
@@ -131,7 +132,7 @@ class Engine:
                     lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
                     parts.append(part)
         count, total, square = (sum(values).cpu() for values in list(zip(*parts, strict=True))[2:])
-        problem = None if np.isfinite(returns).all() else "An observation or a reward of the task is not finite."
+        problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         moments = (0.0, torch.zeros(1), torch.ones(1))
         if count > 0:
             mean = total / count
@@ -179,7 +180,7 @@ class Engine:
         rng = self.envs.uniforms(keys, zeros, zeros, task.draws.initial, self.dtype)
         features = task.features(task.initial(rng, self.envs.params), (), self.envs.params)
         means = torch.stack([features[k].expand(len(keys)).mean() for k in self._seen(policy)])
-        return torch.where(means.isfinite(), means, 0.0).to(self.dtype)
+        return torch.where(usable(means), means, 0.0).to(self.dtype)
 
     def _seen(self, policy: Policy) -> tuple[int, ...]:
         return policy.visible if policy.visible is not None else tuple(range(policy.encode.total))
@@ -245,10 +246,10 @@ class Engine:
                     coefficients = fused.form.pick(coefficients, left)
                     episodes = picked(episodes, left, fused.form.group)
         final[:, slice(None) if where is None else where] = episodes.numbers[: len(final)]
-        # An episode that is not finite has no return; where its features are not finite, it has no moments either.
+        # An episode whose numbers cannot be used has no return; where these are features, it has no moments either.
         sums, lengths = final[HEAD:], final[LENGTH]
-        seen = sums.sum(0).isfinite()
-        returns = torch.where(seen & final[RETURN].isfinite(), final[RETURN], torch.nan)
+        seen = sums.sum(0).isfinite() & (sums[n_seen:] <= lengths * LARGEST**2).all(0)
+        returns = torch.where(seen & (final[RETURN].abs() <= lengths * LARGEST), final[RETURN], torch.nan)
         sums = torch.where(seen, sums, 0.0).double().sum(1)
         count = torch.where(seen, lengths, 0.0).double().sum() if self.moments else lengths.new_zeros(()).double()
         return Sums(returns, lengths, count, sums[:n_seen], sums[n_seen:])

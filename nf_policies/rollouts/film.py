@@ -9,7 +9,8 @@ import numpy as np
 
 from nf_policies.atomic import atomic_path
 from nf_policies.policies.policy import Policy
-from nf_policies.tasks.make import TaskError, make_task
+from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.make import make_task
 
 FPS = 30
 """Frames per second where a task does not say."""

@@ -11,8 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import Trace, take
+from nf_policies.policies.kinds import finite_problem
+from nf_policies.policies.numbers import ACTION_PROBLEM, problem_of, usable
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import finite_problem
+from nf_policies.policies.spaces import ObservationEncoder
 
 
 class Episode(NamedTuple):
@@ -29,6 +31,7 @@ class Step(NamedTuple):
     """Index of each environment's episode, -1 where it is idle. Shape: (n,)."""
     episode_starts: np.ndarray
     obs: np.ndarray
+    """As the task shows them; of Dict and Tuple spaces all features (n, total)."""
     actions: np.ndarray
     trace: Trace
     rewards: np.ndarray
@@ -39,13 +42,13 @@ class Played:
     """Whole episodes, in the order in which they were asked for."""
 
     returns: np.ndarray
-    """Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,)."""
+    """Sum of rewards; NaN where an observation, reward or action could not be used. Shape: (episodes,)."""
     lengths: np.ndarray
     """Number of steps. Shape: (episodes,)."""
     moments: tuple[float, Tensor, Tensor]
-    """Count, mean and variance of the finite features, for `Normalizer.update`."""
+    """Count, mean and variance of the features that could be used, for `Normalizer.update`."""
     problem: str | None
-    """The first thing that was not finite, as a sentence."""
+    """The first number that could not be used, as a sentence."""
 
 
 @torch.no_grad()
@@ -102,36 +105,43 @@ def play(
             coefficients = take(population, rows.to(like.device))
 
         features = policy.encode(obs).astype(np.float64)
-        broken = alive & ~np.isfinite(features).all(-1)
+        broken = alive & ~usable(features).all(-1)
         if broken.any():
             problem = problem or finite_problem(features[broken], policy.visible)
             features[broken] = 0
-            returns[current[broken]] = np.nan
         seen = features[alive & ~broken] - centre
         count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
 
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
         potentials = trace.potentials
+        if outcome.is_floating_point() and not outcome.isfinite().all():
+            lost = ~outcome.isfinite().reshape(n, -1).all(-1)
+            outcome[lost] = policy.head(like.new_zeros(policy.head.output_size))  # any that a task can take
+            problem, broken = problem or ACTION_PROBLEM, broken | (alive & lost.cpu().numpy())
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
-        before = np.array(obs) if watch else obs
+        before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
         if watch:
             watch(Step(current.copy(), starts, before, actions, trace, rewards))
 
-        here = current[alive]
-        returns[here] += rewards[alive]
+        here, lost = current[alive], alive & ~usable(rewards)
+        if lost.any():
+            problem, broken = problem or problem_of("A reward", float(rewards[lost][0])), broken | lost
+        returns[here] += np.where(lost, 0.0, rewards)[alive]
         lengths[here] += 1
-        if not np.isfinite(returns[here]).all():
-            problem = problem or "A reward of the task is not finite."
-            broken |= alive & ~np.isfinite(rewards)
-            returns[current[broken]] = np.nan
+        returns[current[broken]] = np.nan
         over = terminated | truncated
         current[over | broken] = -1
 
     mean = total / max(count, 1)
     var = np.maximum(square / max(count, 1) - mean**2, 0)
     return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
+
+
+def shown(encode: ObservationEncoder, obs: Any) -> np.ndarray:
+    """A copy of observations for a recording: as they are, or the features of Dict and Tuple observations."""
+    return encode.whole(obs) if isinstance(obs, dict | tuple) else np.array(obs)
 
 
 GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)

@@ -61,6 +61,8 @@ def rollout(
     episodes: int = 100,
     seed: int = 0,
     max_episode_steps: int | None = None,
+    workers: int = 0,
+    step_timeout: float | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> Score:
     """Play whole episodes on a Gymnasium task.
@@ -71,12 +73,16 @@ def rollout(
         episodes: Number of episodes.
         seed: Of the first episode; the next have the seeds after it.
         max_episode_steps: Time limit in steps, in place of the registered one.
+        workers: Number of processes, with an environment each; by default all environments are in this one.
+        step_timeout: As for `make_envs`.
         watch: Called after every step, for a recording.
     Raises:
         TaskError: If the task cannot be made.
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
-    with closing(make_envs(env_id, min(max(episodes, 1), ENVS_MAX), max_episode_steps=max_episode_steps)) as envs:
+    how: dict[str, Any] = {"max_episode_steps": max_episode_steps, "step_timeout": step_timeout}
+    lanes = min(max(episodes, 1), ENVS_MAX)
+    with closing(make_envs(env_id, lanes, workers=min(workers, lanes), **how)) as envs:
         return score_of(policy, functools.partial(evaluate, envs, watch=watch), env_id, episodes=episodes, seed=seed)
 
 

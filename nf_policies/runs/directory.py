@@ -104,7 +104,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"There is no run in {run_dir}: it has no {CONFIG}.") from error
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{run_dir / CONFIG} cannot be read: {error}.") from error
+        raise RunError(f"{run_dir / CONFIG} cannot be read: {' '.join(str(error).split())[:160]}.") from error
     if not isinstance(config, dict):
         raise RunError(f"{run_dir / CONFIG} is not a configuration.")
     return config

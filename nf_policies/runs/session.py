@@ -87,9 +87,9 @@ class Session:
             self.learner.load((numbers, tensors))
             self._seconds, self._improved = run.get("seconds", 0.0), run.get("improved", self._improved)
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
-        except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        except Exception as error:  # whatever a damaged state makes go wrong
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:300]}") from error
+            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:160]}") from error
 
     def _loop(self, count: int) -> str:
         """Step the learner; the reason for stopping comes back."""
@@ -156,6 +156,7 @@ class Session:
             "reached": self.config["target"] if reason == "target" else None,
             "seconds": self._elapsed() if self.config.get("minutes") else 0.0,
             "improved": self._improved,
+            "config": dict(self.config),
         }
         save_checkpoint(self.run_dir / CHECKPOINT, self.learner.kind, run, *self.learner.state())
 

@@ -7,7 +7,8 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
-from nf_policies.tasks.make import TaskError, register_installed
+from nf_policies.tasks.errors import TaskError
+from nf_policies.tasks.make import register_installed
 
 
 def batched_twin(env_id: str) -> str | None:

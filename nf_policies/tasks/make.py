@@ -7,9 +7,8 @@ from importlib.metadata import entry_points
 
 import gymnasium as gym
 
-
-class TaskError(ValueError):
-    """A task that cannot be made or used; the message says which and what would work."""
+from nf_policies.tasks.checked import Checked
+from nf_policies.tasks.errors import TaskError
 
 
 @functools.cache
@@ -25,7 +24,7 @@ def register_installed() -> None:
 
 
 def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode: str | None = None) -> gym.Env:
-    """One environment of a task.
+    """One environment of a task, whose answers are checked.
 
     Args:
         env_id: Gymnasium id, `package.module:EnvId` included.
@@ -55,4 +54,4 @@ def make_task(env_id: str, *, max_episode_steps: int | None = None, render_mode:
                 f"{env_id} cannot be reset with a seed: {type(layer).__name__} must have Gymnasium's reset(self, *, "
                 "seed=None, options=None)."
             ) from error
-    return env
+    return Checked(env, env_id)

@@ -7,10 +7,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import concatenate
 
 from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, simulated
 from nf_policies.tasks.make import make_task, register_installed
+from nf_policies.tasks.processes import ProcessVectorEnv
 
 
 class PausingSyncVectorEnv(SyncVectorEnv):
@@ -23,13 +25,16 @@ class PausingSyncVectorEnv(SyncVectorEnv):
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
         super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.DISABLED)
+        self._rows: Any = self._observations if isinstance(self._observations, np.ndarray) else [None] * self.num_envs
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step the environments whose episodes are running; the others keep their last values, with reward 0."""
         self._rewards[:] = 0.0
         for i in np.flatnonzero(~self._autoreset_envs):
             obs, self._rewards[i], self._terminations[i], self._truncations[i], _ = self.envs[i].step(actions[i])
-            self._env_obs[i] = self._observations[i] = obs
+            self._env_obs[i] = self._rows[i] = obs
+        if self._rows is not self._observations:  # parts of Dict and Tuple observations
+            concatenate(self.single_observation_space, self._env_obs, self._observations)
         self._autoreset_envs = self._terminations | self._truncations
         return self._observations, self._rewards, self._terminations, self._truncations, {}
 
@@ -61,7 +66,14 @@ class PausingLanes(VectorWrapper):
         return *(part.numpy() for part in answer), {}
 
 
-def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps: int | None = None) -> VectorEnv:
+def make_envs(
+    env_id: str,
+    num_envs: int,
+    *,
+    workers: int = 0,
+    max_episode_steps: int | None = None,
+    step_timeout: float | None = None,
+) -> VectorEnv:
     """Environments with autoreset disabled, for `play`; those of a simulator's batched task are its lanes.
 
     Args:
@@ -69,10 +81,11 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
         num_envs: Number of environments in this process, where there are no workers.
         workers: Number of environments in a process each, which pays where a step takes a millisecond or more.
         max_episode_steps: As for `make_task`.
+        step_timeout: Seconds after which a worker that does not answer is replaced; see `ProcessVectorEnv`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     if workers:
-        return in_processes(make, workers, AutoresetMode.DISABLED, copy=False)
+        return in_processes(env_id, make, workers, AutoresetMode.DISABLED, step_timeout)
     register_installed()
     if is_batched(env_id) and not is_compilable(env_id):
         paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
@@ -80,21 +93,38 @@ def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps
     return PausingSyncVectorEnv([make] * num_envs)
 
 
-def in_processes(make: Callable[[], gym.Env], count: int, mode: AutoresetMode, *, copy: bool) -> VectorEnv:
+def in_processes(
+    env_id: str, make: Callable[[], gym.Env], count: int, mode: AutoresetMode, timeout: float | None
+) -> VectorEnv:
     """Environments in a process each."""
-    # Forked processes inherit what the user has registered; they must not inherit torch's threads.
-    fns = [functools.partial(single_threaded, make)] * count
-    return AsyncVectorEnv(fns, copy=copy, context="fork", autoreset_mode=mode)
+    register_installed()
+    return ProcessVectorEnv(make, count, mode=mode, name=env_id, spec=gym.registry.get(env_id), timeout=timeout)
 
 
-def single_threaded(make: Callable[[], gym.Env]) -> gym.Env:
-    """Make an environment in a process that is to use one thread of torch."""
-    torch.set_num_threads(1)
-    return make()
+def for_episodes(envs: VectorEnv) -> VectorEnv | None:
+    """Training environments with autoreset disabled, for `play`; None for others than single ones side by side.
+
+    They are the same environments: those of training must be reset before they are stepped again.
+    """
+    if isinstance(envs, ProcessVectorEnv):
+        return envs.for_episodes()
+    if isinstance(envs, SyncVectorEnv):
+        return PausingSyncVectorEnv([functools.partial(_the_same, env) for env in envs.envs])
+    return None
+
+
+def _the_same(env: gym.Env) -> gym.Env:
+    return env
 
 
 def training_envs(
-    env_id: str, num_envs: int, *, device: str = "cpu", workers: int = 0, max_episode_steps: int | None = None
+    env_id: str,
+    num_envs: int,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
+    max_episode_steps: int | None = None,
+    step_timeout: float | None = None,
 ) -> VectorEnv:
     """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
 
@@ -106,12 +136,13 @@ def training_envs(
         device: Where a batched task is played, as torch names it.
         workers: Number of environments in a process each, instead; see `make_envs`.
         max_episode_steps: As for `make_task`.
+        step_timeout: As for `make_envs`.
     """
     make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
     single = make()  # complains about a wrong id, and imports its module
     single.close()
     if workers:
-        return in_processes(make, workers, AutoresetMode.SAME_STEP, copy=True)
+        return in_processes(env_id, make, workers, AutoresetMode.SAME_STEP, step_timeout)
     spec: Any = single.spec
     limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
     if lanes := simulated(spec.id):  # on the CPU, wherever the policy is

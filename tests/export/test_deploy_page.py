@@ -39,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
 def test_the_commands_leave_the_files_of_the_table(folder) -> None:
     names = {path.name for path in (folder / "run").iterdir()}
     assert {"best.c", "best.h", "best.py", "best.js", "best.json", "best.md", "fast.c", "fast.h"} <= names
-    assert "| 2 | pole angle | rad | -0.418879 | 0.418879 |" in (folder / "run" / "best.md").read_text()
+    assert "| 2 | pole_angle | rad | -0.418879 | 0.418879 |" in (folder / "run" / "best.md").read_text()
 
 
 class FakeNode:
@@ -91,7 +91,7 @@ def test_the_runner_and_the_ros_node_act(folder, monkeypatch) -> None:
     assert FakeNode.published[0].data in (0, 1)
     node.observe(message(data=[0.01, 0.0, float("nan"), 0.0]))
     node.act()
-    assert FakeNode.errors == ["pole angle is nan: the policy needs finite numbers."]
+    assert FakeNode.errors == ["pole_angle is nan: the policy needs finite numbers."]
 
 
 ARDUINO = """

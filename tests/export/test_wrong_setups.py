@@ -22,8 +22,8 @@ NAMES = ["cart position", "cart velocity", "pole angle", "pole velocity"]
 UNITS = ["m", "m/s", "rad", "rad/s"]
 CARD = {
     "rate_hz": 50,
-    "observation": [{"name": name, "unit": unit} for name, unit in zip(NAMES, UNITS, strict=True)],
-    "action": [{"name": "push to the right", "unit": None}],
+    "observation_names": [f"{name} [{unit}]" for name, unit in zip(NAMES, UNITS, strict=True)],
+    "action_names": ["push left [10 N]", "push right [10 N]"],
 }
 SEEN = [0.1, 0.0, 0.02, 0.1]
 FITTING: dict[str, Any] = {"rate_hz": 50, "names": NAMES, "version": 1}
@@ -188,8 +188,8 @@ def test_a_policy_of_another_task_is_refused(folder) -> None:
     [
         ({"rate": 50}, "not 'rate'"),
         ({"rate_hz": -1}, "rate_hz must be above 0"),
-        ({"observation": ["angle"]}, 'is a list of {"name"'),
-        ({"observation": [{"name": "angle"}]}, "Names are given to 1 entries"),
+        ({"observation_names": [1]}, "is a list of names with units"),
+        ({"observation_names": ["angle [rad]"]}, "Names are given to 1 entries"),
     ],
 )
 def test_facts_that_do_not_fit_are_refused(facts, sentence, tmp_path) -> None:
@@ -201,7 +201,7 @@ def test_facts_that_do_not_fit_are_refused(facts, sentence, tmp_path) -> None:
 def test_nothing_in_a_name_can_leave_a_comment(tmp_path) -> None:
     policy = Policy.load(Path(__file__).parent / "cartpole.safetensors")
     policy.env_id = '*/ #error "outside" /*\n" """'
-    named = CARD | {"observation": [{"name": f"*/ {name} \n#error", "unit": None} for name in NAMES]}
+    named = CARD | {"observation_names": [f"*/ {name} #error" for name in NAMES]}
     for target in ("c", "js", "numpy"):
         files = write(policy, target, tmp_path / "policy", Request(of_mapping(named, "the test")))
         if target == "js" and shutil.which("node") is None:

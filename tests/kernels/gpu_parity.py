@@ -12,7 +12,6 @@ import pytest
 import torch
 from kernel_reference import double, reference, reference_backward
 from torch import Tensor, nn
-from torch.testing import assert_close
 
 from nf_policies.fields import NeuralField, SimpleNeuralField
 from nf_policies.fields.dynamics import DYNAMICS, polynomial
@@ -21,6 +20,8 @@ from nf_policies.kernels import gpu
 from nf_policies.kernels.operator import SOLVERS, Gradients, Problem, recurrence
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
+# The first product in autograd's thread finds no context of the GPU there, and tells so.
+pytestmark = pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")
 FORWARD, BACKWARD = 2e-6, 1e-5
 SOME, NOWHERE, EVERYWHERE = "some", "nowhere", "everywhere"
 
@@ -221,7 +222,9 @@ def test_activations_are_right_in_all_their_digits(name, function) -> None:
     p = Problem(0 * z[None], z, None, one, still, None, None, one, None, name, 2, 1.0)
     outputs, trajectory = gpu.forward(p)
     assert torch.equal(trajectory[0], z)
-    assert_close(outputs[0].double(), function(z.double()), rtol=1e-6, atol=1e-37)
+    exact = function(z.double())
+    # A GPU's exp(z) carries the rounding of its argument, 6e-8 |z|, which only the tail of a sigmoid shows.
+    assert ((outputs[0] - exact).abs() <= (1e-6 + 1e-7 * z.abs().clamp(max=100)) * exact.abs() + 1e-37).all()
 
 
 @pytest.mark.parametrize(

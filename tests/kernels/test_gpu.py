@@ -138,18 +138,10 @@ def run_parity_tests(interpret: str) -> None:
 
 
 @needs_triton
-@pytest.mark.parametrize(
-    ("hidden", "precision", "spilled"),
-    [
-        *((hidden, "tf32x3", 0) for hidden in (1, 8, 16, 32, 64)),
-        (128, "tf32x3", 128),
-        (16, "ieee", 0),
-        (128, "ieee", 0),
-    ],
-)
+@pytest.mark.parametrize(("hidden", "spilled"), [*((hidden, 0) for hidden in (1, 8, 16, 32, 64)), (128, 128)])
 @pytest.mark.parametrize("kernel", ["forward", "backward"])
 def test_kernels_compile_for_hopper_and_keep_their_numbers_in_registers(
-    kernel, hidden, precision, spilled, tmp_path, monkeypatch
+    kernel, hidden, spilled, tmp_path, monkeypatch
 ) -> None:
     """With all that a problem can have. At 128 neurons a few of the backward pass's numbers spill."""
     import triton
@@ -157,7 +149,6 @@ def test_kernels_compile_for_hopper_and_keep_their_numbers_in_registers(
 
     from nf_policies.kernels import triton_kernels
 
-    monkeypatch.setattr(gpu, "PRECISION", precision)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     function = getattr(triton_kernels, kernel)
     cut = gpu.tiling(hidden)
@@ -182,4 +173,4 @@ def test_kernels_compile_for_hopper_and_keep_their_numbers_in_registers(
     assert len(spills) == 2, said
     assert max(spills) <= spilled, said
     uses_tensor_cores = bool(re.search(r"wgmma\.|mma\.sync", compiled.asm["ptx"]))
-    assert uses_tensor_cores == (hidden >= gpu.DOT_HIDDEN_MIN and precision == "tf32x3")
+    assert uses_tensor_cores == (hidden >= gpu.TENSOR_CORES_FROM)
