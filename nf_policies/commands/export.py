@@ -28,9 +28,7 @@ class Export:
     polynomial: bool = False  # A polynomial in place of tanh and sigmoid: faster on chips, the card states its error.
     opset: int = 18  # Version of ONNX's operators.
     rate: float | None = None  # Control steps per second; by default as the task says.
-    facts: Path | None = (
-        None  # JSON file with rate, names and units: {"rate_hz": 50, "observation_names": ["angle [rad]"]}.
-    )
+    facts: Path | None = None  # JSON file: {"rate_hz": 50, "observation_names": ["angle [rad]"], "action_names": […]}.
     json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
@@ -50,7 +48,7 @@ class Export:
         policy = Policy.load(self.file)
         given = Facts(rate_hz=self.rate)
         of_file = read_facts(self.facts) if self.facts else Facts()
-        known = together(given, of_file, facts_of(policy))
+        known = together(given, of_file, facts_of(policy.env_id, policy.names))
         request = Request(known, score_beside(self.file), self.double, self.polynomial, self.opset)
         out = self.out or self.file.with_suffix("")
         files = [file for target in self.to for file in write(policy, target, out, request)]

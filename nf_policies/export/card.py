@@ -62,7 +62,7 @@ def entries(space: Space[Any], names: Sequence[str], word: str) -> list[dict[str
     Where the names are those of a choice's values, they are its `choices`.
     """
     low, high = bounds(space)
-    rows = [{"index": i, "name": f"{word}_{i}", "unit": None} for i in range(len(low))]
+    rows: list[dict[str, Any]] = [{"index": i, "name": f"{word}_{i}", "unit": None} for i in range(len(low))]
     parsed = [FORM.fullmatch(name).groups() for name in names]  # type: ignore[union-attr]
     if len(names) == len(rows):
         rows = [row | {"name": name, "unit": unit} for row, (name, unit) in zip(rows, parsed, strict=True)]

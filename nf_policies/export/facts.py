@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nf_policies.export.needs import ExportError
-from nf_policies.policies.policy import Policy
 from nf_policies.tasks.make import TaskError, make_task
 from nf_policies.tasks.names import names_of
 
@@ -31,16 +30,16 @@ class Facts:
     action: Sequence[str] = ()
 
 
-def facts_of(policy: Policy) -> Facts:
-    """What a policy and its task say: the names in its file, or those of the task, and the task's time step.
+def facts_of(env_id: str | None, names: Mapping[str, Sequence[str]]) -> Facts:
+    """What a policy's file and its task say: the names in the file, or those of the task, and the task's time step.
 
-    The rate is an attribute `rate_hz` of the task, or that of its `dt` or `tau` in seconds, as tasks of Gymnasium and of
-    nf_envs have it.
+    The rate is an attribute `rate_hz` of the task, or that of its `dt` or `tau` in seconds, as tasks of Gymnasium and
+    of nf_envs have it.
     """
-    known = Facts(None, policy.names.get("observation", ()), policy.names.get("action", ()))
-    if policy.env_id is None:
+    known = Facts(None, names.get("observation", ()), names.get("action", ()))
+    if env_id is None:
         return known
-    with suppress(TaskError), closing(make_task(policy.env_id)) as env:
+    with suppress(TaskError), closing(make_task(env_id)) as env:
         bare: Any = env.unwrapped
         places = (bare, getattr(bare, "func_env", None))
         steps = (getattr(place, name, None) for place in places for name in ("dt", "tau"))

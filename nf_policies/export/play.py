@@ -33,7 +33,7 @@ def play(path: Path, env_id: str | None, *, episodes: int, seed: int, max_episod
             obs, _ = env.reset(seed=seed + i)
             memory, over = loaded.begin(), False
             while not over:
-                action, memory = loaded.step(memory, flat(obs))
+                action, memory = loaded.step(memory, flat(obs, env.observation_space))
                 space = env.action_space
                 obs, reward, terminated, truncated, _ = env.step(action.reshape(space.shape).astype(space.dtype)[()])
                 returns[i] += float(reward)

@@ -5,9 +5,11 @@ from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
+from gymnasium import Space
 
 from nf_policies.export.form import Recording
 from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import parts_of
 from nf_policies.tasks.make import TaskError, make_task
 
 
@@ -31,7 +33,7 @@ def record(policy: Policy, steps: int, *, seed: int = 0) -> Recording:
             if start:
                 obs, _ = env.reset(seed=seed + t)
             action = actor.act(obs, episode_start=start)
-            rows.append((flat(obs), start, np.reshape(action, -1)))
+            rows.append((flat(obs, env.observation_space), start, np.reshape(action, -1)))
             obs, _, terminated, truncated, _ = env.step(action)
             over = terminated or truncated
     return Recording(*map(np.array, zip(*rows, strict=True)))
@@ -45,11 +47,15 @@ def drawn(policy: Policy, steps: int, seed: int) -> Recording:
     starts[[0, steps // 2]] = True
     seen = [space.sample() for _ in range(steps)]
     done = [np.reshape(policy.act(obs, episode_start=bool(start)), -1) for obs, start in zip(seen, starts, strict=True)]
-    return Recording(np.array([flat(obs) for obs in seen]), starts, np.array(done))
+    return Recording(np.array([flat(obs, space) for obs in seen]), starts, np.array(done))
 
 
-def flat(obs: Any) -> np.ndarray:
-    """An observation as a row of numbers; Dict and Tuple observations entry by entry."""
-    if isinstance(obs, dict | tuple):
-        return np.concatenate([flat(part) for part in (obs.values() if isinstance(obs, dict) else obs)])
-    return np.asarray(obs, np.float64).reshape(-1)
+def flat(obs: Any, space: Space[Any]) -> np.ndarray:
+    """An observation as a row of numbers; that of a Dict or Tuple space part by part, in the order of the space."""
+    rows = []
+    for keys, _ in parts_of(space):
+        part = obs
+        for key in keys:
+            part = part[key]
+        rows.append(np.asarray(part, np.float64).reshape(-1))
+    return np.concatenate(rows)

@@ -28,6 +28,7 @@ HEADS: dict[str, tuple[spaces.Space[Any], str]] = {
     "multi_discrete": (spaces.MultiDiscrete([2, 3, 1], start=[0, -4, 6]), "tanh"),
     "multi_binary": (spaces.MultiBinary([2, 2]), "tanh"),
     "tanh": (spaces.Box(np.float32([-1, 0]), np.float32([2, 4])), "tanh"),
+    "whole": (spaces.Box(-3, 5, (2,), np.int64), "tanh"),
     "clip": (spaces.Box(-0.1, 0.3, (2, 1), np.float64), "clip"),
 }
 FIELDS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -103,7 +104,7 @@ def play(policy: Policy, steps: int, envs: int, seed: int = 0) -> Episodes:
         exactly.append(action.detach().numpy().reshape(envs, -1))
         potentials = trace.potentials
         margins.append(margin(policy.action_space, trace.outputs.detach().numpy()))
-        seen.append([flat(row) for row in obs])
+        seen.append([flat(row, space) for row in obs])
     return Episodes(np.array(seen), start_of, np.array(done), np.array(exactly), np.array(margins))
 
 
@@ -112,6 +113,9 @@ def margin(space: spaces.Space[Any], outputs: np.ndarray) -> np.ndarray:
     smallest = np.full(len(outputs), np.inf)
     if isinstance(space, spaces.MultiBinary):
         return np.abs(outputs).min(-1)
+    if isinstance(space, spaces.Box) and space.dtype.kind == "i":
+        middle, reach = (space.high + space.low) / 2, (space.high - space.low + 1) / 2
+        return np.abs((middle + reach * np.tanh(outputs)) % 1 - 0.5).min(-1)
     if isinstance(space, spaces.Box):
         return smallest
     counts = [space.n] if isinstance(space, spaces.Discrete) else space.nvec.reshape(-1)

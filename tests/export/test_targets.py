@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from every_policy import FIELDS, HEADS, SEEN, Episodes, make, play
+from gymnasium import spaces
 
-from nf_policies import Policy
+from nf_policies import Policy, field_sizes
 from nf_policies.export.loaded import InNumpy, InOnnx, InTorch, Loaded, load
+from nf_policies.export.recording import record
 from nf_policies.export.write import Request, write
+from nf_policies.policies.cells import GRU
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 HAS_C = shutil.which("cc") is not None
@@ -86,6 +89,17 @@ def test_a_target_sees_what_the_policy_sees(seen, tmp_path) -> None:
     episodes = play(policy, 20, 2)
     for target in ("numpy", "onnx"):
         assert_does_the_same(policy, target, episodes, tmp_path)
+
+
+def test_parts_of_dict_observations_are_seen_in_the_order_of_the_space(tmp_path) -> None:
+    space = spaces.Dict({"b": spaces.Discrete(3, start=1), "a": spaces.Box(-1, 1, (2,)), "c": spaces.MultiBinary(2)})
+    actions = spaces.Box(-1, 1, (1,))
+    torch.manual_seed(0)
+    policy = Policy(GRU(*field_sizes(space, actions)[:1], 4, 1), space, actions)
+    recording = record(policy, 40)
+    loaded = load(write(policy, "numpy", tmp_path / "policy", Request())[0])
+    found, _ = loaded.replay(recording.observations, recording.starts)
+    np.testing.assert_allclose(found, recording.actions, atol=1e-6)
 
 
 @pytest.mark.slow
