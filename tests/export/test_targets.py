@@ -124,10 +124,7 @@ def test_a_module_of_javascript_does_what_the_policy_does(tmp_path) -> None:
 def test_10_000_steps_of_every_field_and_head_on_every_target(field, head, tmp_path) -> None:
     policy = make(field, head)
     episodes = play(policy, 500, 20)
-    for target in ("c", "numpy", "onnx"):
+    for target in ("c", "numpy", "onnx", "js"):
         assert_does_the_same(policy, target, episodes, tmp_path)
-    files = write(policy, "js", tmp_path / "policy", Request())
-    difference = np.abs(actions_of(load(files[0]), episodes) - episodes.exact).max(-1)
-    assert difference[episodes.margins > 1e-5].max() <= 1e-6  # its numbers are double, the policy's were rounded
     if list(FIELDS).index(field) % len(HEADS) == list(HEADS).index(head):  # writing and running torch takes seconds
         assert_does_the_same(policy, "torch", episodes, tmp_path)
