@@ -34,7 +34,12 @@ HEADS: dict[str, tuple[spaces.Space[Any], str]] = {
 FIELDS: dict[str, tuple[type, dict[str, Any]]] = {
     f"simple_{name}": (
         SimpleNeuralField,
-        {"dynamics": name, "hidden_size": 3, "activation": activation, "tau_init": 3.0},
+        {
+            "dynamics": name,
+            "hidden_size": 3,
+            "activation": activation,
+            "tau_init": 20.0 if name == "capacity_32" else 3.0,
+        },
     )
     for name, activation in zip(DYNAMICS, itertools.cycle(["tanh", "sigmoid"]), strict=False)
 }
