@@ -87,7 +87,8 @@ def step(
     """One step of a `Field` or `Cell` on features: normalise, reset the potentials of new episodes, step.
 
     Args:
-        field, normalizer: What has a field's `trace`, and what is in front of it.
+        field: With a field's `trace`.
+        normalizer: In front of it.
         features: Encoded observations. Shape: (..., batch, input_size).
         potentials: Before the step, not modified. Shape: (..., batch, memory_size).
         episode_starts: True where an episode begins. Shape: (..., batch).
@@ -290,8 +291,7 @@ class Policy(nn.Module):
         with complete(Path(path)):
             policy = cls(**{part: header[part] for part in PARTS}, squash=header.get("squash") or "tanh")
             policy.made_by, policy.names = dict(header["made_by"]), dict(header.get("names", {}))
-            policy.to(tensors["field.output_embedding.weight"].dtype)
-            policy.load_state_dict(tensors)
+            policy.to(tensors["field.output_embedding.weight"].dtype).load_state_dict(tensors)
         return policy
 
     def extra_repr(self) -> str:

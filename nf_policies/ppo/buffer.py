@@ -267,7 +267,7 @@ def pick(rows: Tensor, chosen: Tensor) -> Tensor:
     return rows.index_select(0, chosen).transpose(0, 1)
 
 
-def potentials_of(memories: Sequence[Any]) -> Tensor:
+def potentials_of(memories: list[Any]) -> Tensor:
     """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
     return torch.cat([memory.potentials for memory in memories], dim=-1)
 
