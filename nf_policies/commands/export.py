@@ -48,7 +48,7 @@ class Export:
         policy = Policy.load(self.file)
         given = Facts(rate_hz=self.rate)
         of_file = read_facts(self.facts) if self.facts else Facts()
-        known = together(given, of_file, facts_of(policy))
+        known = together(given, of_file, facts_of(policy.env_id, policy.env_spec, policy.names))
         request = Request(known, score_beside(self.file), self.double, self.polynomial, self.opset)
         out = self.out or self.file.with_suffix("")
         files = [file for target in self.to for file in write(policy, target, out, request)]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from nf_policies.export.needs import ExportError
-from nf_policies.policies.policy import Policy
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.names import names_of
@@ -33,14 +32,14 @@ class Facts:
     action: Sequence[str] = ()
 
 
-def facts_of(policy: Policy) -> Facts:
+def facts_of(env_id: str | None, env_spec: dict[str, Any] | None, names: Mapping[str, Sequence[str]]) -> Facts:
     """What a policy's file and its task say: the names in the file, or those of the task, and the task's time step.
 
     The rate is an attribute `rate_hz` of the task, or that of its `dt` or `tau` in seconds, as tasks of Gymnasium and
     of nf_envs have it.
     """
-    known = Facts(None, policy.names.get("observation", ()), policy.names.get("action", ()))
-    with suppress(TaskError), closing(make_task(task_of_file(policy.env_id, policy.env_spec))) as env:
+    known = Facts(None, names.get("observation", ()), names.get("action", ()))
+    with suppress(TaskError), closing(make_task(task_of_file(env_id, env_spec))) as env:
         bare: Any = env.unwrapped
         places = (bare, getattr(bare, "func_env", None))
         steps = (getattr(place, name, None) for place in places for name in ("dt", "tau"))

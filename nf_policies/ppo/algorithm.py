@@ -23,17 +23,9 @@ from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
-from nf_policies.ppo.buffer import (
-    Evaluated,
-    Outcome,
-    SequenceBuffer,
-    Sequences,
-    memory_after,
-    potentials_of,
-    where_rows,
-)
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
 from nf_policies.ppo.callbacks import acted_of, brought_by
-from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
+from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step, potentials_of
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale

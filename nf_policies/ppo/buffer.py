@@ -267,11 +267,6 @@ def pick(rows: Tensor, chosen: Tensor) -> Tensor:
     return rows.index_select(0, chosen).transpose(0, 1)
 
 
-def potentials_of(memories: list[Any]) -> Tensor:
-    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
-    return torch.cat([memory.potentials for memory in memories], dim=-1)
-
-
 def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
     """Memory (..., memory_size) after some steps, an index of the trajectories (n_steps, num_envs, ·) of each field."""
     return torch.cat([trajectory[steps] for trajectory in trajectories], dim=-1)

@@ -34,6 +34,11 @@ class CompiledMemory(Memory):
         return trace.outputs
 
 
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)
+
+
 class CompiledStep:
     """The policy draws its actions and the task answers, compiled again if the task's constants change.
 

@@ -180,7 +180,7 @@ def test_a_damaged_file_is_refused(folder, in_c, damage, tmp_path) -> None:
 
 def test_a_policy_of_another_task_is_refused(folder) -> None:
     with pytest.raises(ExportError, match="was made for observations in Box"):
-        play(folder / "policy.onnx", "Pendulum-v1", episodes=1, seed=0)
+        play(folder / "policy.onnx", env="Pendulum-v1", episodes=1, seed=0)
 
 
 @pytest.mark.parametrize(
