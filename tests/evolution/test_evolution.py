@@ -204,7 +204,7 @@ def test_a_state_of_another_seed_or_a_damaged_one_is_refused() -> None:
     numbers, tensors = through_a_file(evolution.state())
     with pytest.raises(ValueError, match="has seed 1, its state is of seed 0"):
         evolution_for("test/Constant-v0", seed=1).load((numbers, tensors))
-    with pytest.raises(ValueError, match="another pop_size"):
+    with pytest.raises(ValueError, match="another population"):
         evolution_for("test/Constant-v0", pop_size=9).load((numbers, tensors))
     with pytest.raises(ValueError, match="not whole"):
         evolution_for("test/Constant-v0").load((numbers, {n: t for n, t in tensors.items() if "policy" not in n}))

@@ -66,7 +66,7 @@ def test_a_lost_workers_episode_is_played_again_and_nothing_else_changes(trouble
     env = Troubled()
     policy = Policy(SimpleNeuralField(2, 1), env.observation_space, env.action_space)
     seeds = range(10, 15)
-    expected, calm = evaluate(PausingSyncVectorEnv([Troubled] * 2), policy, None, seeds)
+    expected, calm = evaluate(PausingSyncVectorEnv([Troubled(), Troubled()]), policy, None, seeds)
     told = pytest.warns(RuntimeWarning, match=f"A worker of Troubled-v0.*{TOLD[trouble]}.*plays its episode again")
     with closing(envs_of(tmp_path, trouble)) as envs, told:
         returns, played = evaluate(envs, policy, None, seeds)

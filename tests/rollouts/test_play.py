@@ -121,7 +121,6 @@ def test_velocities_are_hidden_as_in_the_rl_zoo(env_id, left) -> None:
     [
         (lambda: make_task("Nope-v3"), "Nope-v3 cannot be made"),
         (lambda: make_task("no_such_module:Nope-v3"), "No module named 'no_such_module'"),
-        (lambda: make_task("test/Endless-v0"), "no time limit"),
     ],
 )
 def test_bad_tasks_get_one_clear_sentence(call, message) -> None:
