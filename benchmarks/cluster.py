@@ -22,8 +22,8 @@ import torch
 from nf_policies import Policy, SimpleNeuralField, field_sizes
 from nf_policies.cluster.on_ray import PER_WORKER, RayPool
 from nf_policies.evolution.evolution import Evolution
-from nf_policies.rollouts.pieces import Piece, Spread
 from nf_policies.rollouts.play import Evaluator, evaluate
+from nf_policies.rollouts.spread import Piece, Spread
 from nf_policies.tasks.side_by_side import make_envs
 
 RESULTS = Path(__file__).parent / "results" / "cluster.json"

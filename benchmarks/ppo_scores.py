@@ -31,10 +31,10 @@ import tyro
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
+from nf_policies.commands.task import shown, visible_of
 from nf_policies.commands.train import Train, final_score, new_model
 from nf_policies.ppo.training import Training
 from nf_policies.tasks.side_by_side import make_envs, training_envs
-from nf_policies.tasks.visible import visible_entries
 from suite.plan import TUNED
 from suite.rows import append, read
 
@@ -88,8 +88,9 @@ class TwoFrames(gym.ObservationWrapper):
 
 def entries_of(env_id: str) -> list[int]:
     with closing(gym.make(env_id)) as env:
-        size = env.observation_space.shape[0]  # type: ignore[index]
-    return visible_entries(env_id, size, True) or list(range(size))
+        entries = visible_of(env, env_id, hide_velocity=True)
+    assert entries is not None
+    return entries
 
 
 def two_frames_id(env_id: str) -> str:
@@ -126,7 +127,11 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
         closing(make_envs(options.env, EVALUATION_EPISODES)) as evaluation_envs,
     ):
         training = Training(
-            new_model(options, envs, **policy_kwargs), evaluation_envs, seed, episodes=EVALUATION_EPISODES, share=np.inf
+            new_model(options, envs, shown(options), **policy_kwargs),
+            evaluation_envs,
+            seed,
+            episodes=EVALUATION_EPISODES,
+            share=np.inf,
         )
         while training.env_steps < options.steps:
             training.step(training.env_steps / options.steps)

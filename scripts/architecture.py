@@ -23,32 +23,37 @@ Graph = dict[str, set[str]]
 
 MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
+    "memory": set(),
+    "stopping": set(),
+    "terminal": set(),
     "tensor_files": {"atomic"},
-    "kernels": set(),
+    "kernels": {"memory"},
     "fields": {"kernels"},
     "policies": {"fields", "tensor_files"},
-    "tasks": set(),
-    "rollouts": {"atomic", "fields", "policies", "tasks", "kernels.compiling"},
+    "worker_process": set(),
+    "tasks": {"worker_process"},
+    "rollouts": {"atomic", "memory", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "cluster": {"atomic", "runs.directory", "tasks", "sweeps"},
-    "ppo": {"fields", "policies", "rollouts.play", "kernels.compiling", "tensor_files"},
-    "runs": {"atomic", "tensor_files"},
-    "tuning": {"atomic", "runs"},
-    "sweeps": {"atomic", "runs"},
-    "commands": {
-        "atomic",
+    "ppo": {
         "fields",
         "policies",
-        "tasks",
-        "rollouts",
-        "evolution",
-        "ppo",
-        "runs",
-        "tuning",
-        "cluster",
-        "sweeps",
+        "rollouts.play",
+        "kernels.compiling",
+        "tensor_files",
+        "tasks.description",
+        "tasks.faults",
     },
-    "cli": {"commands"},
+    "runs": {"atomic", "stopping", "tensor_files"},
+    "tuning": {"atomic", "runs", "worker_process"},
+    "sweeps": {"atomic", "runs"},
+    "export": {"atomic", "fields", "policies", "rollouts", "tasks", "kernels.operator"},
+    "playground": {"evolution.start", "fields", "policies", "tasks"},
+    "commands": {
+        *("atomic", "stopping", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"),
+        *("cluster", "sweeps", "export", "playground"),
+    },
+    "cli": {"commands", "memory", "stopping", "tasks.faults", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
 
@@ -169,7 +174,7 @@ def lines(files: Iterable[Path]) -> dict[str, int]:
 def sources() -> list[Path]:
     """The files of which none may be long: both packages and the scripts."""
     folders = (PACKAGE, ROOT / "envs", ROOT / "scripts")
-    ends = (".py", ".cpp", ".h", ".hpp", ".sh")
+    ends = (".py", ".cpp", ".h", ".hpp", ".sh", ".js", ".css", ".html")
     return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in ends]
 
 
@@ -249,15 +254,15 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 12_150, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 18_500, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]
     if run:
         paths = (
-            ("files from observation to gradient", 13, observation_to_gradient),
+            ("files from observation to gradient", 14, observation_to_gradient),
             ("files from vector to return, engine", 13, lambda: vector_to_return(batched=True)),
-            ("files from vector to return, Gymnasium", 11, lambda: vector_to_return(batched=False)),
+            ("files from vector to return, Gymnasium", 13, lambda: vector_to_return(batched=False)),
         )
         for name, bound, path in paths:
             ran = path()

@@ -87,10 +87,10 @@ class BrokenSensor(Constant):
         return np.array([0, np.inf], np.float32), 1.0, False, False, {}
 
 
-class Nested(Constant):
-    """Show a Dict."""
+class Words(Constant):
+    """Show words."""
 
-    observation_space = spaces.Dict({"a": spaces.Discrete(2)})
+    observation_space = spaces.Text(5)
 
 
 class FreeForce(Constant):
@@ -99,7 +99,7 @@ class FreeForce(Constant):
     action_space = spaces.Box(-np.inf, np.inf, (1,))
 
 
-TASKS = (Recall, Move, Noise, Constant, Broken, BrokenSensor, Nested, FreeForce)
+TASKS = (Recall, Move, Noise, Constant, Broken, BrokenSensor, Words, FreeForce)
 
 
 def register() -> None:

@@ -1,13 +1,11 @@
 """A task as a peer sees it: the same entries of the observation that our policies see."""
 
-from typing import Any
-
 import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers import DtypeObservation, FlattenObservation
 
+from nf_policies.commands.task import visible_of
 from nf_policies.tasks.make import make_task
-from nf_policies.tasks.visible import velocities_of, visible_entries
 
 
 class Visible(gym.ObservationWrapper):
@@ -45,7 +43,6 @@ def make_view(task: str, view: str) -> gym.Env:
         env = DtypeObservation(FlattenObservation(env), np.float32)
     if view == "all":
         return env
-    shape: Any = env.observation_space.shape
-    entries = visible_entries(task, shape[0], True, velocities=velocities_of(env))
+    entries = visible_of(env, task, hide_velocity=True)
     assert entries is not None
     return Visible(env, entries)

@@ -39,7 +39,7 @@ TRAIN = f"""## Tasks no one here wrote
 
 `train ID --steps {TRAIN_STEPS}`, beside PPO of Stable-Baselines3 (64 × 64) and RecurrentPPO of sb3-contrib, both with
 their defaults, one environment and VecNormalize, at as many steps. Hidden velocities are hidden from every policy; the
-critic of `train`, which is no part of its policy, sees them while training (`--privileged-critic False` hides them from
+critic of `train`, which is no part of its policy, sees them while training (`--no-privileged-critic` hides them from
 it, too), those of the others do not. The tasks of POPGym (Morad et al. 2023) show too little by themselves and count
 among those with velocities hidden.
 """

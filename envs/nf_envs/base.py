@@ -76,6 +76,8 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
         default_params: The constants for methods that are given none.
         draws: How many random numbers the methods take.
         velocities: Indices of the features that are velocities.
+        observation_names: "name [unit]" of each feature, where the unit is what a value of 1 stands for.
+        action_names: The same of each entry of a Box action, or of each choice; {force} is the constant `force`.
         compilable: Whether all methods are functions of tensors of any device. Physics of another library is not; it
             runs on the CPU, and the views step only the lanes that need it.
         still_action: The Discrete action closest to doing nothing.
@@ -89,6 +91,8 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
     default_params: Any
     draws: Draws = Draws()
     velocities: tuple[int, ...] = ()
+    observation_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
     compilable: bool = True
     still_action: ClassVar[int] = 0
     twin: ClassVar[str | None] = None
@@ -139,6 +143,19 @@ class Task(FuncEnv[State, Tensor, Tensor, Tensor, Tensor, Any, Any], Generic[Sta
     def picture(self, state: State, params: Any = None) -> Any:
         """The `nf_envs.drawing.Picture` of a state of Python floats; a twin without one has Gymnasium's."""
         raise NotImplementedError(f"{type(self).__name__} has no picture.")
+
+
+def filled(names: Sequence[str], constants: Any) -> tuple[str, ...]:
+    """Names with the values of constants; a unit that differs between episodes or environments is left out."""
+    numbers = {key: f"{value:g}" for key, value in vars(constants).items() if isinstance(value, int | float)}
+
+    def fill(name: str) -> str:
+        try:
+            return name.format_map(numbers)
+        except KeyError:
+            return name.partition(" [")[0]
+
+    return tuple(map(fill, names))
 
 
 def check_constants(name: str, constants: Any) -> None:

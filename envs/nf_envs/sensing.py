@@ -54,6 +54,7 @@ class Observe:
             raise ValueError(f"Entries to observe are some of 0 to {size - 1}, not {[*self.indices]}.")
         seen = Sensed(task, self)
         seen.velocities = tuple(k for k, i in enumerate(self.indices) if i in task.velocities)
+        seen.observation_names = tuple(task.observation_names[i] for i in self.indices if task.observation_names)
         return seen
 
     def space(self, box: Box) -> Box:  # noqa: D102

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from nf_envs.base import Task
+from nf_envs.base import Task, filled
 from nf_envs.building import about_task, build, changed_constants, given_state
 from nf_envs.pictures import Painter
 
@@ -40,6 +40,8 @@ class SingleEnv(gym.Env[np.ndarray, Any]):
         self.func_env: Task[Any] = build(task, **options)
         self.observation_space = copy.deepcopy(self.func_env.observation_space)
         self.action_space = copy.deepcopy(self.func_env.action_space)
+        self.observation_names = self.func_env.observation_names
+        self.action_names = filled(self.func_env.action_names, self.func_env.default_params)
         self.metadata = about_task(self.func_env, about, render_mode, ["human", "rgb_array"])
         self.render_mode = render_mode
         self.params = self.func_env.default_params

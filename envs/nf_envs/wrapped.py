@@ -57,6 +57,7 @@ class Wrapped(Task[Any]):
         self.action_space = task.action_space
         self.draws = task.draws
         self.velocities = task.velocities
+        self.observation_names, self.action_names = task.observation_names, task.action_names
         self.compilable = task.compilable
         super().__init__()
 

@@ -7,7 +7,7 @@ import socket
 import warnings
 from typing import Any
 
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError
 
 REACH = 5.0
 """Seconds that the head has to accept a connection."""

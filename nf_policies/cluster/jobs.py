@@ -47,7 +47,7 @@ class RayJobs:
             count = self.count or max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
             while waiting and len(running) < count:
                 cell = waiting.pop(0)
-                running[play.remote(self.command, cell, sys.path)] = cell
+                running[play.remote(self.command, cell, sys.path, os.getcwd())] = cell
             for ref in self._ray.wait(list(running), num_returns=1)[0]:
                 cell = running.pop(ref)
                 try:
@@ -67,15 +67,18 @@ class RayJobs:
             self._ray.shutdown()
 
 
-def files_of(command: Sequence[str], cell: Cell, paths: Sequence[str]) -> Files | str:
-    """On a worker: play a run in a folder of its own. Returns its files by name, or why it failed."""
+def files_of(command: Sequence[str], cell: Cell, paths: Sequence[str], where: str) -> Files | str:
+    """On a worker: play a run, in the folder where the command was given if this machine has it.
+
+    Returns the run's files by name, or why it failed.
+    """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / "run"
         path = os.pathsep.join(dict.fromkeys([*sys.path, *filter(os.path.isdir, paths)]))
         process = subprocess.run(
             [sys.executable, "-m", "nf_policies", *words_of(cell, command, folder)],
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
-            cwd=temporary,
+            cwd=where if os.path.isdir(where) else temporary,
             capture_output=True,
             text=True,
         )

@@ -4,6 +4,7 @@ Each worker is an actor with one CPU. One that dies, with its node or alone, or 
 and another plays the pieces that it had. Nodes that join later get workers.
 """
 
+import os
 import socket
 import sys
 import time
@@ -15,12 +16,11 @@ from typing import Any
 
 from nf_policies.cluster.connection import REACH, WITH_NODE, ClusterError, connected, reason_of, warn
 from nf_policies.cluster.player import Answer, Bits, Failed, Maker, Player
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.processes import STEP_TIMEOUT
 
 PER_WORKER = 2
 """Pieces that a worker has: the next one waits there while one is played."""
-STEP_TIMEOUT = 300.0
-"""Seconds that a step of a task may take."""
 TRIES = 5
 """How often a piece is begun before the task is given up."""
 LOOK = 1.0
@@ -92,7 +92,7 @@ class RayPool:
         """The index of each piece and what was played, in the order in which workers answer.
 
         Raises:
-            TaskError: If a piece is lost or raises for the third time.
+            TaskError: If a piece is lost or raises for the fifth time.
             ClusterError: If the head of the cluster is gone.
         """
         self._grow()
@@ -206,7 +206,7 @@ class RayPool:
         actor_class = self._ray.remote(num_cpus=1, concurrency_groups={"signs": 1}, scheduling_strategy="SPREAD")(
             Player
         )
-        actor = actor_class.remote(self._make, sys.path)
+        actor = actor_class.remote(self._make, sys.path, os.getcwd())
         return Worker(actor, actor.hello.remote())
 
     def _grow(self) -> None:

@@ -1,15 +1,17 @@
 """What a worker does: it makes a task's environments once, and plays pieces in them."""
 
+import os
 import platform
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+
+from nf_policies.tasks.faults import place_of
 
 LANES = 32
 """Environments of a worker at most: where a step takes long, more of them do not help."""
@@ -55,11 +57,14 @@ class Player:
     Args:
         make: Makes the evaluator.
         paths: Further folders with modules, those of the process that asks, where this machine has them too.
+        folder: To work in, where this machine has it: a task's file may be named from there.
     """
 
-    def __init__(self, make: Maker, paths: Sequence[str] = ()) -> None:
+    def __init__(self, make: Maker, paths: Sequence[str] = (), folder: str = ".") -> None:
         torch.set_num_threads(1)
         sys.path += [path for path in paths if path not in sys.path and Path(path).is_dir()]
+        if Path(folder).is_dir():
+            os.chdir(folder)
         self._make, self._lanes, self._steps = make, 0, 0
         self._evaluator: Any = None
         self._watched = True
@@ -89,9 +94,7 @@ class Player:
 
 
 def described(error: Exception) -> str:
-    """An error in one sentence, with the file and line that raised it where that is not this package."""
+    """An error in one sentence, with the place in the task's own code where that raised it."""
     text = " ".join(str(error).split())
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    if Path(__file__).parents[1] in Path(place.filename).parents:
-        return text
-    return f"{type(error).__name__}: {text} ({place.filename}, line {place.lineno}, in {place.name})"
+    place = place_of(error)
+    return f"{type(error).__name__}: {text} ({place})" if place else text

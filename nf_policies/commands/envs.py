@@ -1,6 +1,5 @@
-"""nf-policies envs: the tasks that run by the thousand on one device."""
+"""nf-policies envs: the tasks that run by the thousand on one device, and the entries of any task."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -9,27 +8,39 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from nf_policies.runs.directory import to_json
+
+ENTRIES_SHOWN = 500
+
 
 @dataclass
 class Envs:
-    """List the batched tasks: what they show and take, how long they last, what they ask, and where they are from."""
+    """List the batched tasks: what they show and take, how long they last, what they ask, and where they are from.
 
-    words: tyro.conf.Positional[tuple[str, ...]] = ()  # Only tasks with all these words in their id, text or reference.
+    With the id of a task, batched or not, also each entry of its observations and actions: name, unit and bounds.
+    """
+
+    words: tyro.conf.Positional[tuple[str, ...]] = ()  # Words in id, text or reference; or the id of any task.
     json: bool = False  # Print one JSON object.
 
     def run(self, messages: Console) -> str:
         """Find and filter. Returns the text for stdout."""
         tasks = [task for task in batched_tasks() if _has(task, self.words)]
-        if not tasks:
+        entries = entries_of_task(self.words[0]) if len(self.words) == 1 and is_id(self.words[0]) else None
+        if not tasks and not entries:
             wanted = " and ".join(map(repr, self.words)) or "a batched task"
             raise ValueError(f"No task with {wanted}: nf-policies envs without words lists all.")
         if self.json:
-            return json.dumps({"tasks": tasks}) + "\n"
+            named = {kind: [entry._asdict() for entry in found] for kind, found in (entries or {}).items()}
+            return to_json({"tasks": tasks, **named}) + "\n"
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = 160  # of a table that goes into a file
         with console.capture() as table:
-            console.print(_table(tasks))
+            if tasks:
+                console.print(_table(tasks))
+            for kind, found in (entries or {}).items():
+                console.print(_table_of_entries(f"{kind} of {self.words[0]}", found), markup=False)
         return table.get()
 
 
@@ -65,6 +76,29 @@ def batched_tasks() -> list[dict[str, Any]]:
     return tasks
 
 
+def is_id(word: str) -> bool:
+    """Whether a word is the id of a registered task, `package.module:EnvId` included."""
+    import gymnasium as gym
+
+    return ":" in word or word in gym.registry
+
+
+def entries_of_task(env_id: str) -> dict[str, tuple[Any, ...]]:
+    """The entries of a task's observations and actions, as `policies.names.Entry`; a TaskError if it cannot be made."""
+    from contextlib import closing
+
+    from nf_policies.policies.names import entries_of
+    from nf_policies.tasks.make import make_task
+    from nf_policies.tasks.names import names_of
+
+    with closing(make_task(env_id, max_episode_steps=1)) as env:
+        names = names_of(env)
+        return {
+            "observation": entries_of(env.observation_space, names.observation),
+            "action": entries_of(env.action_space, names.action, "action"),
+        }
+
+
 def _has(task: dict[str, Any], words: tuple[str, ...]) -> bool:
     text = " ".join(str(task[key]) for key in ("env_id", "asks", "reference", "gymnasium_id")).lower()
     return all(word.lower() in text for word in words)
@@ -80,4 +114,15 @@ def _table(tasks: list[dict[str, Any]]) -> Table:
         dt = "" if task["dt"] == 1 else f"{task['dt']:g}"
         steps = f"{task['max_episode_steps']:,}"
         table.add_row(task["env_id"], str(task["shows"]), task["takes"], steps, dt, task["asks"], twin)
+    return table
+
+
+def _table_of_entries(title: str, entries: tuple[Any, ...]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    for name in ("entry", "name", "unit", "from", "to"):
+        table.add_column(name, justify="left" if name in ("name", "unit") else "right")
+    for i, entry in enumerate(entries[:ENTRIES_SHOWN]):
+        table.add_row(str(i), entry.name, entry.unit, f"{entry.low:g}", f"{entry.high:g}")
+    if len(entries) > ENTRIES_SHOWN:
+        table.add_row("…", f"{len(entries):,} entries; --json prints all")
     return table

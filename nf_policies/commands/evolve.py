@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, OneAddress, Repeated, RunOptions, pairs, words
+from nf_policies.commands.options import Begun, OneAddress, Repeated, RunOptions, Switch, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
+    from nf_policies.commands.task import Shown
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.policies.policy import Policy
     from nf_policies.rollouts.play import Evaluator
@@ -46,7 +47,7 @@ class Evolve(RunOptions):
     restarts: Restarts | None = None  # After one at rest: with more candidates, neurons in turn (grow), or pycma's.
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
-    normalise: bool | None = None  # Whether observations are normalised by what has been seen.
+    normalise: Switch = None  # Whether observations are normalised by what has been seen.
     self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
@@ -54,7 +55,6 @@ class Evolve(RunOptions):
     ray: OneAddress = (
         None  # Play on the Ray cluster at HOST:PORT, or on one started here; --workers of it, or all CPUs.
     )
-    step_timeout: float | None = None  # Seconds after which a worker that does not answer is replaced; 300 by default.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
@@ -67,7 +67,10 @@ class Evolve(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Evolve until the budget is spent, the target is reached or Ctrl-C. Returns the text for stdout."""
-        with self.resolved().begun() as begun:
+        from nf_policies.tasks.faults import errors_of
+
+        options = self.resolved()
+        with errors_of(str(options.env)), options.told(messages).begun() as begun:
             session = begun.options.session(begun.learner, begun.score, messages, **begun.more)
             messages.print(begun.playing, markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
@@ -77,73 +80,82 @@ class Evolve(RunOptions):
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, played_on, played_on_ray
-        from nf_policies.commands.task import shown
+        from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
 
-        policy = new_policy(options)
+        task, seen = asked(options), shown(options)
+        policy = new_policy(options, seen)
+        check_file(policy, seen)
         on_ray = options.ray is not None
-        env_id, limit, workers = options.env, options.max_episode_steps, 0 if on_ray else options.workers or 0
+        env_id, workers = options.env, 0 if on_ray else options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
-        batched = batched_task(env_id, options.backend, device=device, workers=workers)
+        batched = batched_task(task, options.backend, device=device, workers=workers)
         if batched and options.engine == "auto":
             if options.minutes:
                 seconds = 60 * options.minutes / 5  # which may go into compiling
             else:
-                steps = options.steps or (options.generations or 1) * at_once * shown(options).steps
+                steps = options.steps or (options.generations or 1) * at_once * seen.limit.steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
-        how = {"backend": options.backend, "device": device, "limit": limit, "mode": options.engine}
+        how = {"backend": options.backend, "device": device, "mode": options.engine}
         how["moments"] = bool(options.normalise)
+        played_as = dataclasses.replace(task, env_id=batched or env_id)
         if on_ray:
-            at, cluster = options.ray, {"workers": options.workers, "timeout": options.step_timeout}
-            evaluator, envs, where = played_on_ray(batched or env_id, at, **cluster, **how)
+            of_pool = {"workers": options.workers, "timeout": options.step_timeout}
+            evaluator, envs, where = played_on_ray(played_as, options.ray, **of_pool, **how)
         else:
             lanes = min(at_once, GYMNASIUM_ENVS)
-            evaluator, envs, where = played_on(batched or env_id, lanes, workers=workers, **how)
+            how |= {"workers": workers, "timeout": options.step_timeout}
+            evaluator, envs, where = played_on(played_as, lanes, **how)
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched == env_id or workers or (on_ray and batched is None):
-                return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed)
-            return rollout(policy, env_id, episodes=SCORE_EPISODES, seed=seed, max_episode_steps=limit)
+            if batched in (None, env_id):  # the same task, of which there may be no second one
+                of_score: Any = {"episodes": SCORE_EPISODES, "seed": seed, "limit": seen.limit}
+                return score_of(policy, evaluator, env_id, **of_score)
+            return rollout(policy, task, episodes=SCORE_EPISODES, seed=seed)
 
         with closing(envs):
-            evolution = new_evolution(options, policy, evaluator)
+            evolution = new_evolution(options, policy, evaluator, seen)
             more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
-            playing = f"playing {batched or env_id}{same}: {where}"
+            more |= {"env_spec": seen.env_spec}
+            size = f"{policy.n_parameters:,} parameters, {options.population} candidates on {options.episodes} episodes"
+            playing = f"playing {batched or env_id}{same}: {where}, {size}, {SCORE_EPISODES} for the score"
             yield Begun(options, evolution, score, playing, more)
 
 
-def new_policy(options: Any) -> "Policy":
-    """The policy at its start, of resolved options of `Evolve`."""
+def new_policy(options: Any, task: "Shown | None" = None) -> "Policy":
+    """The policy at its start, of resolved options of `Evolve` and what their task shows."""
     from nf_policies.commands.task import shown
     from nf_policies.evolution.start import start_field
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
 
-    if policy := start_policy(options):
+    task = task or shown(options)
+    if policy := start_policy(options, task):
         return policy
-    task = shown(options)
     n_inputs, n_outputs = task.sizes
     start: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
     more = pairs(options.field_option)
     with fitting():  # which says what is given twice
         field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
-    return Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
+    policy.names = task.names._asdict()
+    return policy
 
 
-def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator") -> "Evolution":
+def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: "Shown") -> "Evolution":
     """The evolution at its start, of resolved options of `Evolve`."""
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
 
     def grown(neurons: int) -> "Policy":
-        return new_policy(dataclasses.replace(options, hidden_size=neurons))
+        return new_policy(dataclasses.replace(options, hidden_size=neurons), task)
 
     grow = options.restarts == "grow" and not options.start
     same = ("seed", "episodes", "sigma", "sigma_min", "restart_after")

@@ -1,7 +1,9 @@
 """What evolve and train have in common: options of a run, the task's preset, and how a run continues."""
 
 import dataclasses
+import functools
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
 OneAddress = tyro.conf.DisallowNone[tuple[str, ...] | None]
 """--ray, or --ray ADDRESS; None where it is not given."""
+Switch = tyro.conf.DisallowNone[bool | None]
+"""--NAME or --no-NAME; None where neither is given."""
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}
 """Further arguments of a field's constructor."""
-OF_THE_TASK = ("env", "hide_velocity", "hide", "max_episode_steps")
+OF_THE_TASK = ("env", "env_kwargs", "wrapper", "hide_velocity", "hide", "max_episode_steps")
 """Options that say which task it is."""
 
 
@@ -56,16 +60,18 @@ class RunOptions:
     """Options of a run; what is None comes from the task's preset."""
 
     command: ClassVar[str]
-    changeable: ClassVar[tuple[str, ...]] = (*BUDGET, "patience", "target", *CALL)
+    changeable: ClassVar[tuple[str, ...]] = (*BUDGET, "patience", "target", "step_timeout", *CALL)
     """Options that a resumed run may have anew."""
     positive: ClassVar[tuple[str, ...]] = ("steps", "hidden_size", "max_episode_steps")
     """Options that are at least 1."""
     near_start: ClassVar[dict[str, Any]] = {}
     """Settings for a run that begins with a policy file: it stays near it."""
 
-    env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
-    hide_velocity: bool = False  # Hide the velocities, which are known of Gymnasium's own tasks and of batched ones.
-    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    env: tyro.conf.Positional[str | None] = None  # Gymnasium id, package.module:EnvId or file.py:EnvId, or --resume.
+    env_kwargs: str | None = None  # Keyword arguments of the task as JSON, for example '{"g": 9.81}'.
+    wrapper: Repeated = ()  # module:Class of a wrapper, perhaps with arguments as JSON behind it. Repeatable.
+    hide_velocity: bool = False  # Hide the entries that are named velocities, as those of Gymnasium's own tasks are.
+    hide: tuple[int | str, ...] = ()  # Observation entries to hide, by index or name: nf-policies envs ID lists them.
     seed: int = 0  # Seed of everything random.
     steps: int | None = None  # Stop after this many environment steps, those before --resume included.
     minutes: float | None = None  # Stop after this time, that before --resume included. Not reproducible to the bit.
@@ -78,6 +84,7 @@ class RunOptions:
     tau: float | None = None  # Start value of the time constant, in steps.
     field_option: Repeated = ()  # NAME=VALUE: any other option of the field, for example tau_min=1. Repeatable.
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
+    step_timeout: float | None = None  # Seconds after which a worker that does not answer is replaced; 300 by default.
     device: str = "cpu"  # Where the field and a batched task are computed, as torch names it; the CPU suits small ones.
     start: str | None = None  # Begin with this policy file: its field, what it sees, and its parameters.
     preset: Path | None = None  # Settings from a file of nf-policies tune or presets --json, over the task's preset.
@@ -100,6 +107,8 @@ class RunOptions:
     def _check(self) -> None:
         """Refuse numbers that no run can have."""
         check_numbers(self)
+        check_timeout(self)
+        check_task_words(self)
         if wrong := NOT_OPTIONS & pairs(self.field_option).keys():
             raise RunError(
                 f"--field-option cannot set {min(wrong)}: the task and --hidden-size decide a field's sizes."
@@ -132,7 +141,8 @@ class RunOptions:
     def _preset(self, facts: Facts) -> dict[str, Any]:
         """What fills in the options that are not given: the task's preset, with the settings of a file over it."""
         assert self.env is not None
-        preset = preset_of(self.command, self.env, facts, hide_velocity=self.hide_velocity)
+        known = "" if self.env_kwargs or self.wrapper else self.env  # or else it is another task
+        preset = preset_of(self.command, known, facts, hide_velocity=self.hide_velocity)
         preset |= self.near_start if self.start else {}
         if self.preset is None:
             return preset
@@ -153,14 +163,54 @@ class RunOptions:
         values = {name: getattr(self, name) for name in setting_names(self.command)}
         return values | {name: pairs(values[name]) for name in NAMED if name in values}
 
+    def told(self, messages: Console) -> Self:
+        """These options, once what a user should know of the task has been said."""
+        from nf_policies.commands.task import remarks_on, seed_globally
+
+        seed_globally(self.seed)
+        for remark in remarks_on(self):
+            messages.print(remark, markup=False)
+        return self
+
+    def to_play(self) -> str:
+        """What `nf-policies rollout` needs beside a policy's file, which imports nothing because the file says so."""
+        env = ["--env", str(self.env)] if ":" in str(self.env) else []
+        return "".join(f" {shlex.quote(word)}" for word in [*env, *(w for x in self.wrapper for w in ("--wrapper", x))])
+
     def session(self, learner: "Learner", score: Callable[..., Any], messages: Console, **more: Any) -> "Session":
         """The session of resolved options, in the folder of the run to resume or in a new one."""
         from nf_policies.runs.session import Session
 
         assert self.env is not None
         run_dir = self.resume or new_run_directory(self.out, self.env, self.command)
-        keep_start(self, run_dir)
+        more = {"to_play": self.to_play(), "prepare": functools.partial(keep_start, self), **more}
         return Session(learner, run_dir, self.command, self.config(), score, messages, **more)
+
+
+def check_timeout(options: Any) -> None:
+    """Refuse a time limit of steps that no worker takes."""
+    if options.step_timeout is not None and options.workers == 0:
+        raise RunError("--step-timeout needs --workers: only a step in another process can be given up.")
+
+
+def check_task_words(options: Any) -> None:
+    """Refuse, with a TaskError, words of --env-kwargs and --wrapper that say nothing."""
+    if options.env_kwargs or options.wrapper:
+        from nf_policies.tasks.description import keywords_of, wrappers_of
+
+        keywords_of(options.env_kwargs)
+        wrappers_of(options.wrapper)
+
+
+def task_words(options: Any) -> list[str]:
+    """The words of the command line that name the task, as OF_THE_TASK lists them."""
+    words = [str(options.env)]
+    words += [] if options.env_kwargs is None else ["--env-kwargs", options.env_kwargs]
+    words += [word for wrapper in options.wrapper for word in ("--wrapper", wrapper)]
+    words += ["--hide-velocity"] if options.hide_velocity else []
+    words += ["--hide", *map(str, options.hide)] if options.hide else []
+    limit = options.max_episode_steps
+    return words if limit is None else [*words, "--max-episode-steps", str(limit)]
 
 
 def searches() -> dict[str, type[RunOptions]]:

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from nf_policies.commands.options import searches
+from nf_policies.commands.options import Repeated, searches
 from nf_policies.runs.directory import to_json
 from nf_policies.runs.presets import PRESETS, own_preset
 
@@ -21,6 +21,8 @@ class Presets:
     """
 
     env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId; without one, all presets.
+    env_kwargs: str | None = None  # As with evolve and train.
+    wrapper: Repeated = ()  # As with evolve and train.
     hide_velocity: bool = False  # As with evolve and train, which may know other settings then.
     json: bool = False  # Print one JSON object.
 
@@ -28,9 +30,10 @@ class Presets:
         """Look them up. Returns the text for stdout."""
         if self.env is None:
             return to_json({"presets": PRESETS}) + "\n" if self.json else _drawn(_table_of_all())
-        task: Any = {"env": self.env, "hide_velocity": self.hide_velocity}
+        task: Any = {name: getattr(self, name) for name in ("env", "env_kwargs", "wrapper", "hide_velocity")}
+        known = "" if self.env_kwargs or self.wrapper else self.env
         settings = {name: search(**task).resolved().settings() for name, search in searches().items()}
-        own = {name: own_preset(name, self.env, hide_velocity=self.hide_velocity) for name in settings}
+        own = {name: own_preset(name, known, hide_velocity=self.hide_velocity) for name in settings}
         if self.json:
             of_task = {name: sorted(of_one) for name, of_one in own.items()}
             found = {"env_id": self.env, **settings, "about": {"from the task's preset": of_task}}

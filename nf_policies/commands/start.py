@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nf_policies.atomic import atomic_path
 from nf_policies.runs.directory import RunError
 
 if TYPE_CHECKING:
+    from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
 
 START = "start.safetensors"
@@ -27,18 +29,18 @@ def check_start(options: Any) -> None:
 
 def keep_start(options: Any, run_dir: Path) -> None:
     """Copy the file into the folder of a new run."""
-    if options.start and not options.resume:
-        shutil.copyfile(options.start, run_dir / START)
+    if options.start:
+        with atomic_path(run_dir / START) as copy:
+            shutil.copyfile(options.start, copy)
 
 
-def start_policy(options: Any) -> "Policy | None":
-    """The policy of --start, for the task of the run; None without.
+def start_policy(options: Any, task: "Shown") -> "Policy | None":
+    """The policy of --start, for the task of the run as it shows itself; None without.
 
     Raises: PolicyFileError if it cannot be read, RunError if it is not a neural field's or of another task.
     """
     if not options.start:
         return None
-    from nf_policies.commands.task import shown
     from nf_policies.fields.field import Field
     from nf_policies.policies.policy import Policy
 
@@ -46,7 +48,7 @@ def start_policy(options: Any) -> "Policy | None":
     if not isinstance(policy.field, Field):
         raise RunError(f"{options.start} holds a {type(policy.field).__name__}: --start needs a neural field.")
     try:
-        policy.check_task(*shown(options)[:2])
+        policy.check_task(*task[:2])
     except ValueError as error:
         raise RunError(f"{options.start} is no start for {options.env}: {error}") from error
     policy.env_id, policy.made_by = options.env, {}

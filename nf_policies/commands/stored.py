@@ -12,6 +12,8 @@ from nf_policies.runs.presets import BUDGET, PRESETS, setting_names
 
 CALL = ("json", "resume", "out", "ray")
 """Options that say how a command is called, not what its run is."""
+INTEGER_MAX = 2**53
+"""Of an option that is an integer: larger ones are no floats."""
 NAMED = ("field_option", "scale")
 """Settings that are a dictionary in files, and NAME=VALUE words on the command line."""
 
@@ -23,12 +25,15 @@ def continued(options: Any) -> Any:
     """
     stored = read_config(options.resume)
     if (command := stored.pop("command", None)) != options.command:
-        raise RunError(f"{options.resume} is not a run of nf-policies {options.command}, but of {command}.")
+        raise RunError(f"{options.resume} is not a run of nf-policies {options.command}, but of {command!s:.40}.")
+    from nf_policies.runs.checkpoint import agreed_config
+
+    stored = agreed_config(options.resume, stored, options.changeable)
     stored = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
     hints = typing.get_type_hints(type(options))
     for name, value in stored.items():
         if name in CALL or name not in hints or not fits(value, hints[name]):
-            raise RunError(f"{options.resume / CONFIG} cannot be continued: {name} is {value!r}.")
+            raise RunError(f"{options.resume / CONFIG} cannot be continued: {name:.40} is {value!r:.80}.")
     given = {name: value for name, value in vars(options).items() if value != getattr(type(options), name)}
     changed = [name for name in given if name not in options.changeable and given[name] != stored.get(name)]
     if changed:
@@ -60,9 +65,11 @@ def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
     """What the number of an option must be, in words, where it is not; else nothing. Those in `positive` are 1 up."""
     if value is None:
         return ""
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        return f"at most {INTEGER_MAX:,} in size"
     if name in positive and value < 1:
         return "at least 1"
-    if name in ("seed", "workers", "evaluation_share") and value < 0:
+    if name in ("seed", "workers", "evaluation_share", "evaluation_envs") and value < 0:
         return "0 or more"
     if name in ("minutes", "step_timeout") and not value > 0:
         return "above 0"

@@ -1,7 +1,8 @@
 """nf-policies sweep: one command over seeds and options."""
 
+import shlex
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,9 @@ from rich.console import Console
 
 from nf_policies.commands.options import OneAddress, Repeated, searches
 from nf_policies.commands.stored import CALL, check_numbers, continued
-from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, to_json, write_json
+from nf_policies.runs.lock import claimed
+from nf_policies.stopping import listening, way_on
 
 OWN = ("--seed", "--out", "--resume", "--json", "--ray")
 """Options that a sweep gives to its runs, or has itself."""
@@ -52,9 +55,12 @@ class Sweep:
 
         began, cells, task = time.perf_counter(), cells_of(options.seeds, options.grid), options.words[1]
         folder = options.resume or new_run_directory(options.out, task, self.command)
-        with claimed(folder):
+        with ExitStack() as around:
+            around.enter_context(listening())
+            around.enter_context(claimed(folder, new=options.resume is None))
             config = {name: value for name, value in vars(options).items() if name not in CALL}
             write_json(folder / CONFIG, {"command": self.command, **config})
+            around.enter_context(way_on(f"nf-policies sweep --resume {shlex.quote(str(folder))}"))
             ended = [Ended(cell, found) for cell in cells if (found := result_in(folder / cell.folder))]
             known = {run.cell for run in ended}
             failed: list[Ended] = []
@@ -66,9 +72,6 @@ class Sweep:
                         what = run.reason if run.result is None else f"{run.result['return_mean']:.6g}"
                         done = f"{len(ended) + len(failed)} of {len(cells)}"
                         messages.print(f"{done}: {run.cell.label}, seed {run.cell.seed}: {what}", markup=False)
-            except KeyboardInterrupt:
-                messages.print(f"Stopped. To go on: nf-policies sweep --resume {folder}", markup=False)
-                raise
             finally:
                 order = {cell: number for number, cell in enumerate(cells)}
                 settings = by_setting(sorted(ended, key=lambda run: order[run.cell]))

@@ -1,18 +1,30 @@
-"""The task of a run as its options and its learner need it: spaces, what the policy sees, and facts."""
+"""The task of a run as its options and its learner need it: spaces, what the policy sees, facts, and remarks."""
 
+import copy
 import os
+import random
+import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import Space
 
-from nf_policies.policies.spaces import ObservationEncoder, field_sizes
+from nf_policies.policies.kinds import field_sizes
+from nf_policies.policies.names import entries_of
+from nf_policies.policies.policy import Policy
+from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.runs.presets import Facts
 from nf_policies.tasks.batched import batched_twin, is_compilable
-from nf_policies.tasks.make import make_task
+from nf_policies.tasks.description import Task, described, keywords_of, task_of, wrappers_of
+from nf_policies.tasks.faults import errors_of
+from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
+from nf_policies.tasks.names import Names, names_of
 from nf_policies.tasks.visible import velocities_of, visible_entries
 
 SLOW = 1e-3
@@ -26,8 +38,11 @@ class Shown(NamedTuple):
     action_space: Space[Any]
     visible: list[int] | None
     """Entries of the observation that the policy sees; None for all."""
-    steps: int
-    """Time limit of an episode."""
+    limit: Limit
+    """Of an episode; the cap where the task has none."""
+    names: Names
+    env_spec: dict[str, Any] | None
+    """Gymnasium's, in JSON values."""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -35,29 +50,108 @@ class Shown(NamedTuple):
         return field_sizes(self.observation_space, self.action_space, self.visible)
 
 
+def asked(options: Any) -> Task:
+    """The task that options name, with its arguments, wrappers and time limit."""
+    return Task(options.env, keywords_of(options.env_kwargs), wrappers_of(options.wrapper), options.max_episode_steps)
+
+
 def shown(options: Any) -> Shown:
     """Look at the task of `RunOptions`.
 
     Raises: TaskError or UnsupportedSpaceError, if it cannot be made, seen or acted in.
     """
-    with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
-        return _look_at(env, options)
+    task = asked(options)
+    with closing(make_task(task)) as env:
+        return _look_at(env, task, options)
 
 
-def _look_at(env: Any, options: Any) -> Shown:
-    entries = ObservationEncoder(env.observation_space).total
-    visible = visible_entries(options.env, entries, options.hide_velocity, options.hide, velocities_of(env))
-    return Shown(env.observation_space, env.action_space, visible, int(env.spec.max_episode_steps))
+def _look_at(env: Any, task: Task, options: Any) -> Shown:
+    visible = visible_of(env, task, options.hide_velocity, options.hide)
+    env_spec = None if env.spec is None else described(env.spec, task)
+    return Shown(env.observation_space, env.action_space, visible, Limit.of(limit_of(env)), names_of(env), env_spec)
+
+
+def visible_of(env: Any, task: Task | str, hide_velocity: bool, hide: Sequence[int | str] = ()) -> list[int] | None:
+    """Indices of the entries that are left when some are hidden; arguments and errors as of `visible_entries`."""
+    task = task_of(task)
+    ObservationEncoder(env.observation_space)  # refuses what cannot be seen
+    if not (hide_velocity or hide):
+        return None
+    names = [entry.name for entry in entries_of(env.observation_space, names_of(env).observation)]
+    velocities = () if task.wrappers else velocities_of(env)  # not those of what a wrapper shows
+    return visible_entries(str(task), names, hide_velocity, hide, velocities)
+
+
+def check_file(policy: Policy, task: Shown) -> None:
+    """Write a policy to a file and read it back, before a search begins.
+
+    Raises: ValueError if the file would not be a policy for the task.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        policy.save(path := Path(folder) / "policy.safetensors")
+        Policy.load(path).check_task(task.observation_space, task.action_space)
 
 
 def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
-    twin = batched_twin(options.env)
+    task = asked(options)
+    twin = batched_twin(task)
     in_batches = twin is not None and is_compilable(twin) and (options.command == "evolve" or twin == options.env)
-    with closing(make_task(options.env, max_episode_steps=options.max_episode_steps)) as env:
-        task = _look_at(env, options)
+    with errors_of(options.env), closing(make_task(task)) as env:
+        seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
-    return Facts(*task.sizes, task.steps, in_batches, cores() if slow else 0)
+    return Facts(*seen.sizes, seen.limit.steps, in_batches, cores() if slow else 0)
+
+
+def remarks_on(options: Any) -> list[str]:
+    """What a user should know of the task before a run, in sentences."""
+    task = asked(options)
+    if batched_twin(task):  # which is as it says
+        return []
+    found = []
+    with errors_of(options.env), closing(make_task(task)) as env:
+        if limit_of(env) is None:
+            found.append(
+                f"{task} has no time limit: where whole episodes are played, they are cut after {CAP:,} steps, or as "
+                "--max-episode-steps says."
+            )
+        if not follows_its_seed(env):
+            found.append(
+                f"{task} does not follow its seed: scores cannot be repeated, and candidates do not play the same "
+                "episodes."
+            )
+    return found
+
+
+def follows_its_seed(env: gym.Env, steps: int = 5) -> bool:
+    """Whether an environment shows and rewards the same twice, from the same seed with the same actions."""
+
+    def played() -> list[Any]:
+        env.action_space.seed(0)
+        seen: list[Any] = [env.reset(seed=0)[0]]
+        while len(seen) <= steps:
+            obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            seen.append((obs, np.asarray(reward), terminated, truncated))
+            if terminated or truncated:
+                break
+        return copy.deepcopy(seen)
+
+    return repeats(played(), played())
+
+
+def repeats(first: Any, second: Any) -> bool:
+    """Whether two nested values are equal, NaN and NaN included."""
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(repeats(first[key], second[key]) for key in first)
+    if isinstance(first, tuple | list):
+        return len(first) == len(second) and all(map(repeats, first, second))
+    return bool(np.array_equal(first, second, equal_nan=np.asarray(first).dtype.kind == "f"))
+
+
+def seed_globally(seed: int) -> None:
+    """Seed Python's and NumPy's shared generators, which some tasks use in place of their own."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
 
 
 def seconds_of(env: gym.Env, steps: int = 9) -> float:

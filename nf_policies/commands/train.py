@@ -1,5 +1,6 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -7,19 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, RunOptions, pairs
+from nf_policies.commands.options import Begun, RunOptions, Switch, pairs
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
+    from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
+    from nf_policies.rollouts.play import Evaluator
     from nf_policies.rollouts.score import Score
 
 Kind = Literal["neural", "simple", "gru", "lstm", "memoryless"]
 SCORE_EPISODES = 100
 EVALUATION_EPISODES = 10
+ENVS_MAX = 64
 
 
 @dataclass
@@ -46,67 +50,111 @@ class Train(RunOptions):
     gamma: float | None = None  # Discount of rewards per step.
     gae_lambda: float | None = None  # How far advantages look ahead: one step (0) to whole episodes (1).
     ent_coef: float | None = None  # Weight of the entropy, which keeps exploration up.
-    normalize_rewards: bool | None = None  # Divide rewards by the running standard deviation of the discounted return.
-    use_sde: bool | None = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
+    normalize_rewards: Switch = None  # Divide rewards by the running standard deviation of the discounted return.
+    use_sde: Switch = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
-    privileged_critic: bool | None = None  # Whether the critic, not saved, sees what is hidden from the policy.
+    privileged_critic: Switch = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
+    evaluation_envs: int | None = None  # Of their own for evaluations and the score; 0 if those of training are given.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         if self.n_steps is not None or self.batch_size is not None:
             preset["seq_len"] = None  # the preset's need not divide these
-        return super().from_preset(preset)
+        asked = self.num_envs is not None or self.workers or (self.workers is None and preset["workers"])
+        own = {"evaluation_envs": 0 if asked else ENVS_MAX} if self.evaluation_envs is None else {}
+        return super().from_preset(preset) | own
 
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
-        with self.resolved().begun() as begun:
-            session = begun.options.session(begun.learner, begun.score, messages)
+        from nf_policies.tasks.faults import errors_of
+
+        options = self.resolved()
+        with errors_of(str(options.env)), options.told(messages).begun() as begun:
+            session = options.session(begun.learner, begun.score, messages, **begun.more)
+            messages.print(begun.playing, markup=False)
             return session.run(resume=self.resume is not None, as_json=self.json)
 
     @contextmanager
     def begun(self) -> Iterator[Begun]:
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import device_of, played_on
+        from nf_policies.commands.backends import device_of, in_words
+        from nf_policies.commands.sizes import in_words as bytes_in_words
+        from nf_policies.commands.sizes import rollout_bytes
+        from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.ppo.training import Training
-        from nf_policies.tasks.batched import simulated
         from nf_policies.tasks.side_by_side import training_envs
 
-        limit, device = options.max_episode_steps, device_of(options.device)
-        more: Any = {"workers": options.workers or 0}
-        envs = training_envs(options.env, options.num_envs, device=device, max_episode_steps=limit, **more)
-        task = options.env if options.workers else simulated(options.env) or options.env
-        evaluator, evaluation_envs, _ = played_on(task, EVALUATION_EPISODES, limit=limit, moments=False, **more)
-        with closing(envs), closing(evaluation_envs):
-            training = Training(new_model(options, envs), evaluator, options.seed, share=options.evaluation_share)
-            if options.start:
-                training.evaluate()  # what training does not make better is kept
-            yield Begun(options, training, lambda policy, *_: final_score(policy, options))
+        task, device, workers = shown(options), device_of(options.device), options.workers or 0
+        rollout = rollout_bytes(options, workers or options.num_envs, task)
+        how: Any = {"workers": workers, "step_timeout": options.step_timeout}
+        envs = training_envs(asked(options), options.num_envs, device=device, **how)
+        with closing(envs):
+            evaluator, judging, is_shared = judging_beside(envs, options)
+            with closing(judging):
+                model = new_model(options, envs, task)
+                training = Training(model, evaluator, options.seed, share=options.evaluation_share)
+                training.longest, training.shares_envs = task.limit.steps, is_shared
+                check_file(training.last(), task)
+                if options.start:
+                    training.evaluate()  # what training does not make better is kept
+
+                def score(policy: "Policy", *_: Any) -> "Score":
+                    return final_score(policy, options, judging if is_shared else None)
+
+                playing = (
+                    f"playing {options.env}: in {in_words(envs.num_envs, workers)}, a policy of "
+                    f"{training.last().n_parameters:,} parameters, rollouts of {bytes_in_words(rollout)}, "
+                    f"{training.episodes} episodes to evaluate and {SCORE_EPISODES} for the score"
+                )
+                yield Begun(options, training, score, playing, {"env_spec": task.env_spec})
 
 
-def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPPO":
-    """The model to train, at its start, of resolved options of `Train` and further ones of `NeuralFieldPolicy`."""
+def judging_beside(envs: "VectorEnv", options: Any) -> "tuple[Evaluator, VectorEnv, bool]":
+    """What plays whole episodes during a training, its environments, and whether they are those of the training.
+
+    They are where the user has said how many there are, for there may be no others of a simulator.
+    """
+    from nf_policies.commands.backends import played_on
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import evaluator_of
+    from nf_policies.tasks.batched import simulated
+    from nf_policies.tasks.side_by_side import for_episodes
+
+    shared = for_episodes(envs) if options.evaluation_envs == 0 else None
+    if shared is not None:
+        return evaluator_of(shared), shared, True
+    task = asked(options)
+    task = dataclasses.replace(task, env_id=simulated(task) or task.env_id)
+    evaluator, judging, _ = played_on(task, min(EVALUATION_EPISODES, evaluation_envs(options)), moments=False)
+    return evaluator, judging, False
+
+
+def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: Any) -> "FieldPPO":
+    """The model to train, at its start: of resolved options of `Train`, of what their task shows, and further options.
+
+    The latter are those of `NeuralFieldPolicy`.
+    """
     from gymnasium.spaces import Box
 
     from nf_policies.commands.backends import device_of
-    from nf_policies.commands.task import shown
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.ppo.export import like, take_over
 
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
+        "visible": task.visible,
         "field": options.field,
         "hidden_size": options.hidden_size,
-        "visible": shown(options).visible,
         "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }
-    start = start_policy(options)
+    start = start_policy(options, task)
     if start is not None:
         policy |= {**like(start), "critic_hidden_size": options.hidden_size}
     model = FieldPPO(
@@ -121,19 +169,28 @@ def new_model(options: Any, envs: "VectorEnv", **policy_kwargs: Any) -> "FieldPP
         compile=options.compile,
         **{name: getattr(options, name) for name in names},
     )
+    model.names = task.names._asdict()
     if start is not None:
         take_over(model.policy, start)
     return model
 
 
-def final_score(policy: "Policy", options: Any) -> "Score":
-    """A policy's score on a hundred episodes that neither training nor evaluation has seen."""
-    from nf_policies.commands.backends import played_on
-    from nf_policies.rollouts.play import FINAL, first_seed
-    from nf_policies.rollouts.score import ENVS_MAX, score_of
+def evaluation_envs(options: Any) -> int:
+    """How many environments play evaluations and the score, where those of training do not."""
+    return int(options.evaluation_envs or min(options.num_envs, ENVS_MAX))
 
-    more: Any = {"workers": options.workers or 0, "limit": options.max_episode_steps}
-    evaluator, envs, _ = played_on(options.env, ENVS_MAX, moments=False, **more)
-    with closing(envs):
-        seed = first_seed(options.seed, FINAL)
-        return score_of(policy, evaluator, options.env, episodes=SCORE_EPISODES, seed=seed)
+
+def final_score(policy: "Policy", options: Any, envs: "VectorEnv | None" = None) -> "Score":
+    """A policy's score on a hundred episodes that neither training nor evaluation has seen, in given or new `envs`."""
+    from nf_policies.commands.backends import played_on
+    from nf_policies.commands.task import asked
+    from nf_policies.rollouts.play import FINAL, evaluator_of, first_seed
+    from nf_policies.rollouts.score import score_of
+    from nf_policies.tasks.side_by_side import limit_in
+
+    how: Any = {"episodes": SCORE_EPISODES, "seed": first_seed(options.seed, FINAL)}
+    if envs is not None:
+        return score_of(policy, evaluator_of(envs), options.env, limit=limit_in(envs), **how)
+    evaluator, made, _ = played_on(asked(options), evaluation_envs(options), moments=False)
+    with closing(made):
+        return score_of(policy, evaluator, options.env, limit=limit_in(made), **how)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,9 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import tyro
 from rich.console import Console
 
-from nf_policies.commands.options import OF_THE_TASK, as_options, searches
+from nf_policies.atomic import remove_leftovers
+from nf_policies.commands.options import (
+    OF_THE_TASK,
+    Repeated,
+    as_options,
+    check_task_words,
+    searches,
+    task_words,
+)
 from nf_policies.commands.stored import CALL, check_numbers, continued
-from nf_policies.runs.directory import CONFIG, RunError, claimed, new_run_directory, to_json, write_json
+from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, to_json, write_json
+from nf_policies.runs.lock import claimed
+from nf_policies.stopping import listening, way_on
 
 if TYPE_CHECKING:
     from nf_policies.tuning.search import Plan
@@ -36,7 +48,11 @@ class Tune:
     changeable: ClassVar[tuple[str, ...]] = ("trials", "minutes", "workers", *CALL)
     positive: ClassVar[tuple[str, ...]] = ("trials", "seeds", "workers", "steps", "max_episode_steps")
 
-    env: tyro.conf.Positional[str | None] = None  # A Gymnasium id or package.module:EnvId. Not needed with --resume.
+    env: tyro.conf.Positional[str | None] = (
+        None  # Gymnasium id, package.module:EnvId or file.py:EnvId. Not with --resume.
+    )
+    env_kwargs: str | None = None  # Keyword arguments of the task as JSON, as with train and evolve.
+    wrapper: Repeated = ()  # module:Class of a wrapper, as with train and evolve. Repeatable.
     learner: Literal["train", "evolve"] = "train"  # Whose settings.
     trials: int = 50  # Stop after this many trials, those before --resume included.
     minutes: float | None = None  # Begin no trial after this many minutes; what runs is played to its end.
@@ -45,7 +61,7 @@ class Tune:
     only: tuple[str, ...] = ()  # Search these settings only, such as learning_rate and hidden_size.
     workers: int | None = None  # Runs side by side, in a process each; by default the number of cores.
     hide_velocity: bool = False  # As with train and evolve.
-    hide: tuple[int, ...] = ()  # Indices of observation entries to hide, for any task.
+    hide: tuple[int | str, ...] = ()  # Observation entries to hide, by index or name: nf-policies envs ID lists them.
     max_episode_steps: int | None = None  # Time limit in steps, instead of the registered one.
     seed: int = 0  # The first seed of the runs, and of the proposals.
     out: Path | None = None  # Folder of the search; by default the next free runs/<task>-tune-001.
@@ -71,10 +87,14 @@ class Tune:
         began, env_id, learner = time.perf_counter(), str(options.env), options.learner
         plan = options.plan()
         run_dir = options.resume or new_run_directory(options.out, env_id, self.command)
-        with claimed(run_dir):
-            study = Study.open(run_dir, plan.seed)
+        with ExitStack() as around:
+            around.enter_context(listening())
+            around.enter_context(claimed(run_dir, new=options.resume is None))
+            remove_leftovers(run_dir)
             config = {name: value for name, value in vars(options).items() if name not in CALL}
             write_json(run_dir / CONFIG, {"command": self.command, **config})
+            around.enter_context(way_on(f"nf-policies tune --resume {shlex.quote(str(run_dir))}"))
+            study = Study.open(run_dir, plan.seed)
             plan = dataclasses.replace(plan, start=study.kept("start", plan.start))  # whatever has become the default
             study.begin_with(start_of(plan.space, plan.start))
             search = Search(study, plan, lambda line: messages.print(line, markup=False))
@@ -82,9 +102,6 @@ class Tune:
                 with Workers(options.workers or cores()) as workers:
                     reason = search.run(workers)
                     compared = compare(study, plan, workers)
-            except KeyboardInterrupt:
-                messages.print(f"Stopped. To go on: nf-policies tune --resume {run_dir}", markup=False)
-                raise
             finally:
                 write_preset(run_dir, study, plan, learner, env_id)
                 draw(run_dir, study, f"{env_id}, {learner}")
@@ -115,8 +132,10 @@ class Tune:
         start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
-            # A target would end a run early, and the sooner one would not be told from the better one.
-            return dataclasses.replace(base, **as_options(settings) | {"seed": seed, "steps": steps, "target": None})
+            # A target would end a run early, and the sooner one would not be told from the better one. The runs
+            # themselves keep all cores busy.
+            of_run = {"seed": seed, "steps": steps, "target": None, "workers": 0}
+            return dataclasses.replace(base, **as_options(settings) | of_run)
 
         return Plan(
             space=space_of(self.learner, discrete=discrete, only=self.only),
@@ -131,13 +150,11 @@ class Tune:
 
     def _task(self) -> str:
         """The command that plays the task like the runs of the search."""
-        words = ["nf-policies", self.learner, str(self.env), *(["--hide-velocity"] if self.hide_velocity else [])]
-        words += ["--hide", *map(str, self.hide)] if self.hide else []
-        words += [] if self.max_episode_steps is None else ["--max-episode-steps", str(self.max_episode_steps)]
-        return " ".join(words)
+        return shlex.join(["nf-policies", self.learner, *task_words(self)])
 
     def _check(self) -> None:
         """A RunError naming the option that does not fit."""
         if self.env is None:
             raise RunError("Which task? Name a Gymnasium id, for example: nf-policies tune CartPole-v1.")
         check_numbers(self)
+        check_task_words(self)

@@ -14,6 +14,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
+from nf_policies.evolution.schema import check_numbers, check_sizes
 from nf_policies.evolution.stages import Plateau, larger, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
@@ -242,8 +243,11 @@ class Evolution:
         """
         numbers, tensors = state
         try:
+            check_numbers(numbers)
             if numbers["seed"] != self.seed:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
+            neurons = self._neurons if self.grow is None else self._neurons * larger(numbers["stage"])[1]
+            check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max)
             self.policy, self.stage = self._policy_of(numbers["stage"]), numbers["stage"]
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))

@@ -98,9 +98,13 @@ class _Reader:
         if "method" in node and node["method"] in METHODS:
             return getattr(self.read(node["of"], None), node["method"])
         if "range" in node:
+            if not isinstance(now, range | None) or max(map(abs, node["range"])) > 2**31:
+                raise TypeError("a range is not one")
             return range(*node["range"])
         if "scalar" in node:
-            return np.dtype(node["scalar"]).type(node["value"])
+            if (dtype := np.dtype(node["scalar"])).kind not in "biuf":
+                raise TypeError(f"a number is of dtype {dtype}")
+            return dtype.type(node["value"])
         if "array" in node:
             if node["array"] not in self._made:
                 self._made[node["array"]] = np.array(self._arrays[node["array"]], order=node["order"])

@@ -8,16 +8,19 @@ strategy with increasing population size; Hansen (2009), Benchmarking a BI-popul
 """
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 import cma
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from nf_policies.evolution.pycma_state import capture, restore
+from nf_policies.evolution.schema import SearchNumbers, candidates_of
 
 Restarts = Literal["none", "ipop", "bipop"]
 
@@ -34,6 +37,9 @@ NEVER: dict[str, Any] = {
     "maxiter": np.inf,
 }
 """Options with which pycma never stops by itself: a flat or a noisy return is no reason to give up."""
+
+PARAMETERS_MAX = 10_000
+"""Whose covariance takes 800 MB, several times, and minutes to decompose."""
 
 COUNTS = ("generation", "evaluations", "not_finite", "stop_reasons", "_spent", "_regime", "_doublings")
 """Attributes of a `Strategy` that its state holds as they are."""
@@ -81,6 +87,11 @@ class Strategy:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         start, scale = np.asarray(start, dtype=np.float64), np.asarray(scale, dtype=np.float64)
+        if start.size > PARAMETERS_MAX:
+            raise ValueError(
+                f"{start.size:,} parameters are too many for CMA-ES, which keeps one number per pair: evolve at most "
+                f"{PARAMETERS_MAX:,} (fewer neurons, a smaller observation), or use nf-policies train."
+            )
         if start.ndim != 1 or len(start) < 2 or not np.isfinite(start).all():
             raise ValueError("CMA-ES needs a start vector of at least two finite numbers.")
         if scale.shape != start.shape or not (np.isfinite(scale) & (scale > 0)).all():
@@ -202,21 +213,46 @@ class Strategy:
         """Go to where a search was, from its `state`; a ValueError for other arguments, another cma, or damage."""
         numbers, tensors = state
         try:
+            msgspec.convert(numbers, SearchNumbers)
             for name, here in self._made_with().items():
                 if (there := numbers["made_with"][name]) != here:
                     values = "" if isinstance(here, list) else f", {there} and not {here}"
                     raise ValueError(f"This search cannot be continued exactly: it began with another {name}{values}.")
-            sigma, options = numbers["begun"]
-            search = self._begin(self._start, sigma, options)
-            search.ask()  # pycma makes some of its objects late
-            restore(search, numbers["search"], {name: tensor.numpy() for name, tensor in tensors.items()})
-            self._rng.bit_generator.state = numbers["generator"]
-            for name in COUNTS:
-                value = getattr(self, name)
-                setattr(self, name, type(value)(numbers[name]))
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"The state of the search is not whole ({type(error).__name__}: {error}).") from error
+            if numbers["begun"][1].get("popsize", self._pop_size) != candidates_of(numbers):
+                raise TypeError("it is of another population")
+            self._continue(numbers, tensors)
+            self._try_out()
+            self._continue(numbers, tensors)
+        except Exception as error:  # whatever a damaged state makes go wrong, in pycma too
+            if type(error) is ValueError:
+                raise
+            words = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise ValueError(f"The state of the search is not whole ({words}).") from error
+
+    def _continue(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go to where a search was."""
+        sigma, options = numbers["begun"]
+        search = self._begin(self._start, sigma, options)
+        search.ask()  # pycma makes some of its objects late
+        sizes = {name: value for name, value in vars(search.sp).items() if isinstance(value, int)}
+        restore(search, numbers["search"], {name: tensor.numpy() for name, tensor in tensors.items()})
+        if len(self._start) != search.N or any(vars(search.sp)[name] != size for name, size in sizes.items()):
+            raise TypeError("it is of another size")
+        self._rng.bit_generator.state = numbers["generator"]
+        for name in COUNTS:
+            value = getattr(self, name)
+            setattr(self, name, type(value)(numbers[name]))
         self._search, self._asked = search, []
+
+    def _try_out(self) -> None:
+        """Play two generations, so that what cannot go on is found now."""
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for _ in range(2):
+                population = self.ask()
+                if population.shape[1:] != self._start.shape or not np.isfinite([*population, self.mean]).all():
+                    raise TypeError("its numbers are not finite")
+                self.tell(np.arange(float(len(population))))
 
     def _made_with(self) -> dict[str, Any]:
         """What must be the same where a search is continued."""

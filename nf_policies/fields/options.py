@@ -4,7 +4,6 @@ An option is written here, with its default, its documentation and its check, an
 """
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -57,6 +56,9 @@ class FieldOptions:
     batch_first: bool = False
 
     def __post_init__(self) -> None:
+        for option in fields(self):
+            if option.type is bool and type(value := getattr(self, option.name)) is not bool:
+                raise ValueError(f"{option.name} must be true or false, not {value!r}.")
         if isinstance(self.activation, Sequence | nn.ModuleList) and not isinstance(self.activation, str):
             self._keep("activation", tuple(self.activation))
         for name in ("tau_init", "kappa_init", "initial_potentials"):
@@ -71,8 +73,8 @@ class FieldOptions:
         object.__setattr__(self, name, value)
 
     def _keep_positive(self, name: str) -> None:
-        value = float(getattr(self, name))
-        if not (value > 0 and math.isfinite(value)):
+        value = numbers(name, getattr(self, name))
+        if not (isinstance(value, float) and value > 0):
             raise ValueError(f"{name} must be positive and finite, not {value}.")
         self._keep(name, value)
 
@@ -168,7 +170,7 @@ def numbers(name: str, value: Any) -> float | tuple[float, ...]:
     """
     try:
         found = torch.as_tensor(value, dtype=torch.float64).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be numbers, not {value!r}.") from error
     if not found.isfinite().all():
         raise ValueError(f"{name} must be finite, not {found.tolist()}.")

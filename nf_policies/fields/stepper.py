@@ -128,3 +128,9 @@ class Stepper:
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)
+
+
+def steps_past_trace(field: Any) -> bool:
+    """Whether a field's `step` was overridden and the `trace` that it should go through was not."""
+    places = (vars(field), *map(vars, type(field).__mro__))
+    return next(("trace" not in place for place in places if "step" in place or "trace" in place), False)

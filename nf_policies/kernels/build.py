@@ -17,6 +17,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from nf_policies.kernels.cache import cache_folder, only_ours
+
 logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("recurrence.cpp")
@@ -47,30 +49,6 @@ class Library:
         self.prepare, self.forward, self.backward = functions.prepare, functions.forward, functions.backward
         for function in (self.prepare, self.forward, self.backward):
             function.argtypes, function.restype = [ctypes.c_void_p], None
-
-
-def only_ours(status: os.stat_result) -> bool:
-    """Whether nobody but the user (or root) can write a file or folder: what lies there is executed."""
-    return status.st_uid in (0, os.getuid()) and not status.st_mode & 0o022
-
-
-def cache_folder() -> Path:
-    """Where libraries are kept: `NF_POLICIES_CACHE`, or nf-policies in the user's cache folder; made if need be.
-
-    Raises: OSError if there is none that is the user's (or root's) alone to write.
-    """
-    own = os.environ.get("NF_POLICIES_CACHE")
-    try:
-        folder = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nf-policies"
-    except RuntimeError as error:  # a container's user without a home
-        raise OSError(f"{error} Name a folder in NF_POLICIES_CACHE.") from error
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not only_ours(folder.stat()):
-        raise OSError(
-            f"Others can write into {folder}: make it yours alone (chmod 700), or name another one in "
-            "NF_POLICIES_CACHE."
-        )
-    return folder
 
 
 @functools.cache

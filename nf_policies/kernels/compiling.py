@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nf_policies.kernels.cache import keep_torchs_to_ourselves
+from nf_policies.memory import out_of_memory
+
 PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
 GUARDS = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "DEFAULT_DEVICE")
@@ -23,6 +26,12 @@ def watched(guard: Any) -> bool:
     """Whether a guard is kept: one of `GUARDS`, or on a constant or the time limit of the task."""
     of_task = ".params." in guard.name or guard.name.endswith(".max_episode_steps")
     return guard.guard_type in GUARDS or (guard.guard_type in VALUES and of_task)
+
+
+def compile_torch(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
+    """`torch.compile`, which reads code only from a folder that is the user's alone."""
+    keep_torchs_to_ourselves()
+    return torch.compile(function, **how)
 
 
 def options(num_envs: int) -> dict[str, Any]:
@@ -67,11 +76,6 @@ def where_possible(
     return call
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether a device or the machine had no memory left; torch has no class of its own for the latter."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-
-
 STEPS_MAX, OPERATIONS_MAX = 20, 2000
 """Bounds of what goes into one compiled call: more steps are faster, and take longer to compile."""
 
@@ -88,7 +92,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         many = n >= PARALLEL_FROM or (True, normal is None) in known
         kind = many, normal is None
         if kind not in known:
-            known[kind] = torch.compile(function, **options(n))
+            known[kind] = compile_torch(function, **options(n))
             # Sizes are free, everything else is constant: so numbers of the task's physics stay numbers.
             first_axis = [*episodes.others, *episodes.memory, episodes.keys]
             rows = [episodes.numbers]

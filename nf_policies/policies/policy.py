@@ -12,22 +12,28 @@ from torch import Tensor, nn
 from nf_policies.fields.dynamics import Trace, reset
 from nf_policies.fields.field import Field
 from nf_policies.fields.parameters import ParameterVector
-from nf_policies.fields.stepper import Stepper
+from nf_policies.fields.stepper import Stepper, steps_past_trace
 from nf_policies.policies.cells import Cell
 from nf_policies.policies.files import complete, read, write
-from nf_policies.policies.spaces import ObservationEncoder, alike, finite_problem, make_head
+from nf_policies.policies.kinds import finite_problem, images_of, make_head, single
+from nf_policies.policies.numbers import ACTION_PROBLEM
+from nf_policies.policies.spaces import ObservationEncoder, alike, each
 
 CLIP, EPSILON = 10.0, 1e-8
 """Normalised features are clipped to ± CLIP standard deviations."""
-PARTS = ("field", "observation_space", "action_space", "visible", "env_id")
+PARTS = ("field", "observation_space", "action_space", "visible", "env_id", "env_spec")
 """Arguments of a policy that its file holds under the same names."""
 
 
 class Normalizer(nn.Module):
-    """Standardise `size` features by the statistics of all features seen by `update`; at first the identity."""
+    """Standardise `size` features by the statistics of all features seen by `update`; at first the identity.
 
-    def __init__(self, size: int) -> None:
+    The pixels of an image share one mean and one variance: `images` has the indices (n,) of each.
+    """
+
+    def __init__(self, size: int, images: Sequence[np.ndarray] = ()) -> None:
         super().__init__()
+        self.images = [torch.as_tensor(pixels) for pixels in images if len(pixels)]
         self.count: Tensor = nn.Buffer(torch.zeros((), dtype=torch.float64))
         self.mean: Tensor = nn.Buffer(torch.zeros(size))
         self.var: Tensor = nn.Buffer(torch.ones(size))
@@ -63,10 +69,14 @@ class Normalizer(nn.Module):
         """
         if count <= 0:
             return
+        mean, var = mean.to(self.mean, copy=True), var.to(self.var, copy=True)
+        for pixels in self.images:
+            var[pixels] = var[pixels].mean() + mean[pixels].var(correction=0)
+            mean[pixels] = mean[pixels].mean()
         total = self.count + count
         share = count / total
-        delta = mean.to(self.mean) - self.mean
-        self.var.copy_((1 - share) * self.var + share * var.to(self.var) + share * (1 - share) * delta**2)
+        delta = mean - self.mean
+        self.var.copy_((1 - share) * self.var + share * var + share * (1 - share) * delta**2)
         self.mean.add_(share * delta)
         self.count.copy_(total)
 
@@ -130,12 +140,6 @@ class Memory:
         return mine.outputs
 
 
-def steps_past_trace(field: Any) -> bool:
-    """Whether a field's `step` was overridden and the `trace` that it should go through was not."""
-    places = (vars(field), *map(vars, type(field).__mro__))
-    return next(("trace" not in place for place in places if "step" in place or "trace" in place), False)
-
-
 class Policy(nn.Module):
     """From observation to action through a neural field.
 
@@ -144,10 +148,9 @@ class Policy(nn.Module):
 
     Args:
         field: A field, or a cell of `nf_policies.policies.cells`, of the sizes that `field_sizes` returns.
-        observation_space: Of a single environment.
-        action_space: Of a single environment.
+        observation_space, action_space: Of a single environment.
         visible: Indices of the observation's entries that the policy sees; None for all.
-        env_id: The task it is for, kept in the file.
+        env_id, env_spec: The task it is for, and Gymnasium's `EnvSpec` of it as JSON values; both kept in the file.
         squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for a field of other sizes, with
         `batch_first`, or with a `step` of its own beside the `trace` of its base class.
@@ -161,26 +164,27 @@ class Policy(nn.Module):
         *,
         visible: Sequence[int] | None = None,
         env_id: str | None = None,
+        env_spec: dict[str, Any] | None = None,
         squash: str = "tanh",
     ) -> None:
         super().__init__()
         self.encode = ObservationEncoder(observation_space, visible)
         self.visible = self.encode.visible
-        self.observation_space, self.action_space, self.env_id = observation_space, action_space, env_id
+        self.observation_space, self.action_space = observation_space, action_space
+        self.env_id, self.env_spec = env_id, env_spec
         self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
         if (field.input_size, field.output_size) != needed:
-            raise ValueError(
-                f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}, not "
-                f"{field.input_size} and {field.output_size}."
-            )
+            wanted = f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}"
+            raise ValueError(f"{wanted}, not {field.input_size} and {field.output_size}.")
         if getattr(field, "batch_first", False):
             raise ValueError("A policy runs over (time, batch, features): make its field with batch_first=False.")
         if steps_past_trace(field):
             raise ValueError(f"This {type(field).__name__} overrides step, but a policy takes trace: override trace.")
-        self.normalizer = Normalizer(self.encode.size)
+        self.normalizer = Normalizer(self.encode.size, images_of(self.encode))
         self.field: Any = field
         self.made_by: dict[str, Any] = {}
+        self.names: dict[str, Sequence[str]] = {}
         self._potentials: Tensor | None = None
         self._memory: Memory | None = None
 
@@ -228,14 +232,15 @@ class Policy(nn.Module):
         """The action for an observation, with the memory kept here from call to call.
 
         Args:
-            obs: One observation (*observation_space.shape) or a batch of them, one row per environment.
+            obs: One observation (*observation_space.shape) or a batch of them, one row per environment; of Dict and
+                Tuple spaces a dict or a tuple of these.
             episode_start: Whether an episode begins here, a bool or one per environment; the first call begins one.
                 The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
-        Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry that is not finite.
+        Raises: ValueError for another shape, another size of a batch in mid-episode, or numbers that are not finite.
         """
         batched = self.encode.batched(obs)
-        features = self.encode(obs if batched else np.asarray(obs)[None])
+        features = self.encode(obs if batched else each(lambda entry: np.asarray(entry)[None], obs))
         if problem := finite_problem(features, self.visible):
             raise ValueError(problem)
         n = len(features)
@@ -243,10 +248,8 @@ class Policy(nn.Module):
         if self._potentials is None or (len(self._potentials) != n and starts.all()):
             self._potentials, self._memory = self.field.start(n), None
         elif len(self._potentials) != n:
-            raise ValueError(
-                f"The memory is of {len(self._potentials)} environments, the observations of {n}: pass "
-                "episode_start=True to begin anew."
-            )
+            sizes = f"The memory is of {len(self._potentials)} environments, the observations of {n}"
+            raise ValueError(f"{sizes}: pass episode_start=True to begin anew.")
         like = self.normalizer.mean
         now = torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device)
         if type(self).step is not Policy.step:  # a subclass's own
@@ -258,7 +261,9 @@ class Policy(nn.Module):
             actions = self.head(self._memory.step(*now))
             self._potentials = self._memory.potentials
         array = actions.cpu().numpy().astype(self.action_space.dtype)
-        return array if batched else array[0]
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(ACTION_PROBLEM)
+        return array if batched else single(array, self.action_space)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Let the memory follow to another device or dtype."""
@@ -271,12 +276,13 @@ class Policy(nn.Module):
         return self.__dict__ | {"_memory": None}
 
     def save(self, path: str | Path) -> None:
-        """Write the policy to one safetensors file, atomically.
+        """Write the policy to one safetensors file, atomically; it is read back before it replaces an older file.
 
-        Raises: ValueError if it holds modules or functions of your own, OSError if the file cannot be written.
+        Raises: ValueError if it holds modules or functions of your own, or what no file can hold, such as NaN; OSError
+            if the file cannot be written.
         """
-        header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by")}
-        write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict())
+        header = {part: getattr(self, part) for part in (*PARTS, "n_parameters", "made_by", "names")}
+        write(Path(path), header | {"squash": getattr(self.head, "squash", None)}, self.state_dict(), Policy.load)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -284,9 +290,8 @@ class Policy(nn.Module):
         header, tensors = read(Path(path))
         with complete(Path(path)):
             policy = cls(**{part: header[part] for part in PARTS}, squash=header.get("squash") or "tanh")
-            policy.made_by = dict(header["made_by"])
-            policy.to(tensors["field.output_embedding.weight"].dtype)
-            policy.load_state_dict(tensors)
+            policy.made_by, policy.names = dict(header["made_by"]), dict(header.get("names", {}))
+            policy.to(tensors["field.output_embedding.weight"].dtype).load_state_dict(tensors)
         return policy
 
     def extra_repr(self) -> str:

@@ -1,6 +1,7 @@
 """NeuralFieldPolicy: SB3's actor-critic policy with a field between the features and the heads."""
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -14,12 +15,14 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Combine
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from nf_policies.policies.kinds import images_of, make_head, single
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Normalizer
-from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.buffer import Evaluated, Sequences, each, shape_of
+from nf_policies.policies.spaces import each
+from nf_policies.ppo.buffer import Evaluated, Sequences, shape_of, some
 from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
-from nf_policies.ppo.vec_env import Features, check_finite
+from nf_policies.ppo.vec_env import Features
 
 SDE_OPTIONS = {"full_std": True, "use_expln": False}
 SB3_OPTIONS = {"use_sde", "log_std_init", "features_extractor_kwargs", "optimizer_class", "optimizer_kwargs"}
@@ -38,7 +41,7 @@ class FirstStatistics:
 
     def follow(self, kept: Tensor) -> bool:
         """Take the observations of a step, (num_envs, n_features). Returns: Whether the statistics have changed."""
-        check_finite("observation", kept, self.n_steps)
+        check_numbers("observation", kept, self.n_steps)
         self.unlearned.append(kept.clone())
         self.n_steps += 1
         if self.n_steps & (self.n_steps - 1):
@@ -106,14 +109,20 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             sb3s = CombinedExtractor if isinstance(observation_space, spaces.Dict) else FlattenExtractor
             features_extractor_class = sb3s if normalize_images else Features
         options |= {"features_extractor_class": features_extractor_class, "normalize_images": normalize_images}
+        self.acts_in = action_space
+        if isinstance(action_space, spaces.MultiBinary):  # SB3 knows flat ones alone
+            action_space = spaces.MultiBinary(math.prod(action_space.shape))
         super().__init__(observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Make the fields, the heads and the optimiser, in place of SB3's layers."""
+        self.action_space = self.acts_in
         # An extractor that learns changes its features' scale by itself, and its inputs must be kept for its gradient.
         self.extractor_learns = bool(list(self.features_extractor.parameters()))
         self.normalizes = self.normalize_observations and not self.extractor_learns
-        self.normalizer = Normalizer(self.features_dim)
+        extractor = self.features_extractor
+        images = images_of(extractor.encoder) if isinstance(extractor, Features) else ()
+        self.normalizer = Normalizer(self.features_dim, images)
         seen = visible_features(self.observation_space, self.features_dim, self.networks.visible, self.extractor_learns)
         of_critic = torch.arange(self.features_dim) if self.networks.privileged_critic else seen
         for name, entries in (("actor_entries", seen), ("critic_entries", of_critic)):
@@ -260,7 +269,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         Raises: ValueError if the batch has another size than the memory, or for what `env.reset()` returned.
         """
         self.set_training_mode(False)
-        if isinstance(observation, tuple):
+        if isinstance(observation, tuple) and not isinstance(self.observation_space, spaces.Tuple):
             raise ValueError("predict takes an observation, not the (obs, info) pair that Gymnasium's reset returns.")
         obs, batched = self.obs_to_tensor(observation)
         now = self.one_step(self.encode(obs))
@@ -275,7 +284,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         distribution = self._get_action_dist_from_latent(outputs[0, :, : self.latent_size])
         actions = self.action_scaling(distribution.get_actions(deterministic=deterministic))
         array = actions.cpu().numpy().astype(self.action_space.dtype)
-        return array if batched else array[0], (after[0].cpu().numpy(),)
+        return array if batched else single(array, self.action_space), (after[0].cpu().numpy(),)
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
         """Observations as tensors with a batch axis, and whether they had one."""
@@ -287,13 +296,3 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         known = vars(self) | super()._get_constructor_parameters() | self.sde_options
         names = {*inspect.signature(NeuralFieldPolicy).parameters, *SB3_OPTIONS} - {"options"}
         return {name: known[name] for name in names} | vars(self.networks)
-
-
-def some(features: Any, entries: Tensor | None) -> Tensor:
-    """The features (..., n) at some entries; None for all."""
-    return features if entries is None else features.index_select(-1, entries)
-
-
-def potentials_of(memories: list[Memory]) -> Tensor:
-    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
-    return torch.cat([memory.potentials for memory in memories], dim=-1)

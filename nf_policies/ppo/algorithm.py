@@ -1,7 +1,7 @@
 """FieldPPO: SB3's PPO, with memory while collecting and whole sequences while learning."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,15 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from nf_policies.kernels.compiling import compile_torch
+from nf_policies.policies.kinds import make_head
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
-from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy, potentials_of
-from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, each, memory_after, where_rows
-from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step
+from nf_policies.policies.spaces import each
+from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
+from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
+from nf_policies.ppo.callbacks import acted_of, brought_by
+from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step, potentials_of
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.reward_scale import RewardScale
@@ -30,9 +34,7 @@ from nf_policies.ppo.vec_env import (
     Advance,
     GymnasiumVecEnv,
     act,
-    check_finite,
     is_watched,
-    locals_of,
     side_by_side,
     tensors_of,
 )
@@ -89,8 +91,9 @@ class FieldPPO(PPO):
             raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.compile = normalize_rewards, compile
+        self.names: dict[str, Sequence[str]] = {}
         self._memory: Callable[..., Memory] = (
-            partial(CompiledMemory, torch.compile(step, dynamic=False)) if compile else Memory
+            partial(CompiledMemory, compile_torch(step, dynamic=False)) if compile else Memory
         )
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
@@ -166,17 +169,19 @@ class FieldPPO(PPO):
 
         uneven = isinstance(env, GymnasiumVecEnv) and env.mode == AutoresetMode.NEXT_STEP
         before = policy.start(env.num_envs) if self._last_potentials is None else self._last_potentials
-        memories = policy.memories(before, uneven, self._memory)
-        first = FirstStatistics(policy) if policy.normalizes and not policy.normalizer.count > 0 else None
         step_envs, watched = self._step_of(env), is_watched(callback)
+        memories = policy.memories(before, uneven or watched, self._memory)
+        first = FirstStatistics(policy) if policy.normalizes and not policy.normalizer.count > 0 else None
         n_steps, go_on = 0, True
         while go_on and not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 policy.reset_noise(env.num_envs)
-            kept: Any = policy.encode(tensors_of(self._last_obs, self.device))
+            obs = tensors_of(self._last_obs, self.device)
+            obs_tensor = each(torch.clone, obs) if watched else None
+            kept: Any = policy.encode(obs)
             starts = torch.as_tensor(self._last_episode_starts, device=self.device)
             if first is not None and first.follow(kept):
-                memories = policy.memories(potentials_of(memories), uneven, self._memory)
+                memories = policy.memories(potentials_of(memories), uneven or watched, self._memory)
             # Copied now, because the environments may write the next observations into the same memory.
             buffer.begin(kept, starts, None if first is None else policy.normalize(kept), wait=uneven)  # type: ignore[arg-type]
             features: Any = policy.extract_features(kept) if policy.extractor_learns else kept
@@ -184,13 +189,14 @@ class FieldPPO(PPO):
             try:
                 actions, now = step_envs(outputs[0][:, : policy.latent_size])
             except (ValueError, AssertionError):
-                check_finite("observation", kept, buffer.pos)  # the more useful complaint, if that was why
+                check_numbers("observation", kept, buffer.pos)  # the more useful complaint, if that was why
                 raise
             self.num_timesteps += env.num_envs if now.real is None else int(now.real.sum())
-            n_steps += 1
             if watched:
-                callback.update_locals(locals_of(env, now, actions) | {"self": self, "rollout_buffer": buffer})
-            go_on = callback.on_step()
+                here = {"self": self, "rollout_buffer": buffer, "obs_tensor": obs_tensor, "n_steps": n_steps}
+                here |= acted_of(policy, outputs, actions) | {"n_rollout_steps": self.n_steps}
+                callback.update_locals(here | {"env": env, "callback": callback} | brought_by(env, now))
+            go_on, n_steps = callback.on_step(), n_steps + 1
             if go_on:
                 self._store(actions, now)
             # With next-step autoreset the observation that begins an episode comes one step after its end.
@@ -230,7 +236,7 @@ class FieldPPO(PPO):
         stored = buffer.stored
         kept = stored["features"]
         for what, values in (("reward", stored["rewards"]), ("observation", kept)):
-            check_finite(what, values)
+            check_numbers(what, values)
         seen = policy.normalize(kept) if first is None else stored["seen"]
         evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():
@@ -256,6 +262,7 @@ class FieldPPO(PPO):
         Raises: ValueError if it could not act as the model does, naming what is in the way.
         """
         policy = exported(self.policy, NeuralFieldPolicy, self.env)
+        policy.names = self.names
         policy.made_by = {"method": "FieldPPO", "env_steps": self.num_timesteps, "seed": self.seed}
         return policy
 

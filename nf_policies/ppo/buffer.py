@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import PyTorchObs, RolloutBufferSamples
 from torch import Tensor
+
+from nf_policies.policies.numbers import check_numbers
+from nf_policies.policies.spaces import each
 
 
 @torch.no_grad()
@@ -90,12 +94,23 @@ class SequenceBuffer(RolloutBuffer):
     """A rollout of `buffer_size` steps of every environment.
 
     Args:
-        arguments: Of SB3's `RolloutBuffer`.
+        buffer_size: Steps of every environment.
+        observation_space: Of a single environment.
+        action_space: Of a single environment.
+        arguments: Further ones of SB3's `RolloutBuffer`.
         seq_len: Length of a sequence; divides `buffer_size`.
         options: Of SB3's `RolloutBuffer`.
     """
 
-    def __init__(self, *arguments: Any, seq_len: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: Any,
+        action_space: Any,
+        *arguments: Any,
+        seq_len: int = 1,
+        **options: Any,
+    ) -> None:
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
@@ -103,7 +118,9 @@ class SequenceBuffer(RolloutBuffer):
         """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
         """The same, each as a tuple of its steps."""
-        super().__init__(*arguments, **options)
+        # What is stored is the policy's to say; SB3 has no buffer for some spaces.
+        super().__init__(buffer_size, spaces.Discrete(1), spaces.Discrete(1), *arguments, **options)
+        self.observation_space, self.action_space = observation_space, action_space
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -140,7 +157,7 @@ class SequenceBuffer(RolloutBuffer):
             envs = written.nonzero().squeeze(-1)
             where = self.rows[envs], envs
             for name, value in given.items():
-                each(lambda storage, v: storage.__setitem__(where, v[envs]), self.storage[name], value)
+                each(lambda v, storage: storage.__setitem__(where, v[envs]), value, self.storage[name])
             self.rows += written
             self.pos = int(self.rows.min())
         self.full = self.pos == self.buffer_size
@@ -155,7 +172,7 @@ class SequenceBuffer(RolloutBuffer):
         """Copy values of this step."""
         self._allocate(given)
         for name, value in given.items():
-            each(lambda steps, v: steps[self.pos].copy_(v), self.steps[name], value)
+            each(lambda v, steps: steps[self.pos].copy_(v), value, self.steps[name])
 
     def _allocate(self, given: dict[str, Any]) -> None:
         """Storage for what is stored for the first time."""
@@ -171,6 +188,7 @@ class SequenceBuffer(RolloutBuffer):
             before: Memory before the first step. Shape: (num_envs, memory_size).
             evaluated: What the policy makes of the rollout; its features take the place of those that were stored.
             values_of: Values of observations, as they were stored, with the memory before them.
+        Raises: ValueError if an observation that ended an episode cannot be used.
         """
         s = self.stored
         next_values = torch.cat((evaluated.values[1:], evaluated.values[-1:]))
@@ -178,6 +196,7 @@ class SequenceBuffer(RolloutBuffer):
         cut[-1] = True
         where = cut.nonzero(as_tuple=True)
         final = each(lambda o: o[where], s["final"])
+        check_numbers("last observation", final, rows=where)
         next_values[where] = values_of(final, memory_after(evaluated.trajectories, where))
         s |= evaluated._asdict() | {"before": before, "next_values": next_values}
         signals = {name: s[name] for name in ("rewards", "values", "next_values", "terminated", "truncated")}
@@ -233,13 +252,6 @@ class SequenceBuffer(RolloutBuffer):
         return rollout.unflatten(0, (-1, self.seq_len)).movedim(0, 2).flatten(1, 2)
 
 
-def each(function: Callable[..., Any], first: Any, *others: Any) -> Any:
-    """Apply a function to observations, or to each entry of Dict observations."""
-    if isinstance(first, dict):
-        return {key: function(value, *(other[key] for other in others)) for key, value in first.items()}
-    return function(first, *others)
-
-
 def shape_of(obs: PyTorchObs) -> torch.Size:
     """Shape of observations; of Dict observations the first entry's."""
     return next(iter(obs.values())).shape if isinstance(obs, dict) else obs.shape
@@ -263,3 +275,8 @@ def memory_after(trajectories: tuple[Tensor, ...], steps: Any) -> Tensor:
 def where_rows(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     """Rows of `yes` where the mask (num_envs,) is true, else of `no`. Shapes: (num_envs, ·)."""
     return torch.where(mask.reshape(-1, *(1,) * (no.dim() - 1)), yes, no)
+
+
+def some(features: Any, entries: Tensor | None) -> Tensor:
+    """The features (..., n) at some entries; None for all."""
+    return features if entries is None else features.index_select(-1, entries)

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from nf_policies.kernels.compiling import options, where_possible
+from nf_policies.kernels.compiling import compile_torch, options, where_possible
 from nf_policies.policies.policy import Memory
 from nf_policies.ppo.buffer import as_stored
 from nf_policies.ppo.vec_env import Advance, Counts, GymnasiumVecEnv
@@ -34,6 +34,11 @@ class CompiledMemory(Memory):
         return trace.outputs
 
 
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)
+
+
 class CompiledStep:
     """The policy draws its actions and the task answers, compiled again if the task's constants change.
 
@@ -49,7 +54,7 @@ class CompiledStep:
 
     def _compile(self) -> None:
         self.params = self.venv.params
-        fast = torch.compile(self._step, dynamic=False, **options(self.env.num_envs))
+        fast = compile_torch(self._step, dynamic=False, **options(self.env.num_envs))
         self._take = where_possible(fast, self._step)
 
     def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:

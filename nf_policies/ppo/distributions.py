@@ -17,12 +17,12 @@ from stable_baselines3.common.distributions import (
     MultiCategoricalDistribution,
     StateDependentNoiseDistribution,
 )
-from stable_baselines3.common.preprocessing import get_action_dim
 from torch import Tensor, nn
 from torch.distributions import Categorical, Normal
 from torch.nn import functional
 
-from nf_policies.policies.spaces import BoxHead, first_logit_zero, make_head
+from nf_policies.policies.kinds import make_head
+from nf_policies.policies.spaces import BoxHead, first_logit_zero
 
 QUADRATURE_NODES = 16
 
@@ -206,7 +206,7 @@ def make_distribution(
     space: spaces.Space[Any], squash: str, use_sde: bool, sde_options: dict[str, Any]
 ) -> Distribution:
     """The distribution for an action space; `sde_options` are `full_std` and `use_expln` of gSDE, for Box only."""
-    size = get_action_dim(space)
+    size = math.prod(space.shape or ())
     if isinstance(space, spaces.Box) and use_sde:
         noise = SquashedStateDependentNoise if squash == "tanh" else StateDependentNoiseDistribution
         return noise(size, **sde_options)
@@ -247,14 +247,15 @@ def parameters_layer(latent_size: int, space: spaces.Space[Any]) -> nn.Sequentia
 
 
 class FromFirst(nn.Module):
-    """Choices counted from each one's first value rather than from 0."""
+    """Choices counted from each one's first value rather than from 0, in the shape of their space."""
 
     start: Tensor
 
-    def __init__(self, space: spaces.Discrete | spaces.MultiDiscrete) -> None:
+    def __init__(self, space: spaces.Space[Any]) -> None:
         super().__init__()
         self.shape: tuple[int, ...] = space.shape or ()
-        self.register_buffer("start", torch.as_tensor(np.asarray(space.start).reshape(-1)), persistent=False)
+        start = np.asarray(getattr(space, "start", 0)).reshape(-1)
+        self.register_buffer("start", torch.as_tensor(start), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Shapes: (batch,) or (batch, choices) -> (batch, *space.shape)."""
@@ -263,8 +264,4 @@ class FromFirst(nn.Module):
 
 def action_scaling(space: spaces.Space[Any], squash: str) -> nn.Module:
     """The module from samples of the distribution (batch, ·) to actions (batch, *space.shape) within the space."""
-    if isinstance(space, spaces.Box):
-        return BoxHead(space, squash)
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return FromFirst(space)
-    return nn.Identity()
+    return BoxHead(space, squash) if isinstance(space, spaces.Box) else FromFirst(space)

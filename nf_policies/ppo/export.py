@@ -1,17 +1,29 @@
 """From a trained actor to a policy of its own, and from such a policy to an actor."""
 
 import copy
+import warnings
 from typing import Any
 
 import torch
-from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from gymnasium.vector import VectorWrapper
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from stable_baselines3.common.vec_env import (
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecMonitor,
+    VecNormalize,
+    unwrap_vec_normalize,
+)
 from torch import nn
 
 from nf_policies.fields.field import SIZES, Field
 from nf_policies.policies.cells import Cell
+from nf_policies.policies.kinds import make_head
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import make_head
-from nf_policies.ppo.vec_env import Features
+from nf_policies.ppo.vec_env import Features, GymnasiumVecEnv
+from nf_policies.tasks.description import described
+from nf_policies.tasks.faults import TaskError
 
 ACTING = ("encode", "normalize", "features_of", "run_actor", "predict", "obs_to_tensor")
 """What a subclass must not change for its policy file to act as it does."""
@@ -36,17 +48,45 @@ def exported(actor: Any, known: type, env: VecEnv | None) -> Policy:
             "VecNormalize changes the observations outside the policy, so its file would not play the task: use "
             "VecNormalize(norm_obs=False), the policy normalises by itself."
         )
-    spec = env.get_attr("spec")[0] if env is not None and env.has_attr("spec") else None
     field = copy.deepcopy(actor.actor)
     field.output_embedding = copy.deepcopy(readout(actor))
     field.output_size = make_head(actor.action_space).output_size
     entries = actor.actor_entries
     visible = None if entries is None else entries.tolist()
-    options = {"visible": visible, "env_id": None if spec is None else spec.id, "squash": actor.squash}
+    env_id, env_spec = task_in(env)
+    options: dict[str, Any] = {"visible": visible, "squash": actor.squash, "env_id": env_id, "env_spec": env_spec}
     policy = Policy(field, actor.observation_space, actor.action_space, **options)
     seen = actor.normalizer if entries is None else actor.normalizer.select(entries)
     policy.normalizer.load_state_dict(seen.state_dict())
     return policy.cpu()
+
+
+def task_in(env: VecEnv | None) -> tuple[str | None, dict[str, Any] | None]:
+    """The id and description of the task that environments play; a RuntimeWarning where no file can hold it."""
+    spec = env.get_attr("spec")[0] if env is not None and env.has_attr("spec") else None
+    if spec is None:
+        return None, None
+    try:
+        if wrapper := changed_by(env):
+            raise TaskError(f"{wrapper} is around all environments, which no file describes.")
+        return spec.id, described(spec)
+    except TaskError as error:
+        warnings.warn(f"A file of this policy does not name its task: {error}", RuntimeWarning, stacklevel=2)
+        return None, None
+
+
+def changed_by(env: Any) -> str:
+    """The wrapper around all environments that may change the task, SB3's or Gymnasium's; empty if there is none."""
+    while isinstance(env, VecEnvWrapper):
+        if not isinstance(env, VecMonitor | VecNormalize | VecCheckNan):
+            return type(env).__name__
+        env = env.venv
+    outer = env.venv if isinstance(env, GymnasiumVecEnv) else None
+    while isinstance(outer, VectorWrapper):
+        if not isinstance(outer, RecordEpisodeStatistics):
+            return type(outer).__name__
+        outer = outer.env
+    return ""
 
 
 def readout(actor: Any) -> nn.Linear:

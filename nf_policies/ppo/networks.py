@@ -65,8 +65,8 @@ def visible_features(
         raise ValueError("visible selects entries of the observation, and a features extractor that learns mixes them.")
     if isinstance(space, spaces.Dict) and any(isinstance(entry, str) for entry in visible):
         ranges, begin = {}, 0
-        for key, subspace in space.spaces.items():
-            end = begin + ObservationEncoder(subspace).total
+        for key, part in space.spaces.items():
+            end = begin + ObservationEncoder(part).total
             ranges[key], begin = range(begin, end), end
         unknown = [key for key in visible if key not in ranges]
         if unknown or not visible:

@@ -50,6 +50,7 @@ class RewardScale(nn.Module):
         total = self.count + len(returns)
         share = (len(returns) / total).to(mean.dtype)
         delta = mean - self.mean
-        self.var.copy_((1 - share) * self.var + share * var + share * (1 - share) * delta**2)
+        var = (1 - share) * self.var + share * var + share * (1 - share) * delta**2
+        self.var.copy_(var.clamp(max=torch.finfo(var.dtype).max))
         self.mean.add_(share * delta)
         self.count.copy_(total)

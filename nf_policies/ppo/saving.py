@@ -10,10 +10,12 @@ import warnings
 import zipfile
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, check_for_correct_spaces
 from torch import Tensor
@@ -33,7 +35,35 @@ class ModelFileError(ValueError):
     """A model's file that cannot be read; the message says which and why."""
 
 
-KIND = tensor_files.Kind("model", ModelFileError, "nf_policies_model", version=1, oldest=1)
+class Episode(TypedDict):
+    """Return and length of one of the latest episodes."""
+
+    r: float
+    l: float  # noqa: E741 (SB3's name)
+
+
+class State(TypedDict):
+    """What a model has counted, and its optimiser's options."""
+
+    parts: list[str]
+    param_groups: list[dict[str, Any]]
+    """Compared with those of the model that takes them."""
+    counts: dict[str, float]
+    episodes: list[Episode]
+
+
+class Header(State):
+    """The header of a model's file."""
+
+    arguments: dict[str, Any]
+    """Checked by the constructor."""
+    missing: list[str]
+    n_envs: Annotated[int, Meta(ge=1)]
+    observation_space: dict[str, Any]
+    action_space: dict[str, Any]
+
+
+KIND = tensor_files.Kind("model", ModelFileError, "nf_policies_model", version=1, oldest=1, schema=Header)
 
 
 def path_of(path: Any) -> Path:
@@ -113,16 +143,65 @@ def state_of(model: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def load_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Bring a fresh model to a state.
 
-    Raises: ValueError if it is of a model of another shape.
+    Raises: ValueError if it is of a model of another shape, or damaged.
     """
     try:
+        msgspec.convert(numbers, State)
+        numbers = numbers | {"param_groups": groups_like(model.policy.optimizer, numbers["param_groups"])}
+        check_state(model, numbers, tensors)
         model.set_parameters(parameters_of(numbers, tensors))
-        vars(model).update({name: numbers["counts"][name] for name in COUNTS})
+        own = {name: type(getattr(model, name)) for name in COUNTS}
+        vars(model).update({name: kind(numbers["counts"][name]) for name, kind in own.items()})
         model.ep_info_buffer = deque(numbers["episodes"], maxlen=model._stats_window_size)
         model.ep_success_buffer = deque(maxlen=model._stats_window_size)
         model.random.states = [tensors.get(f"random.{i}", state) for i, state in enumerate(model.random.states)]
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"This is the state of another model ({' '.join(str(error).split())}).") from error
+        with model.random.drawn():  # whoever damaged them is found now
+            pass
+    except Exception as error:
+        raise ValueError(f"This is the state of another model ({tensor_files.reason_of(error)}).") from error
+
+
+def check_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Refuse, with a TypeError or ValueError, numbers that no model has, and an optimiser's state that does not fit."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"{name} is not finite")
+        if name.endswith(("normalizer.count", "normalizer.var")) and (tensor < 0).any():
+            raise ValueError(f"{name} is below 0")
+    learned = [parameter for group in model.policy.optimizer.param_groups for parameter in group["params"]]
+    entries: set[frozenset[str]] = set()
+    for index, state in parameters_of(numbers, tensors)[OPTIMIZER]["state"].items():
+        entries.add(frozenset(state))
+        for name, tensor in state.items():
+            if not tensor.is_floating_point() or tensor.shape not in (torch.Size(), learned[index].shape):
+                raise TypeError(f"its optimiser's {name} is of another shape")
+    if len(entries) > 1:
+        raise TypeError("its optimiser's state is not whole")
+
+
+def groups_like(optimizer: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The options of an optimiser in a file, with its own for those that the file does not have.
+
+    Raises: TypeError if one of them is not of the form that the optimiser has.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    pairs = zip(groups, own, strict=True)
+    filled = [{name: group.get(name, mine[name]) for name in mine} for group, mine in pairs]
+    if not same_form(filled, own):
+        raise TypeError("its optimiser has other options")
+    return filled
+
+
+def same_form(value: Any, own: Any) -> bool:
+    """Whether JSON has the form of a value in memory: the same entries, and numbers where it has numbers."""
+    if isinstance(own, dict):
+        return isinstance(value, dict) and value.keys() == own.keys() and all(same_form(value[n], own[n]) for n in own)
+    if isinstance(own, list | tuple):
+        same = isinstance(value, list | tuple) and len(value) == len(own)
+        return same and all(same_form(*pair) for pair in zip(value, own, strict=True))
+    if isinstance(own, float):
+        return type(value) in (int, float) and abs(value) < 2**53
+    return type(value) is type(own) and value == own
 
 
 def parameters_of(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:

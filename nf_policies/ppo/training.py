@@ -3,16 +3,19 @@
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import msgspec
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
+from msgspec import Meta
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
 from nf_policies.fields.dynamics import under
+from nf_policies.policies.files import check_tensors
 from nf_policies.policies.policy import Policy
 from nf_policies.ppo.saving import load_state, state_of
 from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, evaluator_of, first_seed
@@ -37,8 +40,24 @@ EVALUATED = ("evaluations", "evaluation_steps", "evaluated_at", "confirmed_at", 
 COUNTS = ("iteration", "improved_at", *EVALUATED)
 """Attributes of a `Training` that its state holds as they are."""
 EPISODES_TO_CONFIRM = 100
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 OFTEN = 25
 """Evaluations of a training at most."""
+
+
+class Numbers(TypedDict):
+    """Of a state, beside the model's."""
+
+    iteration: Count
+    improved_at: Count
+    evaluations: Count
+    evaluation_steps: Count
+    evaluated_at: Count
+    confirmed_at: Annotated[int, Meta(ge=-1, le=2**53)]
+    _used: Annotated[float, Meta(ge=0)]
+    _length: Annotated[float, Meta(ge=0)]
+    return_best: NotRequired[float]
+    best_made_by: NotRequired[dict[str, Any]]
 
 
 class Latest(Logger):
@@ -74,6 +93,10 @@ class Training:
         "return_best": "best so far",
     }
     last_panel = "explained_variance"
+    longest: float = math.inf
+    """Steps after which an evaluated episode is cut."""
+    shares_envs = False
+    """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
         self,
@@ -125,7 +148,8 @@ class Training:
     def _affordable(self) -> bool:
         """Whether an evaluation and the last one stay within the share, if episodes last as long as those so far."""
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
-        cost = self.episodes * max(float(np.mean(lengths)), self._length) if lengths else math.inf
+        length = max(float(np.mean(lengths)), self._length) if lengths else self.longest
+        cost = self.episodes * min(length, self.longest)
         return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
 
     def _evaluated(self) -> dict[str, float]:
@@ -172,6 +196,8 @@ class Training:
         returns, played = self._evaluate(policy, None, seeds)
         self.count(int(played.lengths.sum()))
         self._length = float(played.lengths.mean())
+        if self.shares_envs:
+            self._begin_episodes()
         if played.problem:
             raise ValueError(played.problem)
         return returns[0]
@@ -204,13 +230,19 @@ class Training:
         Raises: ValueError if it is of another model.
         """
         numbers, tensors = state
+        msgspec.convert(numbers, Numbers)
         load_state(self.model, numbers, tensors)
         vars(self).update({name: numbers[name] for name in COUNTS})
         if "return_best" in numbers:
             self.return_best, self._best = numbers["return_best"], self.last()
-            self._highest = tensors["highest"].numpy().copy()
-            self._best.load_state_dict(under(tensors, "best"))
+            self._highest = tensors["highest"].double().numpy().reshape(-1).copy()
+            check_tensors(best := under(tensors, "best"))
+            self._best.load_state_dict(best)
             self._best.made_by = numbers["best_made_by"]
+        self._begin_episodes()
+
+    def _begin_episodes(self) -> None:
+        """Begin new episodes of the training with its next step."""
         self.model.env.seed(first_seed(self.seed, TRAINING, self.env_steps))
         self.model._last_obs = self._callback = None
 

@@ -11,41 +11,43 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    CheckpointCallback,
+    ConvertCallback,
+    EvalCallback,
+    ProgressBarCallback,
+)
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
-from nf_policies.policies.spaces import ObservationEncoder
-from nf_policies.ppo.buffer import as_stored, each
+from nf_policies.policies.spaces import ObservationEncoder, each, parts_of
+from nf_policies.ppo.buffer import as_stored
 
 
 class Features(BaseFeaturesExtractor):
-    """Observations as a saved policy encodes them; the parts of a Dict space side by side."""
+    """Observations as a saved policy encodes them."""
+
+    encoder: ObservationEncoder
 
     def __init__(self, observation_space: spaces.Space[Any]) -> None:
-        parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
-        self.encoders = {key: ObservationEncoder(part) for key, part in parts.items()}
-        super().__init__(observation_space, sum(encoder.total for encoder in self.encoders.values()))
+        self.encoder = ObservationEncoder(observation_space)
+        super().__init__(observation_space, self.encoder.total)
 
     def forward(self, obs: PyTorchObs) -> Tensor:
         """Features (batch, n_features), float."""
-        if not isinstance(obs, dict):
-            return self.encoders[""].of_tensors(obs).float()
-        return torch.cat([encode.of_tensors(obs[key]).float() for key, encode in self.encoders.items()], dim=-1)
+        return self.encoder.of_tensors(obs).float()
 
     def batch(self, obs: Any, device: torch.device) -> tuple[PyTorchObs, bool]:
         """NumPy observations as tensors with a batch axis, and whether they had one."""
-        parts = obs if isinstance(obs, dict) else {"": obs}
-        batched = all([encoder.batched(parts[key]) for key, encoder in self.encoders.items()])
-        tensors = {key: torch.as_tensor(np.asarray(parts[key]), device=device) for key in self.encoders}
-        tensors = tensors if batched else {key: tensor.unsqueeze(0) for key, tensor in tensors.items()}
-        return tensors if isinstance(obs, dict) else tensors[""], batched
+        batched = self.encoder.batched(obs)
+        tensors = each(lambda entry: torch.as_tensor(np.asarray(entry), device=device), obs)
+        return tensors if batched else each(lambda entry: entry.unsqueeze(0), tensors), batched
 
 
 class Advance(NamedTuple):
@@ -104,7 +106,7 @@ class GymnasiumVecEnv(VecEnv):
         seeds: Any = None if self._seeds[0] is None else int(self._seeds[0])
         self._reset_seeds()
         obs, _ = self.venv.reset(seed=seeds)
-        self.speaks_tensors = isinstance(next(iter(obs.values())) if isinstance(obs, dict) else obs, Tensor)
+        self.speaks_tensors = isinstance(obs, Tensor)
         self.resetting.zero_()
         self.counts, self.finished = None, []
         return obs
@@ -162,7 +164,7 @@ class GymnasiumVecEnv(VecEnv):
         """Keep the actions for `step_wait`."""
         if self.mode == AutoresetMode.NEXT_STEP:
             raise ValueError(
-                "SB3 knows no autoreset in the next step: make the vector environment with "
+                'SB3 knows no autoreset in the next step: make the environments with vectorization_mode="sync" and '
                 'vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}.'
             )
         self.actions = torch.as_tensor(actions)
@@ -222,26 +224,26 @@ def act(env: VecEnv, policy: Any, latents: Tensor) -> tuple[Tensor, Advance]:
 
 
 def side_by_side(env: Any, monitor: bool) -> VecEnv:
-    """An environment as SB3 has many; unlike SB3's own, images are shown as they are."""
-    if not isinstance(env, VecEnv):
-        watched = Monitor(env) if monitor and not is_wrapped(env, Monitor) else env
-        env = DummyVecEnv([lambda: watched])
-    check_for_nested_spaces(env.observation_space)
-    return env
+    """An environment as SB3 has many; unlike SB3's own, images are shown as they are, and spaces may be nested."""
+    if isinstance(env, VecEnv):
+        return env
+    watched = Monitor(env) if monitor and not is_wrapped(env, Monitor) else env
+    if any(len(keys) > 1 for keys, _ in parts_of(env.observation_space)):
+        return GymnasiumVecEnv(SyncVectorEnv([lambda: watched], autoreset_mode=AutoresetMode.SAME_STEP))
+    return DummyVecEnv([lambda: watched])
 
 
-def is_watched(callback: BaseCallback) -> bool:
+SEE_NOTHING = (ProgressBarCallback, CheckpointCallback, EvalCallback, ConvertCallback)
+"""Callbacks that do not look at steps themselves; those that they call may."""
+
+
+def is_watched(callback: Any) -> bool:
     """Whether a callback may look at the steps of a rollout."""
     if isinstance(callback, CallbackList):
         return any(map(is_watched, callback.callbacks))
-    return not isinstance(callback, ProgressBarCallback) and getattr(callback, "callback", callback) is not None
-
-
-def locals_of(env: VecEnv, step: Advance, actions: Tensor) -> dict[str, Any]:
-    """What callbacks see of a step, as SB3 names it, in NumPy's form."""
-    infos = env.infos_of(step) if isinstance(env, GymnasiumVecEnv) else step.infos
-    seen = {"actions": actions, "rewards": step.rewards, "dones": step.over}
-    return {"env": env, "new_obs": step.obs, "infos": infos, **{name: array(value) for name, value in seen.items()}}
+    if type(callback) in SEE_NOTHING:
+        return any(is_watched(getattr(callback, name, None)) for name in ("callback", "callback_on_new_best"))
+    return callback is not None
 
 
 def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:
@@ -252,20 +254,3 @@ def tensors_of(obs: Any, device: torch.device) -> PyTorchObs:
 def array(values: Any) -> np.ndarray:
     """NumPy's form of an array or a tensor."""
     return values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def check_finite(what: str, values: PyTorchObs, step: int | None = None) -> None:
-    """Refuse what is not finite in a rollout (n_steps, num_envs, ·), or in one step of it (num_envs, ·).
-
-    Raises: ValueError naming the first number.
-    """
-    if isinstance(values, dict):
-        for key, value in values.items():
-            check_finite(f"{what} {key!r}", value, step)
-    elif not values.sum().isfinite() and not values.isfinite().all():  # a sum is fast
-        bad = (~values.isfinite()).nonzero()[0].tolist()
-        step, env = (bad[0], bad[1]) if step is None else (step, bad[0])
-        raise ValueError(
-            f"The {what} of environment {env} at step {step} of the rollout is not finite: a task must return finite "
-            "numbers."
-        )

@@ -6,6 +6,7 @@ are under way, and the others are left out.
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
 from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
+from nf_policies.memory import out_of_memory
+from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
 from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
+from nf_policies.rollouts.pieces import Piece, halves
 from nf_policies.rollouts.play import FeatureSums, Played
 
 Mode = Literal["eager", "compiled"]
@@ -26,6 +30,8 @@ Mode = Literal["eager", "compiled"]
 STEPS_PER_CALL = 10
 BYTES_MAX = 2**30
 """Episodes are played in pieces of about this size in memory."""
+CENTRED = 2**16
+"""Episodes whose starts say where the mean of the features is."""
 COMPACT_FROM = 1024
 """Episodes from which it pays to leave out the finished ones, once they are half of all."""
 COMPILE_SECONDS = 30.0
@@ -79,7 +85,8 @@ class Engine:
         moments: Whether to sum up the features for the normaliser.
         steps_per_call: Steps between two looks at which episodes are under way; by default 10, or, compiled, as many
             as their operations allow.
-        bytes_max: Memory beyond which episodes are played in pieces; results do not change.
+        bytes_max: Memory beyond which episodes are played in pieces, which become smaller where an allocation fails.
+            Returns do not change; sums of the features may, in their last digits.
     Raises: ValueError if the environments have no functional core or no time limit.
     """
 
@@ -116,23 +123,25 @@ class Engine:
         Raises: ValueError if the policy's spaces are not the task's, or its steps are a subclass's own.
         """
         policy = self._fitted(policy)
-        candidates, episodes = self._pieces(policy, len(seeds))
         pop_size = 1 if population is None else len(population)
         returns, lengths = np.zeros((pop_size, len(seeds))), np.zeros((pop_size, len(seeds)), dtype=np.int64)
+        pieces = self._pieces(policy, pop_size, len(seeds))
         with torch.no_grad():
-            centre = self._centre(policy, seeds)
+            centre = self._centre(policy, seeds[:CENTRED])
             n_seen = len(centre)
             sums = np.zeros((pop_size, 1 + 2 * n_seen))
-            for i in range(0, pop_size, candidates):
-                some = None if population is None else population[i : i + candidates]
-                for j in range(0, len(seeds), episodes):
-                    at = np.s_[i : i + candidates, j : j + episodes]
-                    start = self._start(policy, some, seeds[j : j + episodes], centre)
-                    part = self._play(start, len(returns[at]))
-                    returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
-                    lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
-                    sums[i : i + candidates, : len(part.sums)] += part.sums.cpu().numpy().T
-        problem = None if np.isfinite(returns).all() else "An observation or a reward of the task is not finite."
+            while pieces:
+                at = pieces[0]
+                some = None if population is None else population[at[0]]
+                part = self._piece(policy, some, seeds[at[1]], centre)
+                if part is None:
+                    pieces = [half for piece in pieces for half in halves(piece)]
+                    continue
+                returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
+                lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
+                sums[at[0], : len(part.sums)] += part.sums.cpu().numpy().T
+                del pieces[0]
+        problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
         return returns, Played(returns.reshape(-1), lengths.reshape(-1), seen, problem)
 
@@ -160,13 +169,30 @@ class Engine:
             policy = copy.deepcopy(policy).to(device=self.device, dtype=self.dtype)
         return policy
 
-    def _pieces(self, policy: Policy, episodes: int) -> tuple[int, int]:
-        """Candidates, and episodes of each, that fit into the memory at once."""
+    def _pieces(self, policy: Policy, pop_size: int, episodes: int) -> list[Piece]:
+        """Candidates and episodes, cut into what fits into the memory at once."""
         field = policy.field
         numbers = field.hidden_size * (field.hidden_size + field.input_size + field.output_size + 8)
         per_episode = self.dtype.itemsize * (numbers + 4 * policy.encode.total + 256)
         fit = max(1, self.bytes_max // per_episode)
-        return max(1, fit // episodes), min(fit, episodes)
+        n, m = min(max(1, fit // episodes), pop_size), min(fit, episodes)
+        starts = itertools.product(range(0, pop_size, n), range(0, episodes, m))
+        return [(slice(i, min(i + n, pop_size)), slice(j, min(j + m, episodes))) for i, j in starts]
+
+    def _piece(self, policy: Policy, some: np.ndarray | None, seeds: Sequence[int], centre: Tensor) -> Sums | None:
+        """Play a piece; None if there is too little memory for it: smaller ones are played from now on.
+
+        Raises: MemoryError if one episode is too much.
+        """
+        try:
+            return self._play(self._start(policy, some, seeds, centre), 1 if some is None else len(some))
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if len(seeds) * (1 if some is None else len(some)) == 1:
+                raise MemoryError("There is not enough memory to play a single episode.") from error
+        self.bytes_max = max(self.bytes_max // 2, 1)
+        return None
 
     def _centre(self, policy: Policy, seeds: Sequence[int]) -> Tensor:
         """Where moments are centred, near the mean of the features: sums of squares far from it lose their digits."""
@@ -177,7 +203,7 @@ class Engine:
         rng = self.envs.uniforms(keys, zeros, zeros, task.draws.initial, self.dtype)
         features = task.features(task.initial(rng, self.envs.params), (), self.envs.params)
         means = torch.stack([features[k].expand(len(keys)).mean() for k in self._seen(policy)])
-        return torch.where(means.isfinite(), means, 0.0).to(self.dtype)
+        return torch.where(usable(means), means, 0.0).to(self.dtype)
 
     def _seen(self, policy: Policy) -> tuple[int, ...]:
         return policy.visible if policy.visible is not None else tuple(range(policy.encode.total))
@@ -243,10 +269,10 @@ class Engine:
                     coefficients = fused.form.pick(coefficients, left)
                     episodes = picked(episodes, left, fused.form.group)
         final[:, slice(None) if where is None else where] = episodes.numbers[: len(final)]
-        # An episode that is not finite has no return; where its features are not finite, it has no moments either.
+        # An episode whose numbers cannot be used has no return; where these are features, it has no moments either.
         sums, lengths = final[HEAD:], final[LENGTH]
-        seen = sums.sum(0).isfinite()
-        returns = torch.where(seen & final[RETURN].isfinite(), final[RETURN], torch.nan)
+        seen = sums.sum(0).isfinite() & (sums[n_seen:] <= lengths * LARGEST**2).all(0)
+        returns = torch.where(seen & (final[RETURN].abs() <= lengths * LARGEST), final[RETURN], torch.nan)
         sums = torch.where(seen, torch.cat((lengths[None] * bool(n_seen), sums)), 0.0).double()
         # Each candidate's by themselves, so that they do not depend on who plays beside whom.
         return Sums(returns, lengths, sums.reshape(len(sums), n_candidates, -1).sum(-1))

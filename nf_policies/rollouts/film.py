@@ -9,21 +9,23 @@ import numpy as np
 
 from nf_policies.atomic import atomic_path
 from nf_policies.policies.policy import Policy
-from nf_policies.tasks.make import TaskError, make_task
+from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.make import make_task
 
 FPS = 30
 """Frames per second where a task does not say."""
 
 
-def film(policy: Policy, env_id: str, path: Path, *, seed: int = 0, max_episode_steps: int | None = None) -> int:
+def film(policy: Policy, task: Task | str, path: Path, *, seed: int = 0, max_episode_steps: int | None = None) -> int:
     """Write a film of one whole episode.
 
     Args:
         policy: Not changed.
-        env_id: Gymnasium id of a task that renders "rgb_array".
+        task: As for `make_task`; it renders "rgb_array".
         path: Ends in .mp4 or .gif; written atomically.
         seed: Of the episode, as in `rollout`.
-        max_episode_steps: Time limit in steps, in place of the registered one.
+        max_episode_steps: Time limit in steps, in place of the task's own.
     Returns: Number of frames.
     Raises:
         TaskError: If the task cannot be made or has no pictures, or the packages for films are missing.
@@ -35,10 +37,11 @@ def film(policy: Policy, env_id: str, path: Path, *, seed: int = 0, max_episode_
         import imageio.v2 as imageio
     except ModuleNotFoundError as error:
         raise TaskError('Films need the video extra: pip install "nf-policies[video]".') from error
-    with closing(make_task(env_id, max_episode_steps=max_episode_steps)) as env:
+    task = task_of(task, max_episode_steps)
+    with closing(make_task(task)) as env:
         if "rgb_array" not in env.metadata.get("render_modes", ()):
-            raise TaskError(f'{env_id} does not render "rgb_array", so it cannot be filmed.')
-    with closing(make_task(env_id, max_episode_steps=max_episode_steps, render_mode="rgb_array")) as env:
+            raise TaskError(f'{task.env_id} does not render "rgb_array", so it cannot be filmed.')
+    with closing(make_task(task, render_mode="rgb_array")) as env:
         actor = copy.deepcopy(policy)
         fps = env.metadata.get("render_fps") or FPS
         options = {"fps": fps, "macro_block_size": 2} if path.suffix == ".mp4" else {"duration": 1000 / fps, "loop": 0}

@@ -11,8 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import Trace, take
+from nf_policies.policies.kinds import finite_problem
+from nf_policies.policies.numbers import ACTION_PROBLEM, problem_of, usable
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import finite_problem
+from nf_policies.policies.spaces import ObservationEncoder
 
 
 class Episode(NamedTuple):
@@ -29,13 +31,14 @@ class Step(NamedTuple):
     """Index of each environment's episode, -1 where it is idle. Shape: (n,)."""
     episode_starts: np.ndarray
     obs: np.ndarray
+    """As the task shows them; of Dict and Tuple spaces all features (n, total)."""
     actions: np.ndarray
     trace: Trace
     rewards: np.ndarray
 
 
 class FeatureSums(NamedTuple):
-    """Sums over the finite features of each episode, or of each candidate: their order is that of the rows."""
+    """Sums over the features of each episode, or of each candidate: their order is that of the rows."""
 
     centre: np.ndarray
     """What is taken off before. Shape: (features,)."""
@@ -58,16 +61,16 @@ class Played:
     """Whole episodes, in the order in which they were asked for."""
 
     returns: np.ndarray
-    """Sum of rewards; NaN where an observation or reward was not finite. Shape: (episodes,)."""
+    """Sum of rewards; NaN where an observation, reward or action could not be used. Shape: (episodes,)."""
     lengths: np.ndarray
     """Number of steps. Shape: (episodes,)."""
     sums: FeatureSums
     problem: str | None
-    """What was not finite in the first such episode, as a sentence."""
+    """What could not be used in the first such episode, as a sentence."""
 
     @property
     def moments(self) -> tuple[float, Tensor, Tensor]:
-        """Count, mean and variance of the finite features, for `Normalizer.update`."""
+        """Count, mean and variance of the features that could be used, for `Normalizer.update`."""
         return self.sums.moments()
 
 
@@ -126,12 +129,11 @@ def play(
             coefficients = take(population, rows.to(like.device))
 
         features = policy.encode(obs).astype(np.float64)
-        broken = alive & ~np.isfinite(features).all(-1)
+        broken = alive & ~usable(features).all(-1)
         if broken.any():
             for i in np.flatnonzero(broken):
                 problems[int(current[i])] = str(finite_problem(features[i : i + 1], policy.visible))
             features[broken] = 0
-            returns[current[broken]] = np.nan
         whole = alive & ~broken
         seen, whose = features[whole] - centre, current[whole]
         sums.counts[whose] += 1
@@ -141,24 +143,35 @@ def play(
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
         potentials = trace.potentials
+        if outcome.is_floating_point() and not outcome.isfinite().all():
+            lost = ~outcome.isfinite().reshape(n, -1).all(-1)
+            outcome[lost] = policy.head(like.new_zeros(policy.head.output_size))  # any that a task can take
+            unfit = alive & lost.cpu().numpy()
+            problems = dict.fromkeys(current[unfit].tolist(), ACTION_PROBLEM) | problems
+            broken |= unfit
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
-        before = np.array(obs) if watch else obs
+        before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
         if watch:
             watch(Step(current.copy(), starts, before, actions, trace, rewards))
 
-        here = current[alive]
-        returns[here] += rewards[alive]
+        here, lost = current[alive], alive & ~usable(rewards)
+        if lost.any():
+            told = [problem_of("A reward", float(reward)) for reward in rewards[lost]]
+            problems = dict(zip(current[lost].tolist(), told, strict=True)) | problems
+            broken |= lost
+        returns[here] += np.where(lost, 0.0, rewards)[alive]
         lengths[here] += 1
-        if not np.isfinite(returns[here]).all():
-            broken |= alive & ~np.isfinite(rewards)
-            returns[current[broken]] = np.nan
-            for e in current[broken].tolist():
-                problems.setdefault(e, "A reward of the task is not finite.")
+        returns[current[broken]] = np.nan
         over = terminated | truncated
         current[over | broken] = -1
 
     return Played(returns, lengths, sums, problems[min(problems)] if problems else None)
+
+
+def shown(encode: ObservationEncoder, obs: Any) -> np.ndarray:
+    """A copy of observations for a recording: as they are, or the features of Dict and Tuple observations."""
+    return encode.whole(obs) if isinstance(obs, dict | tuple) else np.array(obs)
 
 
 GENERATION, DUEL, TARGET, EVALUATION, CONFIRMATION, FINAL, TRAINING, CHOICE = range(8)

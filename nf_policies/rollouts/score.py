@@ -11,7 +11,10 @@ import numpy as np
 
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import Evaluator, Step, evaluate
-from nf_policies.tasks.side_by_side import make_envs
+from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.make import Limit
+from nf_policies.tasks.of_file import task_of_file
+from nf_policies.tasks.side_by_side import limit_in, make_envs
 
 ENVS_MAX = 64
 
@@ -20,7 +23,8 @@ ENVS_MAX = 64
 class Score:
     """The undiscounted returns (episodes,) of a policy on a task; the i-th episode was reset with seed `seed + i`.
 
-    `steps` are those of all episodes, `seconds` of wall clock for playing them.
+    `steps` are those of all episodes, `seconds` of wall clock for playing them. `cut` episodes lasted as long as the
+    `limit` allows.
     """
 
     env_id: str
@@ -29,6 +33,8 @@ class Score:
     n_parameters: int
     steps: int
     seconds: float
+    limit: Limit
+    cut: int
 
     def summary(self) -> dict[str, Any]:
         """The figures by name, as plain numbers for JSON."""
@@ -44,44 +50,55 @@ class Score:
             "n_parameters": self.n_parameters,
             "steps": self.steps,
             "steps_per_second": self.steps / self.seconds,
-        }
+            "max_episode_steps": self.limit.steps,
+        } | ({"max_episode_steps_is_a_cap": True, "episodes_capped": self.cut} if self.limit.is_cap else {})
 
     def __str__(self) -> str:
         return (
             f"return {self.returns.mean():.1f} ± {self.returns.std():.1f} over {len(self.returns)} episodes of "
             f"{self.env_id} (median {np.median(self.returns):.1f}, worst {self.returns.min():.1f}), "
             f"{self.n_parameters} parameters, {self.steps / self.seconds:,.0f} steps per second"
-        )
+        ) + (f"; {self.cut} episodes met the cap of {self.limit.steps:,} steps" if self.limit.is_cap else "")
 
 
 def rollout(
     policy: Policy,
-    env_id: str,
+    task: Task | str,
     *,
     episodes: int = 100,
     seed: int = 0,
     max_episode_steps: int | None = None,
+    workers: int = 0,
+    step_timeout: float | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> Score:
     """Play whole episodes on a Gymnasium task.
 
     Args:
         policy: Not changed.
-        env_id: Gymnasium id, `package.module:EnvId` included.
+        task: A `Task` or a Gymnasium id, as for `make_task`. The id of the policy's own task means that task, with its
+            arguments, wrappers and time limit. Where there is no limit, episodes are cut at a cap.
         episodes: Number of episodes.
         seed: Of the first episode; the next have the seeds after it.
-        max_episode_steps: Time limit in steps, in place of the registered one.
+        max_episode_steps: Time limit in steps, in place of the task's own.
+        workers: Number of processes, with an environment each; by default all environments are in this one.
+        step_timeout: As for `make_envs`.
         watch: Called after every step, for a recording.
     Raises:
         TaskError: If the task cannot be made.
         ValueError: If there are no episodes, the spaces do not fit, or an observation or reward is not finite.
     """
-    with closing(make_envs(env_id, min(max(episodes, 1), ENVS_MAX), max_episode_steps=max_episode_steps)) as envs:
-        return score_of(policy, functools.partial(evaluate, envs, watch=watch), env_id, episodes=episodes, seed=seed)
+    if isinstance(task, str):
+        task = task_of_file(policy.env_id, policy.env_spec, env=task)
+    task = task_of(task, max_episode_steps)
+    lanes = min(max(episodes, 1), ENVS_MAX)
+    with closing(make_envs(task, lanes, workers=min(workers, lanes), step_timeout=step_timeout)) as envs:
+        evaluator, limit = functools.partial(evaluate, envs, watch=watch), limit_in(envs)
+        return score_of(policy, evaluator, task.env_id, episodes=episodes, seed=seed, limit=limit)
 
 
-def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int) -> Score:
-    """A policy's score where an evaluator plays; the i-th episode has seed `seed + i`.
+def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int, seed: int, limit: Limit) -> Score:
+    """A policy's score where an evaluator plays, in environments with a limit; the i-th episode has seed `seed + i`.
 
     Raises: ValueError if there are no episodes, the seed is negative, or an observation or reward is not finite.
     """
@@ -94,4 +111,5 @@ def score_of(policy: Policy, evaluator: Evaluator, env_id: str, *, episodes: int
     seconds = time.perf_counter() - began
     if played.problem:
         raise ValueError(f"{env_id}: {played.problem}")
-    return Score(env_id, seed, returns[0], policy.n_parameters, int(np.sum(played.lengths)), seconds)
+    steps, cut = int(np.sum(played.lengths)), int(np.sum(np.asarray(played.lengths) >= limit.steps))
+    return Score(env_id, seed, returns[0], policy.n_parameters, steps, seconds, limit, cut)

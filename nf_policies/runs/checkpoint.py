@@ -1,8 +1,11 @@
 """Checkpoints: one safetensors file with a JSON header for every learner, read without unpickling."""
 
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+from msgspec import Meta
 from torch import Tensor
 
 from nf_policies.tensor_files import Kind, read, write
@@ -12,7 +15,26 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read or continued; the message says why."""
 
 
-KIND = Kind("checkpoint", CheckpointError, "nf_policies_checkpoint", version=3, oldest=3)
+class Run(TypedDict, total=False):
+    """What a checkpoint holds of the run itself."""
+
+    count: Annotated[int, Meta(ge=0, le=2**53)]
+    reached: float | None
+    seconds: Annotated[float, Meta(ge=0)]
+    improved: dict[str, Annotated[float, Meta(ge=0)]]
+    config: dict[str, Any]
+
+
+class Header(TypedDict):
+    """The header of a checkpoint."""
+
+    kind: str
+    run: Run
+    numbers: dict[str, Any]
+    """The learner's, which checks them."""
+
+
+KIND = Kind("checkpoint", CheckpointError, "nf_policies_checkpoint", version=3, oldest=3, schema=Header)
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 """Where a run's folder has it."""
 
@@ -40,9 +62,21 @@ def load_checkpoint(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, An
     Raises: CheckpointError if it is missing, damaged, or of another version or kind of learner.
     """
     header, tensors = read(path, KIND)
-    of, run, numbers = (header.get(name) for name in ("kind", "run", "numbers"))
-    if not (isinstance(run, dict) and isinstance(numbers, dict)):
-        raise CheckpointError(f"{path} is not a whole checkpoint: its header is incomplete.")
-    if of != kind:
-        raise CheckpointError(f"{path} holds the state of the learner {of!r}, not of {kind!r}.")
-    return run, numbers, tensors
+    if header["kind"] != kind:
+        raise CheckpointError(f"{path} holds the state of the learner {header['kind'][:40]!r}, not of {kind!r}.")
+    return header["run"], header["numbers"], tensors
+
+
+def agreed_config(run_dir: Path, config: Mapping[str, Any], may_change: Collection[str]) -> dict[str, Any]:
+    """A run's configuration, with what it lacks from the one that its checkpoint was made with, if there is one yet.
+
+    Raises: CheckpointError naming the first option that differs; those that may change are not compared.
+    """
+    path = run_dir / CHECKPOINT
+    made = read(path, KIND)[0]["run"].get("config", {}) if path.exists() else {}
+    fixed = {name: value for name, value in made.items() if name not in may_change}
+    for name in sorted(fixed.keys() & config.keys()):
+        if fixed[name] != config[name]:
+            begun, now = (f"{json.dumps(value):.40}" for value in (fixed[name], config[name]))
+            raise CheckpointError(f"{run_dir} was begun with {name:.40} {begun}, and its configuration now says {now}.")
+    return {**fixed, **config}

@@ -3,16 +3,9 @@
 import itertools
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: there two processes are not kept apart
-    fcntl = None  # type: ignore[assignment]
 
 from nf_policies.atomic import write_text
 
@@ -29,7 +22,9 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
 
     Raises: RunError if `out` holds a run already or cannot be made.
     """
-    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
+    folder, is_file, name = env_id.rpartition(".py:")
+    task = f"{Path(folder).name}-{name}" if is_file else env_id
+    task = "".join(c if c.isalnum() or c in "-_." else "-" for c in task)
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -44,33 +39,6 @@ def new_run_directory(out: Path | None, env_id: str, command: str) -> Path:
     except OSError as error:
         raise RunError(f"The folder {out} cannot be made: {error.strerror or error}.") from error
     raise AssertionError("There is always another number.")
-
-
-@contextmanager
-def claimed(run_dir: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; a RunError if one is writing there."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(run_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise RunError(f"Another process is writing into {run_dir}: wait for it, or choose another folder.") from error
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-def remove_leftovers(run_dir: Path) -> None:
-    """Remove temporary files of a process that was killed while it wrote."""
-    for folder in (run_dir, run_dir / "checkpoint"):
-        for file in folder.glob(".*-*.*"):
-            file.unlink(missing_ok=True)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -104,7 +72,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"There is no run in {run_dir}: it has no {CONFIG}.") from error
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{run_dir / CONFIG} cannot be read: {error}.") from error
+        raise RunError(f"{run_dir / CONFIG} cannot be read: {' '.join(str(error).split())[:160]}.") from error
     if not isinstance(config, dict):
         raise RunError(f"{run_dir / CONFIG} is not a configuration.")
     return config

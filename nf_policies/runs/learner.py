@@ -14,6 +14,7 @@ class Policy(Protocol):
     """What a run does with a policy: it says what the policy is for and how it was made, and saves it."""
 
     env_id: str | None
+    env_spec: dict[str, Any] | None
     made_by: dict[str, Any]
 
     @property

@@ -137,9 +137,19 @@ def own_preset(command: str, env_id: str, *, hide_velocity: bool = False) -> Pre
     module, _, id_of_task = env_id.rpartition(":")
     namespace, _, versioned = id_of_task.rpartition("/")
     ours = (module, namespace) in {("", ""), ("", "nf"), ("nf_envs", "nf")}
-    name = re.sub(r"-v\d+$", "", versioned) if ours else ""
+    name = re.sub(r"-v\d+$", "", versioned) if ours and not _is_somebody_elses(id_of_task) else ""
     bare, table = name.removesuffix("NoVel"), PRESETS[command]
     return table.get(f"{bare}NoVel" if hide_velocity or name != bare else bare) or table.get(bare) or {}
+
+
+def _is_somebody_elses(env_id: str) -> bool:
+    """Whether a registered task is neither Gymnasium's nor of nf_envs."""
+    from gymnasium.envs.registration import registry
+
+    spec = registry.get(env_id)
+    made_by = spec and (spec.entry_point or spec.vector_entry_point)
+    home = made_by if made_by is None or isinstance(made_by, str) else made_by.__module__
+    return home is not None and not home.startswith(("gymnasium.", "nf_envs."))
 
 
 def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:

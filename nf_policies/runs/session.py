@@ -1,9 +1,10 @@
 """The loop of a run: step a learner until the budget is spent, keep what it reaches, and report it."""
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from nf_policies.atomic import uninterrupted
+from nf_policies.atomic import remove_leftovers
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
-from nf_policies.runs.directory import CONFIG, claimed, remove_leftovers, to_json, write_json
+from nf_policies.runs.directory import CONFIG, to_json, write_json
 from nf_policies.runs.learner import Learner, Policy
+from nf_policies.runs.lock import claimed
 from nf_policies.runs.presets import BUDGET
 from nf_policies.runs.progress import Progress, plot_progress
+from nf_policies.stopping import check, listening, uninterrupted, way_on
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
@@ -49,6 +52,12 @@ class Session:
     best and the last policy."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of result.json."""
+    prepare: Callable[[Path], None] = lambda run_dir: None
+    """Puts what a new run needs beside its options into its folder."""
+    env_spec: dict[str, Any] | None = None
+    """Gymnasium's description of the task, for the policies' files."""
+    to_play: str = ""
+    """Words that `nf-policies rollout` needs behind a policy's file."""
     _seconds: float = 0.0
     """Of the run before it was resumed."""
     _improved: dict[str, float] = field(default_factory=lambda: {"at": 0})
@@ -57,28 +66,28 @@ class Session:
     def run(self, *, resume: bool, as_json: bool) -> str:
         """Run to the end. Returns a report for people, or what result.json holds.
 
-        Raises:
-            KeyboardInterrupt: After Ctrl-C, once everything is saved.
-            CheckpointError: If the run cannot be resumed.
+        Raises: CheckpointError if the run cannot be resumed. Whatever ends it otherwise, `Stopped` after Ctrl-C and an
+            OSError after a full disk among others, has the command that goes on as its note.
         """
         self._began = time.monotonic()
-        with claimed(self.run_dir):
+        with listening(), claimed(self.run_dir, new=not resume):
+            for folder in (self.run_dir, self.run_dir / CHECKPOINT.parent):
+                remove_leftovers(folder)
             if not resume:
+                self.prepare(self.run_dir)
                 write_json(self.run_dir / CONFIG, {"command": self.command, **self.config})
             count, reached = self._resumed() if resume else (0, False)
-            try:
-                result, report = self._finish("target" if reached else self._loop(count))
-                return to_json(result) + "\n" if as_json else report
-            except KeyboardInterrupt:
-                self._plot()
-                self.messages.print(
-                    f"Stopped. To go on: nf-policies {self.command} --resume {self.run_dir}", markup=False
-                )
-                raise
+            with way_on(f"nf-policies {self.command} --resume {shlex.quote(str(self.run_dir))}"):
+                try:
+                    result, report = self._finish("target" if reached else self._loop(count))
+                except KeyboardInterrupt:
+                    with suppress(OSError):
+                        self._plot()
+                    raise
+            return to_json(result) + "\n" if as_json else report
 
     def _resumed(self) -> tuple[int, bool]:
         """Load the checkpoint, if there is one yet: the last row's count, and whether the target is reached."""
-        remove_leftovers(self.run_dir)
         path = self.run_dir / CHECKPOINT
         if not path.exists():
             return 0, False
@@ -87,9 +96,9 @@ class Session:
             self.learner.load((numbers, tensors))
             self._seconds, self._improved = run.get("seconds", 0.0), run.get("improved", self._improved)
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
-        except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        except Exception as error:  # whatever a damaged state makes go wrong
             reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:300]}") from error
+            raise CheckpointError(f"{path} does not fit this run: {' '.join(str(reason).split())[:160]}") from error
 
     def _loop(self, count: int) -> str:
         """Step the learner; the reason for stopping comes back."""
@@ -100,6 +109,7 @@ class Session:
             used, reason = self._used()
             task = bar.add_task("", total=1.0, completed=used)  # type: ignore[arg-type]
             while not reason:
+                check()
                 row = dict(learner.step(used))
                 used, reason = self._used()
                 if reason:
@@ -156,6 +166,7 @@ class Session:
             "reached": self.config["target"] if reason == "target" else None,
             "seconds": self._elapsed() if self.config.get("minutes") else 0.0,
             "improved": self._improved,
+            "config": dict(self.config),
         }
         save_checkpoint(self.run_dir / CHECKPOINT, self.learner.kind, run, *self.learner.state())
 
@@ -164,7 +175,7 @@ class Session:
         options = {option: self.config.get(option) for option in ("seed", "max_episode_steps")}
         known = {option: value for option, value in options.items() if value is not None}
         own = policy.made_by  # the policy may be the learner's own, which must not depend on when it is saved
-        policy.made_by, policy.env_id = {**made, **known, **own}, self.config["env"]
+        policy.made_by, policy.env_id, policy.env_spec = {**made, **known, **own}, self.config["env"], self.env_spec
         policy.save(self.run_dir / f"{name}.safetensors")
         policy.made_by = own
 
@@ -196,7 +207,7 @@ class Session:
         return result, (
             f"{score}\n{why}: {learner.iteration:,} iterations, {learner.env_steps:,} environment steps, "
             f"{result['wall_seconds']:.1f} seconds\n"
-            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}\n"
+            f"saved {result['policy']}; play it with: nf-policies rollout {result['policy']}{self.to_play}\n"
         )
 
     def _plot(self) -> None:

@@ -2,36 +2,21 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, simulated
-from nf_policies.tasks.make import make_task, register_installed
-
-
-class PausingSyncVectorEnv(SyncVectorEnv):
-    """A `SyncVectorEnv` that leaves an environment alone from its episode's end until it is reset.
-
-    Its observations are one array, overwritten by each step.
-    """
-
-    pausing = True
-
-    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]]) -> None:
-        super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.DISABLED)
-
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step the environments whose episodes are running; the others keep their last values, with reward 0."""
-        self._rewards[:] = 0.0
-        for i in np.flatnonzero(~self._autoreset_envs):
-            obs, self._rewards[i], self._terminations[i], self._truncations[i], _ = self.envs[i].step(actions[i])
-            self._env_obs[i] = self._observations[i] = obs
-        self._autoreset_envs = self._terminations | self._truncations
-        return self._observations, self._rewards, self._terminations, self._truncations, {}
+from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.in_turn import PausingSyncVectorEnv, TrainingSideBySide, same_for_judging
+from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
+from nf_policies.tasks.processes import ProcessVectorEnv
+from nf_policies.tasks.registry import found, register_installed
 
 
 class PausingLanes(VectorWrapper):
@@ -61,67 +46,142 @@ class PausingLanes(VectorWrapper):
         return *(part.numpy() for part in answer), {}
 
 
-def make_envs(env_id: str, num_envs: int, *, workers: int = 0, max_episode_steps: int | None = None) -> VectorEnv:
+def make_envs(
+    task: Task | str,
+    num_envs: int,
+    *,
+    workers: int = 0,
+    max_episode_steps: int | None = None,
+    step_timeout: float | None = None,
+) -> VectorEnv:
     """Environments with autoreset disabled, for `play`; those of a simulator's batched task are its lanes.
 
+    Where only one environment can be made in a process, it is one.
+
     Args:
-        env_id: As for `make_task`, whose errors are raised.
+        task: As for `make_task`, whose errors are raised. Without a time limit, episodes are cut after `CAP` steps.
         num_envs: Number of environments in this process, where there are no workers.
         workers: Number of environments in a process each, which pays where a step takes a millisecond or more.
         max_episode_steps: As for `make_task`.
+        step_timeout: Seconds after which a worker that does not answer is replaced; see `ProcessVectorEnv`.
     """
-    make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
+    task = task_of(task, max_episode_steps)
+    make = functools.partial(make_task, task)
     if workers:
-        return in_processes(make, workers, AutoresetMode.DISABLED, copy=False)
-    register_installed()
-    if is_batched(env_id) and not is_compilable(env_id):
+        return in_processes(task, make, workers, AutoresetMode.DISABLED, step_timeout)
+    if is_batched(task) and not is_compilable(task):
         paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
-        return PausingLanes(make_batched(env_id, num_envs, max_episode_steps=max_episode_steps, **paused))
-    return PausingSyncVectorEnv([make] * num_envs)
+        return PausingLanes(with_limit(make_batched(task, num_envs, **paused)))
+    return PausingSyncVectorEnv(several(make, num_envs)[0])
 
 
-def in_processes(make: Callable[[], gym.Env], count: int, mode: AutoresetMode, *, copy: bool) -> VectorEnv:
+def limit_in(envs: Any) -> Limit:
+    """The limit of whole episodes in environments from `make_envs` or in a batched task."""
+    if isinstance(envs, ProcessVectorEnv):
+        return Limit.of(envs.limit)
+    if isinstance(envs, SyncVectorEnv):
+        return Limit.of(limit_of(envs.envs[0]))
+    return Limit(envs.unwrapped.max_episode_steps, getattr(envs.unwrapped, "is_capped", False))
+
+
+def with_limit(envs: VectorEnv) -> VectorEnv:
+    """A batched task in which every episode ends: without a time limit, at the cap."""
+    lanes: Any = envs.unwrapped
+    if lanes.max_episode_steps is None:
+        lanes.max_episode_steps, lanes.is_capped = CAP, True
+    return envs
+
+
+def several(make: Callable[[], gym.Env], count: int) -> tuple[list[gym.Env], Exception | None]:
+    """So many environments, or as many as can be made beside each other, and why there are no more."""
+    envs = [make()]
+    try:
+        while len(envs) < count:
+            envs.append(make())
+    except Exception as error:  # whatever a simulator says that is running already
+        return envs, error
+    return envs, None
+
+
+def in_processes(
+    task: Task, make: Callable[[], gym.Env], count: int, mode: AutoresetMode, timeout: float | None
+) -> VectorEnv:
     """Environments in a process each."""
-    # Forked processes inherit what the user has registered; they must not inherit torch's threads.
-    fns = [functools.partial(single_threaded, make)] * count
-    return AsyncVectorEnv(fns, copy=copy, context="fork", autoreset_mode=mode)
+    register_installed()
+    spec = gym.registry.get(task.env_id)  # of a notebook, perhaps
+    return ProcessVectorEnv(make, count, mode=mode, name=task.env_id, spec=spec, timeout=timeout)
 
 
-def single_threaded(make: Callable[[], gym.Env]) -> gym.Env:
-    """Make an environment in a process that is to use one thread of torch."""
-    torch.set_num_threads(1)
-    return make()
+def for_episodes(envs: VectorEnv) -> VectorEnv | None:
+    """Training environments with autoreset disabled, for `play`; None where that cannot be.
+
+    They are the same environments: those of training must be reset before they are stepped again.
+    """
+    if isinstance(envs, ProcessVectorEnv) and envs.limit is not None:
+        return envs.for_episodes()
+    return same_for_judging(envs) if isinstance(envs, TrainingSideBySide) else None
 
 
 def training_envs(
-    env_id: str, num_envs: int, *, device: str = "cpu", workers: int = 0, max_episode_steps: int | None = None
+    task: Task | str,
+    num_envs: int,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
+    max_episode_steps: int | None = None,
+    step_timeout: float | None = None,
 ) -> VectorEnv:
     """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
 
-    A task with a twin in a simulator's lanes is that twin.
+    A task with a twin in a simulator's lanes is that twin. Episodes of a task without a time limit go on.
 
     Args:
-        env_id: As for `make_task`, whose errors are raised.
+        task: As for `make_task`, whose errors are raised.
         num_envs: Number of environments.
         device: Where a batched task is played, as torch names it.
         workers: Number of environments in a process each, instead; see `make_envs`.
         max_episode_steps: As for `make_task`.
+        step_timeout: As for `make_envs`.
+    Raises: TaskError, too, if only one environment can be made in a process.
     """
-    make = functools.partial(make_task, env_id, max_episode_steps=max_episode_steps)
+    task = task_of(task, max_episode_steps)
+    make = functools.partial(make_task, task, cap=None)
     single = make()  # complains about a wrong id, and imports its module
     single.close()
     if workers:
-        return in_processes(make, workers, AutoresetMode.SAME_STEP, copy=True)
+        return in_processes(task, make, workers, AutoresetMode.SAME_STEP, step_timeout)
     spec: Any = single.spec
-    limit: dict[str, Any] = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    if lanes := simulated(spec.id):  # on the CPU, wherever the policy is
-        return make_batched(lanes, num_envs, check_actions=False, **limit)
-    if is_batched(spec.id):
+    if lanes := simulated(replace(task, env_id=spec.id)):  # on the CPU, wherever the policy is
+        return make_batched(replace(task, env_id=lanes), num_envs, check_actions=False)
+    if is_batched(task):
         # The policy's actions are within the space, and what is not finite is found in what they bring.
-        return make_batched(spec.id, num_envs, device=device, check_actions=False, **limit)
-    if spec.vector_entry_point is not None:
-        batched = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **limit)
-        if batched.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP:
-            return batched
-        batched.close()
-    return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+        return make_batched(task, num_envs, device=device, check_actions=False)
+    if spec.vector_entry_point is not None and (batched := _own_vector_env(task, single, num_envs)):
+        return batched
+    envs, why = several(make, num_envs)
+    if why is not None:
+        for env in envs:
+            env.close()
+        raise TaskError(
+            f"Only {len(envs)} environments of {task.env_id} can be made in one process, for another one fails: {why} "
+            f"Use --num-envs {len(envs)}, or a process for each with --workers {num_envs}."
+        ) from why
+    return TrainingSideBySide(envs)
+
+
+def _own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:
+    """The vector environment of a task's own package, if it is the same task and begins episodes in the same step."""
+    limit = {} if task.max_episode_steps is None else {"max_episode_steps": task.max_episode_steps}
+    if task.wrappers:
+        return None
+    try:
+        options = {"vectorization_mode": "vector_entry_point", **limit, **task.kwargs}
+        envs = gym.make_vec(found(task.env_id), num_envs, **options)
+    except Exception:  # whatever it does not take; one by one they are made
+        return None
+    spaces = (envs.single_observation_space, envs.single_action_space)
+    same = envs.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
+    if same and spaces == (single.observation_space, single.action_space):
+        return envs
+    envs.close()
+    return None

@@ -3,20 +3,15 @@
 Each has a pipe: runs go in; reports, of which each waits for its answer, and one outcome come out.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess, parent_process
+from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 from nf_policies.tuning.trial import Options, Outcome, Report, play
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+from nf_policies.worker_process import end, how_it_ended, start
 
 
 @dataclass(frozen=True)
@@ -31,30 +26,19 @@ Message = Report | Outcome | Failure
 
 def work(pipe: Connection) -> None:
     """What a process does until its pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # torch reads them when it is imported
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    with suppress(EOFError, OSError):
-        while True:
-            options, steps = pipe.recv()
-            try:
-                pipe.send(play(options, steps, lambda report: _answer(pipe, report)))
-            except Exception as error:
-                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-                pipe.send(Failure(kind + " ".join(str(error).split())))
+    while True:
+        options, steps = pipe.recv()
+        try:
+            pipe.send(play(options, steps, lambda report: _answer(pipe, report)))
+        except Exception as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            pipe.send(Failure(kind + " ".join(str(error).split())))
 
 
 def _answer(pipe: Connection, report: Report) -> bool:
     pipe.send(report)
     stop: bool = pipe.recv()
     return stop
-
-
-def _end_with_the_parent() -> None:
-    """Leave no process behind, even if the first one is killed."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
 
 
 class Workers:
@@ -64,16 +48,11 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
         self._idle: list[tuple[BaseProcess, Connection]] = [self._new() for _ in range(count)]
         self._busy: dict[Hashable, tuple[BaseProcess, Connection]] = {}
 
     def _new(self) -> tuple[BaseProcess, Connection]:
-        here, there = self._context.Pipe()
-        process = self._context.Process(target=work, args=(there,), daemon=True)
-        process.start()
-        there.close()
-        return process, here
+        return start("spawn", work)
 
     @property
     def free(self) -> int:
@@ -100,8 +79,8 @@ class Workers:
                 try:
                     message: Message = pipe.recv()
                 except (EOFError, OSError):
-                    process.join()
-                    message = Failure(f"The process of this run died with exit code {process.exitcode}.")
+                    message = Failure(f"The process of this run {how_it_ended(process)}.")
+                    end(process)
                     self._busy[key] = self._new()
                 if not isinstance(message, Report):
                     self._idle.append(self._busy.pop(key))
@@ -117,9 +96,6 @@ class Workers:
 
     def __exit__(self, *error: object) -> None:
         """End all processes, whatever they do."""
-        everyone = [*self._idle, *self._busy.values()]
-        for process, _ in everyone:
-            process.terminate()
-        for process, pipe in everyone:
-            process.join()
+        for process, pipe in (*self._idle, *self._busy.values()):
+            end(process)
             pipe.close()

@@ -14,10 +14,10 @@ from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
 from nf_policies.cluster.player import Failed, Player
 from nf_policies.evolution.evolution import Evolution
 from nf_policies.rollouts.engine import Engine
-from nf_policies.rollouts.pieces import Piece, Spread, cut
 from nf_policies.rollouts.play import evaluate
+from nf_policies.rollouts.spread import Piece, Spread, cut
 from nf_policies.tasks.batched import make_batched
-from nf_policies.tasks.make import TaskError
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.side_by_side import make_envs
 
 STEPS = 12

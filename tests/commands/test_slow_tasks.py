@@ -6,13 +6,13 @@ import time
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv
 from small_tasks import Recall
 
 from nf_policies.cli import main
 from nf_policies.commands import task as of_task
 from nf_policies.commands.evolve import Evolve
 from nf_policies.commands.train import Train
+from nf_policies.tasks.processes import ProcessVectorEnv
 from nf_policies.tasks.side_by_side import training_envs
 
 
@@ -42,7 +42,7 @@ def test_workers_follow_from_the_time_of_a_step(monkeypatch) -> None:
 
 def test_environments_in_processes_go_on_as_those_in_one(monkeypatch) -> None:
     apart, together = training_envs("CartPole-v1", 1, workers=3), training_envs("CartPole-v1", 3)
-    assert isinstance(apart, AsyncVectorEnv)
+    assert isinstance(apart, ProcessVectorEnv)
     assert apart.num_envs == 3
     first = [envs.reset(seed=5)[0] for envs in (apart, together)]
     np.testing.assert_array_equal(*first)

@@ -56,15 +56,15 @@ def test_evolution_from_a_trained_policy_is_at_once_as_good(tmp_path, capsys) ->
     assert evolved["return_mean"] >= trained["return_mean"] - 1e-4
 
 
-@pytest.mark.parametrize("normalise", ["True", "False"])
+@pytest.mark.parametrize("normalise", ["--normalise", "--no-normalise"])
 def test_training_from_an_evolved_policy_never_ends_below_it(normalise, tmp_path, capsys) -> None:
-    words = ("--generations", "12", "--normalise", normalise)
+    words = ("--generations", "12", normalise)
     evolved = run(capsys, EVOLVE, "test/Move-v0", tmp_path / "evolved", *words)
     start = ("--start", evolved["policy"])
     kept = run(capsys, TRAIN, "test/Move-v0", tmp_path / "kept", *start, "--learning-rate", "1e-9")
     last = Policy.load(tmp_path / "kept" / "policy.safetensors")
     assert float(rows(tmp_path / "kept")[-1]["return_evaluated"]) == pytest.approx(evolved["return_mean"], abs=1e-4)
-    assert (last.normalizer.count > 0) == (normalise == "True"), "statistics go on only where there are some"
+    assert (last.normalizer.count > 0) == (normalise == "--normalise"), "statistics go on only where there are some"
     spoilt = run(capsys, TRAIN, "test/Move-v0", tmp_path / "spoilt", *start, "--learning-rate", "1")
     assert float(rows(tmp_path / "spoilt")[-1]["return_evaluated"]) < evolved["return_mean"] - 0.01
     for result in (kept, spoilt):

@@ -142,9 +142,8 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
     [
         ([], "Which task?"),
         (["Nope-v1"], "Nope-v1 cannot be made"),
-        (["test/Nested-v0"], "Dict observations are not supported"),
+        (["test/Words-v0"], "Text observations are not supported"),
         (["test/FreeForce-v0"], "Unbounded Box actions are not supported"),
-        (["test/Endless-v0"], "no time limit"),
         (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
         (["CartPole-v1", "--minutes", "0"], "--minutes must be above 0, not 0"),
         (["CartPole-v1", "--patience", "2"], "--patience must be above 0 and at most 1, not 2"),
@@ -161,8 +160,8 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
         (["CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),
         (["--resume", "nowhere"], "There is no run in nowhere"),
-        (["test/Broken-v0", *SMALL, "--out", "run"], "not finite"),
-        (["test/BrokenSensor-v0", *SMALL, "--out", "run"], "not finite"),
+        (["test/Broken-v0", *SMALL, "--out", "run"], "finite numbers"),
+        (["test/BrokenSensor-v0", *SMALL, "--out", "run"], "finite numbers"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_a_non_zero_exit(words, sentence, tmp_path, monkeypatch, capsys) -> None:
@@ -170,7 +169,7 @@ def test_bad_input_gets_one_sentence_and_a_non_zero_exit(words, sentence, tmp_pa
     assert train(*words) == 1
     out, messages = capsys.readouterr()
     assert sentence in messages
-    assert len(messages.splitlines()) == 1
+    assert len([line for line in messages.splitlines() if not line.startswith("playing")]) == 1
     assert out == ""
 
 

@@ -104,7 +104,8 @@ def test_candidates_with_nan_returns_rank_last_and_are_counted() -> None:
     for _ in range(30):
         record = evolution.step()
     assert record.not_finite > 0
-    assert evolution.problem == "A reward of the task is not finite."
+    assert evolution.problem is not None
+    assert evolution.problem.startswith("A reward is nan: a task must return finite numbers")
     assert rollout(evolution.best(), "test/Broken-v0", episodes=5).returns.mean() == 1
 
 
@@ -203,7 +204,7 @@ def test_a_state_of_another_seed_or_a_damaged_one_is_refused() -> None:
     numbers, tensors = through_a_file(evolution.state())
     with pytest.raises(ValueError, match="has seed 1, its state is of seed 0"):
         evolution_for("test/Constant-v0", seed=1).load((numbers, tensors))
-    with pytest.raises(ValueError, match="another pop_size"):
+    with pytest.raises(ValueError, match="another population"):
         evolution_for("test/Constant-v0", pop_size=9).load((numbers, tensors))
     with pytest.raises(ValueError, match="not whole"):
         evolution_for("test/Constant-v0").load((numbers, {n: t for n, t in tensors.items() if "policy" not in n}))

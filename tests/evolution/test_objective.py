@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nf_policies.evolution.objective import cvar, mean, noise_dominates, objective_of, worst
+from nf_policies.evolution.objective import KEPT, Incumbent, cvar, mean, noise_dominates, objective_of, worst
 
 RETURNS = np.array([[1.0, 2.0, 3.0, 10.0], [4.0, 4.0, 4.0, 4.0], [0.0, np.nan, 9.0, 9.0]])
 
@@ -39,3 +39,10 @@ def test_two_episodes_are_enough_to_notice_noise_even_where_many_returns_are_equ
     skill = np.arange(40.0)[:, None]
     assert not any(noise_dominates(skill + draw(rng)) for _ in range(50))
     assert np.mean([noise_dominates(draw(rng)) for _ in range(100)]) > 0.7
+
+
+def test_what_is_kept_of_an_incumbent_does_not_grow_with_its_duels() -> None:
+    incumbent = Incumbent(None, np.full(20, 100.0))  # a lucky start
+    for _ in range(300):
+        incumbent = incumbent.with_returns(np.tile([0.0, 2.0], 10))
+    assert (len(incumbent.returns), incumbent.score) == (KEPT, 1.0)

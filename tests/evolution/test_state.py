@@ -131,6 +131,7 @@ def test_a_state_before_the_first_generation_and_states_of_states_continue_exact
     assert_equal(whole, again)
 
 
+@pytest.mark.slow
 def test_thousands_of_generations_continue_exactly() -> None:
     for restarts in RESTARTS:
 
@@ -151,6 +152,7 @@ def test_a_search_of_many_parameters_continues_exactly_and_leaves_the_global_gen
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart_after", [None, 60])
 def test_the_state_of_twenty_thousand_generations_is_no_larger_than_that_of_two_hundred(restart_after) -> None:
     search = Strategy(np.zeros(2), np.ones(2), pop_size=4, sigma_min=1e-6, restart_after=restart_after)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField, UnsupportedSpaceError, field_sizes
 from nf_policies.policies.cells import GRU, LSTM, Memoryless
 from nf_policies.policies.files import FORMAT_VERSION, HEADER
+from nf_policies.tensor_files import DIGEST
 
 I64 = np.iinfo(np.int64)
 OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.MultiDiscrete([3, 2])
@@ -105,7 +106,7 @@ def rewrite(path: Path, **changes) -> None:
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()[HEADER]) | changes
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    header = {name: value for name, value in header.items() if value is not None}
+    header = {name: value for name, value in header.items() if value is not None and name != DIGEST}
     save_file(tensors, path, metadata={HEADER: json.dumps(header)})
 
 
@@ -141,7 +142,7 @@ def test_a_newer_file_is_refused_with_what_would_work(saved) -> None:
 @pytest.mark.parametrize("missing", ["field", "observation_space", "action_space", "made_by"])
 def test_an_incomplete_header_is_refused(saved, missing) -> None:
     rewrite(saved, **{missing: None})
-    with pytest.raises(PolicyFileError, match=f"does not hold a complete policy.*{missing}"):
+    with pytest.raises(PolicyFileError, match=f"not a whole policy file.*{missing}"):
         Policy.load(saved)
 
 
@@ -173,6 +174,7 @@ def test_a_size_that_is_not_that_of_the_tensors_is_refused_at_once(field, size, 
 def test_a_field_that_needs_far_more_memory_than_its_file_has_is_refused(saved) -> None:
     with safe_open(saved, framework="pt") as file:
         header = json.loads(file.metadata()[HEADER])
+        header.pop(DIGEST)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header["field"] = {"kind": "NeuralField", "options": header["field"]["options"] | {"hidden_size": LARGE}}
     tensors["field.output_embedding.weight"] = torch.zeros(3, LARGE)
@@ -186,6 +188,7 @@ def test_a_space_that_is_larger_than_the_field_is_refused_at_once(tmp_path) -> N
     Policy(SimpleNeuralField(3, 3), OBS, ACT).save(path)
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()[HEADER])
+        header.pop(DIGEST)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     header["observation_space"] = {"kind": "Discrete", "n": 10**11, "start": 0}
     save_file(tensors, path, metadata={HEADER: json.dumps(header)})
@@ -205,16 +208,53 @@ def test_a_space_that_is_larger_than_the_field_is_refused_at_once(tmp_path) -> N
 )
 def test_a_header_that_makes_no_sense_is_refused(saved, changes) -> None:
     rewrite(saved, **changes)
-    with pytest.raises(PolicyFileError, match="does not hold a complete policy"):
+    with pytest.raises(PolicyFileError, match=r"does not hold a complete policy|is not a whole policy file"):
         Policy.load(saved)
 
 
-def test_a_file_with_a_number_that_is_not_finite_is_refused(saved) -> None:
-    policy = Policy.load(saved)
-    with torch.no_grad():
-        policy.field.resting_level[0] = torch.nan
-    policy.save(saved)
-    with pytest.raises(PolicyFileError, match=r"field\.resting_level that is not finite"):
+def retensored(path: Path, **changes) -> None:
+    """Change tensors of a policy file, by their names with _ for the dots."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors |= {name: changes[name.replace(".", "_")] for name in tensors if name.replace(".", "_") in changes}
+    header.pop(DIGEST)
+    save_file(tensors, path, metadata={HEADER: json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"field_resting_level": torch.full((5,), torch.nan)}, "field.resting_level is not finite"),
+        ({"normalizer_var": -torch.ones(2)}, "normalizer.var is below 0"),
+        ({"normalizer_mean": torch.zeros(2, dtype=torch.bfloat16)}, "normalizer.mean is of dtype BF16"),
+        ({"normalizer_mean": torch.zeros(2, dtype=torch.int64)}, "normalizer.mean is not finite"),
+    ],
+)
+def test_a_file_with_numbers_that_no_policy_has_is_refused(changes, reason, saved) -> None:
+    retensored(saved, **changes)
+    with pytest.raises(PolicyFileError, match=reason):
+        Policy.load(saved)
+
+
+def test_a_policy_that_could_not_be_loaded_is_not_saved_and_the_old_file_stays(saved) -> None:
+    before, policy = saved.read_bytes(), Policy.load(saved)
+    for change in (torch.nan, torch.inf):
+        with torch.no_grad():
+            policy.normalizer.var[0] = change
+        with pytest.raises(ValueError, match=r"normalizer\.var is not finite"):
+            policy.save(saved)
+    with pytest.raises(ValueError, match=r"which is torch\.float16"):
+        Policy.load(saved).half().save(saved)
+    assert saved.read_bytes() == before
+    assert len(list(saved.parent.iterdir())) == 1
+
+
+def test_a_single_other_bit_is_noticed(saved) -> None:
+    contents = bytearray(saved.read_bytes())
+    contents[-1] ^= 1  # of a weight, which stays finite
+    saved.write_bytes(contents)
+    with pytest.raises(PolicyFileError, match="not those that were written"):
         Policy.load(saved)
 
 

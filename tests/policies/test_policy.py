@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 from nf_policies import NeuralField, ParameterVector, Policy, SimpleNeuralField
 from nf_policies.policies.cells import GRU, LSTM, Memoryless
+from nf_policies.policies.kinds import make_head
 from nf_policies.policies.policy import Memory, Normalizer, step
-from nf_policies.policies.spaces import make_head
 
 OBS, ACT = spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (2,))
 

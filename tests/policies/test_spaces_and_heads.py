@@ -7,29 +7,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from every_space import ACTIONS, OBSERVATIONS, batch_of
 from gymnasium import spaces
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, UnsupportedSpaceError, field_sizes
-from nf_policies.policies.spaces import ObservationEncoder, first_logit_zero, make_head
-
-OBSERVATIONS = [
-    spaces.Box(-1, 1, (4,)),
-    spaces.Box(-np.inf, np.inf, (2, 3), np.float64),
-    spaces.Box(0, 255, (3, 3), np.uint8),
-    spaces.Discrete(5, start=1),
-    spaces.MultiDiscrete([2, 3]),
-    spaces.MultiBinary(4),
-]
-ACTIONS = [
-    spaces.Discrete(2),
-    spaces.Discrete(1),
-    spaces.Discrete(3, start=-1),
-    spaces.MultiDiscrete([3, 4]),
-    spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
-    spaces.MultiBinary(3),
-    spaces.Box(-1, 1, (2, 2), np.float64),
-    spaces.Box(np.array([-1, 0], np.float32), np.array([2, 5], np.float32)),
-]
+from nf_policies.policies.kinds import make_head
+from nf_policies.policies.spaces import ObservationEncoder, each, first_logit_zero
 
 
 def policy_for(observation_space: gym.Space, action_space: gym.Space, **options) -> Policy:
@@ -38,35 +21,64 @@ def policy_for(observation_space: gym.Space, action_space: gym.Space, **options)
     return Policy(field, observation_space, action_space, **options)
 
 
-@pytest.mark.parametrize("observation_space", OBSERVATIONS, ids=str)
-@pytest.mark.parametrize("action_space", ACTIONS, ids=str)
-def test_actions_lie_in_the_action_space(observation_space, action_space) -> None:
-    policy = policy_for(observation_space, action_space)
-    observation_space.seed(0)
+def act_in_turn(policy: Policy) -> None:
+    """Single observations and batches of them lead to actions in the space."""
+    seen, acts_in = policy.observation_space, policy.action_space
+    seen.seed(0)
     for start in (True, False, False):
-        assert action_space.contains(policy.act(observation_space.sample(), start))
-    batch = np.stack([observation_space.sample() for _ in range(3)])
-    for action in policy.act(batch, episode_start=True):
-        assert action_space.contains(action)
+        assert acts_in.contains(policy.act(seen.sample(), start))
+    for action in policy.act(batch_of(seen, 3), episode_start=True):
+        assert acts_in.contains(np.asarray(action))
 
 
-@pytest.mark.parametrize(
-    "space",
-    [spaces.Dict({"a": spaces.Discrete(2)}), spaces.Tuple([spaces.Discrete(2)]), spaces.Text(5)],
-    ids=lambda s: type(s).__name__,
-)
+@pytest.mark.parametrize("name", OBSERVATIONS)
+def test_a_policy_sees_every_observation_space(name) -> None:
+    act_in_turn(policy_for(OBSERVATIONS[name], spaces.Box(-1, 1, (2,))))
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_actions_lie_in_every_action_space(name) -> None:
+    for seen in ("vector", "nested"):
+        act_in_turn(policy_for(OBSERVATIONS[seen], ACTIONS[name]))
+
+
+@pytest.mark.parametrize("space", [spaces.Text(5), spaces.Sequence(spaces.Discrete(2))], ids=lambda s: type(s).__name__)
 def test_other_spaces_are_refused_by_name(space) -> None:
-    with pytest.raises(UnsupportedSpaceError, match=type(space).__name__):
+    name = type(space).__name__
+    with pytest.raises(UnsupportedSpaceError, match=f"{name} observations.*ObservationWrapper of your own"):
         field_sizes(space, spaces.Discrete(2))
-    with pytest.raises(UnsupportedSpaceError, match=type(space).__name__):
+    with pytest.raises(UnsupportedSpaceError, match=name):
         field_sizes(spaces.Box(-1, 1), space)
 
 
-def test_unbounded_and_integer_actions_are_refused_with_what_would_work() -> None:
-    with pytest.raises(UnsupportedSpaceError, match="Unbounded Box actions"):
-        make_head(spaces.Box(-np.inf, 1, (1,)))
-    with pytest.raises(UnsupportedSpaceError, match="MultiDiscrete"):
-        make_head(spaces.Box(0, 9, (1,), np.int64))
+def test_nested_actions_are_refused_by_name() -> None:
+    for space in (spaces.Dict({"a": spaces.Discrete(2)}), spaces.Tuple([spaces.Discrete(2)])):
+        with pytest.raises(UnsupportedSpaceError, match=f"{type(space).__name__} actions"):
+            make_head(space)
+
+
+class Unbounded(gym.Env):
+    """Acts in all numbers."""
+
+    observation_space = spaces.Box(-1, 1, (2,))
+    action_space = spaces.Box(-np.inf, np.inf, (1,))
+
+
+def test_unbounded_actions_are_refused_with_what_would_work() -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"Unbounded Box actions.*TransformAction"):
+        make_head(Unbounded.action_space)
+    followed = gym.wrappers.TransformAction(Unbounded(), lambda action: action, spaces.Box(-3, 3, (1,)))
+    assert make_head(followed.action_space).output_size == 1
+
+
+def test_whole_numbers_get_equal_parts_of_the_outputs() -> None:
+    head = make_head(spaces.Box(0, 3, (1,), np.int64), "clip")
+    outputs = torch.linspace(-1, 1, 4001)[:, None]
+    chosen, counts = head(outputs).unique(return_counts=True)
+    assert chosen.tolist() == [0, 1, 2, 3]
+    assert counts.max() - counts.min() <= 2
+    with pytest.raises(UnsupportedSpaceError, match="beyond or between"):
+        make_head(spaces.Box(0, 2**40, (1,), np.int64))
 
 
 def test_box_head_squashes_zero_to_the_middle_and_large_outputs_to_the_bounds() -> None:
@@ -102,27 +114,14 @@ def test_a_field_of_the_wrong_size_is_refused_with_the_right_sizes() -> None:
         Policy(NeuralField(3, 5, 1), spaces.Box(-1, 1, (4,)), spaces.Discrete(2))
 
 
-ENCODED = [
-    *OBSERVATIONS,
-    spaces.Box(-1, 1, ()),
-    spaces.Box(-1, 1, (3,), np.float16),
-    spaces.Box(0, 255, (2, 3, 3), np.uint8),
-    spaces.Box(-5, 5, (2,), np.int64),
-    spaces.Discrete(3, start=-1),
-    spaces.MultiDiscrete(np.array([[2, 4], [3, 2]]), start=np.array([[0, 1], [2, -3]])),
-    spaces.MultiDiscrete([2, 3], dtype=np.int32),
-    spaces.MultiBinary((2, 2)),
-]
-
-
 @pytest.mark.parametrize("visible", [None, [1, 0]], ids=["all", "two"])
-@pytest.mark.parametrize("space", ENCODED, ids=str)
-def test_tensors_are_encoded_as_arrays_are(space, visible) -> None:
-    encode = ObservationEncoder(space, visible if np.prod(space.shape) != 1 or hasattr(space, "n") else None)
-    space.seed(0)
-    obs = np.stack([space.sample() for _ in range(7)])
+@pytest.mark.parametrize("name", OBSERVATIONS)
+def test_tensors_are_encoded_as_arrays_are(name, visible) -> None:
+    space = OBSERVATIONS[name]
+    encode = ObservationEncoder(space, None if name == "scalar" else visible)
+    obs = batch_of(space, 7)
     for encoder in (encode, copy.deepcopy(encode)):
-        features, same = encoder(obs), encoder.of_tensors(torch.as_tensor(obs))
+        features, same = encoder(obs), encoder.of_tensors(each(torch.as_tensor, obs))
         assert same.numpy().dtype == features.dtype
         np.testing.assert_array_equal(same, features)
 
@@ -185,9 +184,9 @@ def test_bounds_that_float32_cannot_tell_are_refused(bounds) -> None:
         make_head(spaces.Box(*bounds, (1,), np.float64))
 
 
-@pytest.mark.parametrize("space", ACTIONS, ids=str)
-def test_heads_take_outputs_in_columns_too(space) -> None:
-    head = make_head(space)
+@pytest.mark.parametrize("name", ACTIONS)
+def test_heads_take_outputs_in_columns_too(name) -> None:
+    head = make_head(ACTIONS[name])
     outputs = torch.randn(50, head.output_size, generator=torch.Generator().manual_seed(0))
     assert torch.equal(head.from_columns(outputs.unbind(-1)), head(outputs))
 
@@ -199,12 +198,43 @@ def test_the_first_logit_of_each_choice_is_zero() -> None:
     assert torch.equal(first_logit_zero(outputs.T, [3, 1, 2], dim=0), logits.T)
 
 
-def test_flattening_is_recommended_only_where_it_works() -> None:
-    class Mission(spaces.Space):
-        """As minigrid's: words."""
+def test_the_parts_of_dict_and_tuple_observations_lie_side_by_side_in_the_order_of_the_space() -> None:
+    encode = ObservationEncoder(OBSERVATIONS["dict"])
+    obs = {"gear": np.array([3, 1]), "speed": np.float32([[0.5, -2], [7, 8]])}
+    np.testing.assert_array_equal(encode(obs), [[0.5, -2, 0, 0, 1], [7, 8, 1, 0, 0]])
+    encode = ObservationEncoder(OBSERVATIONS["tuple"], visible=[2, 0])
+    np.testing.assert_array_equal(encode((np.array([0.25]), np.int8([[0, 1]]))), [[1, 0.25]])
 
-    flat = spaces.Dict({"a": spaces.Discrete(2)})
-    with pytest.raises(UnsupportedSpaceError, match="FlattenObservation"):
-        field_sizes(flat, spaces.Discrete(2))
-    with pytest.raises(UnsupportedSpaceError, match="ObservationWrapper of your own"):
-        field_sizes(spaces.Dict({**flat, "mission": Mission()}), spaces.Discrete(2))
+
+def test_parts_of_an_observation_must_agree_on_the_batch_axis() -> None:
+    policy = policy_for(OBSERVATIONS["dict"], spaces.Discrete(2))
+    with pytest.raises(ValueError, match="some have none"):
+        policy.act({"speed": np.zeros((1, 2), np.float32), "gear": 1})
+    with pytest.raises(ValueError, match=r"An observation 'speed' of this policy has shape \(2,\)"):
+        policy.act({"speed": np.zeros(3, np.float32), "gear": 1})
+
+
+class Grid(gym.Env):
+    """As minigrid: an image, and a mission in words."""
+
+    observation_space = spaces.Dict({"image": spaces.Box(0, 255, (3, 3), np.uint8), "mission": spaces.Text(9)})
+    action_space = spaces.Discrete(2)
+
+
+def test_words_among_observations_are_refused_with_what_would_work() -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"Text.*FilterObservation shows a Dict without 'mission'"):
+        field_sizes(Grid.observation_space, spaces.Discrete(2))
+    followed = gym.wrappers.FilterObservation(Grid(), ["image"])
+    assert field_sizes(followed.observation_space, followed.action_space) == (9, 1)
+
+
+def test_the_pixels_of_an_image_share_their_statistics_and_a_vectors_entries_do_not() -> None:
+    image, vector = spaces.Box(0, 255, (2, 2), np.uint8), spaces.Box(0, 255, (4,), np.uint8)
+    both = policy_for(spaces.Tuple([image, vector]), spaces.Discrete(2), visible=[0, 1, 2, 4, 5])
+    features = torch.tensor([[0.0, 10, 200, 30, 30], [0.0, 20, 100, 50, 30]], dtype=torch.float64)
+    pixels = features[:, :3]
+    for rows in features.split(1):  # merged one by one
+        both.normalizer.update(1, rows.mean(0), rows.var(0, correction=0))
+    mean, var = both.normalizer.mean, both.normalizer.var
+    np.testing.assert_allclose(mean, [*[pixels.mean()] * 3, 40, 30])
+    np.testing.assert_allclose(var, [*[pixels.var(correction=0)] * 3, 100, 0], rtol=1e-6)

@@ -67,7 +67,8 @@ class Walk(gym.Env[np.ndarray, Any]):
         return self.observation_space.sample(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
-        assert self.action_space.contains(action), action
+        # Vector environments, Gymnasium's as well, give numbers where a Box has shape ().
+        assert self.action_space.contains(np.asarray(action, self.action_space.dtype)), action
         self.t += 1
         return self.observation_space.sample(), float(self.np_random.normal()), False, self.t == 7, {}
 

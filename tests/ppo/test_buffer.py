@@ -4,8 +4,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from nf_policies.policies.numbers import check_numbers
 from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer
-from nf_policies.ppo.vec_env import check_finite
 
 N_STEPS, NUM_ENVS = 12, 3
 SPACES = (spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
@@ -76,10 +76,10 @@ def test_resets_that_were_no_step_leave_no_row_and_other_environments_wait() -> 
 def test_what_is_not_finite_is_refused_by_name(what) -> None:
     values = torch.zeros(4, 3, 2)
     values[1, 2, 0] = float("nan")
-    with pytest.raises(ValueError, match=f"The {what} of environment 2 at step 1 of the rollout is not finite"):
-        check_finite(what, values)
+    with pytest.raises(ValueError, match=f"The {what} of environment 2 at step 1 of the rollout is nan"):
+        check_numbers(what, values)
     with pytest.raises(ValueError, match=f"The {what} 'key' of environment 2 at step 7"):
-        check_finite(what, {"key": values[1]}, 7)
+        check_numbers(what, {"key": values[1]}, 7)
 
 
 def test_refreshed_potentials_are_those_of_the_function_at_each_sequences_start() -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from every_space import ACTIONS, OBSERVATIONS, batch_of
 from example_tasks import Walk
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
@@ -18,42 +20,21 @@ from nf_policies.ppo.export import like, take_over
 
 SMALL: dict[str, Any] = {"n_steps": 16, "batch_size": 32, "n_epochs": 1, "learning_rate": 0.03, "seed": 0}
 IMAGE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
-OBSERVATIONS = {
-    "vector": spaces.Box(-1, 1, (3,), np.float32),
-    "float64": spaces.Box(-1.0, 1.0, (3,), np.float64),
-    "matrix": spaces.Box(-1, 1, (2, 2), np.float32),
-    "scalar": spaces.Box(-1, 1, ()),
-    "discrete": spaces.Discrete(5, start=1),
-    "multi_binary": spaces.MultiBinary([2, 3]),
-    "multi_discrete": spaces.MultiDiscrete([2, 3], start=[5, 7]),
-    "multi_discrete_matrix": spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
-    "image": spaces.Box(0, 255, (3, 8, 8), np.uint8),
-    "image_channels_last": spaces.Box(0, 255, (8, 8, 3), np.uint8),
-}
-ACTIONS = {
-    "box": spaces.Box(np.float32([-1, 0]), np.float32([2, 4])),
-    "box64": spaces.Box(-0.1, 0.3, (2,), np.float64),
-    "discrete": spaces.Discrete(3, start=-1),
-    "two": spaces.Discrete(2),
-    "multi_discrete": spaces.MultiDiscrete([2, 3], start=[1, 0]),
-    "multi_discrete_matrix": spaces.MultiDiscrete(np.array([[2, 2], [3, 2]])),
-    "multi_binary": spaces.MultiBinary(3),
-}
 
 
 def trained(obs: spaces.Space, actions: spaces.Space, policy: Any = "NeuralFieldPolicy", **kwargs: Any) -> FieldPPO:
-    env = DummyVecEnv([lambda: Walk(obs, actions) for _ in range(2)])
+    env = SyncVectorEnv([lambda: Walk(obs, actions)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     return FieldPPO(policy, env, policy_kwargs={"hidden_size": 4, **kwargs}, **SMALL).learn(64)
 
 
 def assert_acts_alike(model: FieldPPO, policy: Policy) -> None:
     state = None
     for t in range(6):
-        obs = np.array([model.observation_space.sample() for _ in range(3)])
+        obs = batch_of(model.observation_space, 3, seed=t)
         starts = np.full(3, t in (0, 4))
         wanted, state = model.predict(obs, state, starts, deterministic=True)
         np.testing.assert_allclose(policy.act(obs, episode_start=starts), wanted, atol=1e-5)
-        assert all(model.action_space.contains(action) for action in wanted)
+        assert all(model.action_space.contains(np.asarray(action)) for action in wanted)
 
 
 @pytest.mark.parametrize("name", OBSERVATIONS)
@@ -61,6 +42,37 @@ def test_the_file_of_every_observation_space_acts_as_the_model(name, tmp_path) -
     model = trained(OBSERVATIONS[name], spaces.Box(-1, 1, (2,)))
     model.export_policy(tmp_path / "policy.safetensors")
     assert_acts_alike(model, Policy.load(tmp_path / "policy.safetensors"))
+    model.save(tmp_path / "model.safetensors")
+    loaded = FieldPPO.load(tmp_path / "model.safetensors")
+    assert loaded.observation_space == OBSERVATIONS[name]
+    assert_acts_alike(loaded, model.policy_of())
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("nested", "SAME_STEP"),
+        ("nested", "NEXT_STEP"),
+        ("nested", "DISABLED"),
+        ("nested", ""),
+        ("dict", ""),
+        ("tuple", ""),
+    ],
+)
+def test_nested_observations_train_in_every_kind_of_environment(name, mode) -> None:
+    def make() -> Walk:
+        return Walk(OBSERVATIONS[name], ACTIONS["box"])
+
+    env: Any = SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode[mode]) if mode else make()
+    model = FieldPPO("NeuralFieldPolicy", env, **SMALL | {"n_steps": 32}).learn(64)
+    assert_acts_alike(model, model.policy_of())
+
+
+@pytest.mark.parametrize("name", ["discrete", "dict", "tuple"])
+def test_stable_baselines3s_vector_environments_show_the_same(name) -> None:
+    env = DummyVecEnv([lambda: Walk(OBSERVATIONS[name], ACTIONS["box"])] * 2)
+    model = FieldPPO("NeuralFieldPolicy", env, **SMALL).learn(64)
+    assert_acts_alike(model, model.policy_of())
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -146,13 +158,10 @@ def test_what_changes_observations_on_their_way_is_refused(kwargs, sentence) -> 
         FieldPPO("NeuralFieldPolicy", env, policy_kwargs=kwargs, **SMALL).policy_of()
 
 
-def test_dict_observations_and_policies_of_your_own_are_refused() -> None:
+def test_policies_of_your_own_are_refused() -> None:
     class Own(NeuralFieldPolicy):
         def normalize(self, kept: Any) -> Any:
             return super().normalize(kept) * 2
 
     with pytest.raises(ValueError, match="Own changes normalize"):
         trained(OBSERVATIONS["vector"], ACTIONS["two"], Own).policy_of()
-    space = spaces.Dict({"a": spaces.Box(-1, 1, (2,))})
-    with pytest.raises(ValueError, match="Dict observations are not supported"):
-        trained(space, ACTIONS["two"]).policy_of()

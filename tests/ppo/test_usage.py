@@ -250,9 +250,9 @@ def test_an_unsupported_action_space_is_named(space, what) -> None:
         small(Walk(spaces.Discrete(2), space))
 
 
-def test_a_nested_observation_space_is_named() -> None:
-    with pytest.raises(NotImplementedError, match="Nested observation spaces are not supported"):
-        small(Walk(spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(2)})}), spaces.Discrete(2)))
+def test_an_unsupported_observation_space_is_named() -> None:
+    with pytest.raises(UnsupportedSpaceError, match="Text observations are not supported"):
+        small(Walk(spaces.Dict({"a": spaces.Dict({"b": spaces.Text(3)})}), spaces.Discrete(2)))
 
 
 def test_a_batch_that_cannot_be_cut_into_sequences_is_refused() -> None:

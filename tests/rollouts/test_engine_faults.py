@@ -243,3 +243,48 @@ def test_a_compiled_engine_plays_what_it_is_given_now() -> None:
                 policy.field.output_embedding.weight.mul_(3)
             np.testing.assert_allclose(engine(policy, None, [5])[0], Engine(envs)(policy, None, [5])[0], rtol=1e-9)
     assert engine.mode == "compiled"
+
+
+class Machine(Engine):
+    """An engine on a machine with memory for so many episodes at once."""
+
+    room = 1_000
+    error: Exception = MemoryError()
+    at_once = 0
+
+    def _play(self, prepared):
+        n = prepared.episodes.numbers.shape[1]
+        if n > self.room:
+            raise self.error
+        self.at_once = max(n, self.at_once)
+        return super()._play(prepared)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")],
+)
+def test_where_memory_is_short_smaller_pieces_return_the_same(error) -> None:
+    envs = make_batched("nf/Pendulum-v1", **PENDULUM)
+    policy = policy_for(envs)
+    population = np.random.default_rng(0).normal(size=(3, policy.n_parameters))
+    whole, played = Engine(envs)(policy, population, range(7))
+    machine = Machine(envs)
+    machine.room, machine.error = 2, error
+    returns, in_pieces = machine(policy, population, range(7))
+    np.testing.assert_array_equal(returns, whole)
+    np.testing.assert_array_equal(in_pieces.lengths, played.lengths)
+    assert machine.at_once == 2
+    for a, b in zip(played.moments, in_pieces.moments, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_machine_without_room_for_one_episode_says_so_and_other_errors_are_raised() -> None:
+    envs = make_batched("nf/Pendulum-v1", **PENDULUM)
+    machine = Machine(envs)
+    machine.room = 0
+    with pytest.raises(MemoryError, match="not enough memory to play a single episode"):
+        machine(policy_for(envs), None, range(7))
+    machine.error = RuntimeError("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        machine(policy_for(envs), None, range(7))

@@ -10,7 +10,8 @@ import torch
 
 from nf_policies import NeuralField, Policy, field_sizes
 from nf_policies.rollouts import Recorder, film, plot_recording, rollout, save_recording
-from nf_policies.tasks.make import TaskError, make_task
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.make import make_task
 
 
 def policy_for(env_id: str, hidden_size: int = 12) -> Policy:

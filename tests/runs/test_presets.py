@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import gymnasium as gym
 import pytest
 
 from nf_policies.commands.evolve import Evolve
@@ -25,6 +26,14 @@ def test_a_task_without_velocities_has_a_preset_of_its_own_or_that_of_the_whole_
     assert preset_of("evolve", "Pendulum-v1")["episodes"] == 8
     assert preset_of("train", "CartPole-v1", hide_velocity=True) == preset_of("train", "CartPole")
     assert preset_of("train", "CartPole")["n_steps"] == 125, "an id needs no version"
+
+
+def test_a_preset_is_not_that_of_somebody_elses_task_of_the_same_name() -> None:
+    gym.register("CartPole-v77", "lab:CartPoleEnv")
+    try:
+        assert preset_of("evolve", "CartPole-v77") == preset_of("evolve", "")
+    finally:
+        del gym.registry["CartPole-v77"]
 
 
 @pytest.mark.parametrize("env_id", ["lab:mylab/CartPole-v0", "mylab/CartPole-v1", "lab:CartPole-v1", "Unknown-v0"])

@@ -18,8 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nf_policies import Policy, SimpleNeuralField
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError, load_checkpoint, save_checkpoint
-from nf_policies.runs.directory import RunError, claimed, new_run_directory
+from nf_policies.runs.directory import RunError, new_run_directory
 from nf_policies.runs.learner import State
+from nf_policies.runs.lock import claimed
 from nf_policies.runs.session import Session
 
 

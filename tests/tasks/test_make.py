@@ -9,10 +9,12 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from nf_policies.tasks import make
-from nf_policies.tasks.make import TaskError, make_task, register_installed
+from nf_policies.tasks import registry
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.make import make_task
+from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.side_by_side import make_envs, training_envs
-from nf_policies.tasks.visible import task_name, visible_entries
+from nf_policies.tasks.visible import task_name
 
 
 class Old(gym.Env):
@@ -70,26 +72,12 @@ def test_the_name_of_a_task_is_its_id_without_module_namespace_and_version(env_i
     assert task_name(env_id) == name
 
 
-@pytest.mark.parametrize(
-    "env_id", ["CartPole-v1", "CartPole-v0", "CartPole", "phys2d/CartPole-v1", "module:CartPole-v1"]
-)
-def test_velocities_of_gymnasiums_tasks_are_known(env_id) -> None:
-    assert visible_entries(env_id, 4, hide_velocity=True) == [0, 2]
-
-
-@pytest.mark.parametrize("env_id", ["mylab/CartPole-v0", "lab:mylab/CartPole-v0", "unknown/CartPole-v7", "not an id"])
-def test_a_name_does_not_make_a_task_gymnasiums(env_id) -> None:
-    with pytest.raises(TaskError, match="name their indices with --hide"):
-        visible_entries(env_id, 5, hide_velocity=True)
-    assert visible_entries(env_id, 5, hide_velocity=True, velocities=(0, 1)) == [2, 3, 4]
-
-
 def test_a_broken_plugin_is_skipped_with_a_warning_and_the_next_one_registered(monkeypatch) -> None:
     calls = []
     monkeypatch.setitem(sys.modules, "good_plugin", type("Plugin", (), {"register": lambda: calls.append(1)}))
     broken = EntryPoint("__root__", "no_such_plugin:register", "gymnasium.envs")
     good = EntryPoint("__root__", "good_plugin:register", "gymnasium.envs")
-    monkeypatch.setattr(make, "entry_points", lambda group: [broken, good])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken, good])
     register_installed.cache_clear()
     with pytest.warns(RuntimeWarning, match=r"no_such_plugin:register are skipped.*No module named 'no_such_plugin'"):
         register_installed()

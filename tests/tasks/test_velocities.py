@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nf_policies.commands.task import visible_of
+from nf_policies.policies.names import entries_of
 from nf_policies.tasks.make import make_task
+from nf_policies.tasks.names import names_of
 from nf_policies.tasks.side_by_side import training_envs
-from nf_policies.tasks.visible import velocities_of, visible_entries
+from nf_policies.tasks.visible import velocities_of
 
 MUJOCO = (
     "Ant",
@@ -27,9 +30,8 @@ MUJOCO = (
 
 def hidden(env_id, env) -> list[int]:
     """What --hide-velocity hides."""
-    size = env.observation_space.shape[0]
-    left = visible_entries(env_id, size, hide_velocity=True, velocities=velocities_of(env))
-    return sorted(set(range(size)) - set(left))
+    left = visible_of(env, env_id, hide_velocity=True)
+    return sorted(set(range(env.observation_space.shape[0])) - set(left))
 
 
 @pytest.mark.parametrize("name", MUJOCO)
@@ -73,9 +75,15 @@ def test_other_speeds_change_the_hidden_entries_of_a_box2d_task_and_no_others(en
                 body.linearVelocity, body.angularVelocity = (speed, 2 * speed), (i + 1) ** 2 * speed
             return env.step(0 if env_id.startswith("Lunar") else np.zeros(4, np.float32))[0]
 
-        changed = np.flatnonzero(observed(0.0) != observed(0.1)).tolist()
+        at_rest, moving = observed(0.0), observed(0.1)
         bare.world = world
-        assert changed == hidden(env_id, env)
+        assert np.flatnonzero(at_rest != moving).tolist() == hidden(env_id, env)
+        entries = entries_of(env.observation_space, names_of(env).observation)
+        units = {e.name.removeprefix("hull_"): float(e.unit.split()[0]) for e in entries if e.unit.endswith("/s")}
+        names = [entry.name.removeprefix("hull_") for entry in entries]
+        for name, speed in (("x_velocity", 0.1), ("y_velocity", 0.2), ("angular_velocity", 0.1)):  # of the first body
+            seen = moving[names.index(name)] - at_rest[names.index(name)]
+            assert seen * units[name] == pytest.approx(speed, rel=1e-3), name
 
 
 def test_velocities_are_found_behind_training_environments() -> None:

@@ -174,7 +174,7 @@ def test_a_process_that_dies_fails_its_run_and_is_replaced() -> None:
     with Workers(1) as workers:
         workers.begin("dies", Climbing({"sigma": 1000.0}), 100)
         [(key, message)] = workers.messages()
-        assert (key, message) == ("dies", Failure("The process of this run died with exit code 3."))
+        assert (key, message) == ("dies", Failure("The process of this run ended with exit code 3."))
         workers.begin("lives", Climbing({"sigma": 1.0}), 10)
         assert list(workers.messages()) == [("lives", Outcome(10.0, 18))]
 

@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from nf_envs.balance.double_pole import Constants, balanced, both_poles, fallen, scaled
+from nf_envs.balance.double_pole import Constants, DoublePole, balanced, both_poles, fallen, scaled
 from nf_envs.base import Draws, Rng, Task
 from nf_envs.drawing import Picture
 
@@ -61,6 +61,8 @@ class DoublePoleDamping(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = DoublePole.observation_names
+    action_names = DoublePole.action_names
     draws = Draws(initial=1)
     velocities = (1, 3, 5)
 

@@ -59,6 +59,15 @@ class DoublePole(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = (
+        "cart_position [2.4 m]",
+        "cart_velocity [10 m/s]",
+        "long_pole_angle [0.6283 rad]",
+        "long_pole_angular_velocity [5 rad/s]",
+        "short_pole_angle [0.6283 rad]",
+        "short_pole_angular_velocity [16 rad/s]",
+    )
+    action_names = ("force [{force} N]",)
     draws = Draws(initial=1)
     velocities = (1, 3, 5)
 

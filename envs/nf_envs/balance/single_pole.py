@@ -52,6 +52,13 @@ class SinglePole(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = (
+        "cart_position [2.4 m]",
+        "cart_velocity [10 m/s]",
+        "pole_angle [0.2094 rad]",
+        "pole_angular_velocity [5 rad/s]",
+    )
+    action_names = ("force [{force} N]",)
     draws = Draws(initial=1)
     velocities = (1, 3)
 

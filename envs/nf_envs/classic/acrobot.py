@@ -54,6 +54,15 @@ class Acrobot(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Discrete(3)
+    observation_names = (
+        "joint_1_angle_cosine [1]",
+        "joint_1_angle_sine [1]",
+        "joint_2_angle_cosine [1]",
+        "joint_2_angle_sine [1]",
+        "joint_1_angular_velocity [rad/s]",
+        "joint_2_angular_velocity [rad/s]",
+    )
+    action_names = ("torque_negative [{torque} N m]", "torque_zero [{torque} N m]", "torque_positive [{torque} N m]")
     draws = Draws(initial=4)
     velocities = (4, 5)
     still_action = 1

@@ -49,6 +49,13 @@ class CartPole(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Discrete(2)
+    observation_names = (
+        "cart_position [m]",
+        "cart_velocity [m/s]",
+        "pole_angle [rad]",
+        "pole_angular_velocity [rad/s]",
+    )
+    action_names = ("push_left [{force} N]", "push_right [{force} N]")
     draws = Draws(initial=4)
     velocities = (1, 3)
     twin = "CartPole-v1"

@@ -41,6 +41,14 @@ class CartPoleSwingUp(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = (
+        "cart_position [m]",
+        "pole_angle_cosine [1]",
+        "pole_angle_sine [1]",
+        "cart_velocity [m/s]",
+        "pole_angular_velocity [rad/s]",
+    )
+    action_names = ("force [{force} N]",)
     draws = Draws(initial=4)
     velocities = (3, 4)
 

@@ -42,6 +42,8 @@ class MountainCar(Task[State]):
     constants = Constants
     observation_space = Box(np.array([-1.2, -0.07], dtype=np.float32), np.array([0.6, 0.07], dtype=np.float32))
     action_space = Discrete(3)
+    observation_names = ("position [m]", "velocity [m/step]")
+    action_names = ("push_left [{force} m/step^2]", "push_nothing [{force} m/step^2]", "push_right [{force} m/step^2]")
     draws = Draws(initial=1)
     velocities = (1,)
     still_action = 1

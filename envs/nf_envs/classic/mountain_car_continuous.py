@@ -37,6 +37,8 @@ class MountainCarContinuous(Task[State]):
     constants = Constants
     observation_space = Box(np.array([-1.2, -0.07], dtype=np.float32), np.array([0.6, 0.07], dtype=np.float32))
     action_space = Box(-1, 1, (1,))
+    observation_names = ("position [m]", "velocity [m/step]")
+    action_names = ("force [{power} m/step^2]",)
     draws = Draws(initial=1)
     velocities = (1,)
     twin = "MountainCarContinuous-v0"

@@ -44,6 +44,8 @@ class Pendulum(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-2, 2, (1,))
+    observation_names = ("angle_cosine [1]", "angle_sine [1]", "angular_velocity [rad/s]")
+    action_names = ("torque [N m]",)
     draws = Draws(initial=2)
     velocities = (2,)
     twin = "Pendulum-v1"

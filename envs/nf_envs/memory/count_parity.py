@@ -37,6 +37,8 @@ class CountParity(Task[State]):
     constants = Constants
     observation_space = Box(np.zeros(1, dtype=np.float32), np.ones(1, dtype=np.float32))
     action_space = Discrete(2)
+    observation_names = ("pulse [1]",)
+    action_names = ("even", "odd")
     draws = Draws(initial=1, transition=1)
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:

@@ -41,6 +41,8 @@ class RepeatFirst(Task[State]):
     constants = Constants
     observation_space = Box(np.zeros(CUES + 1, dtype=np.float32), np.ones(CUES + 1, dtype=np.float32))
     action_space = Discrete(CUES)
+    observation_names = (*(f"cue_{i} [1]" for i in range(CUES)), "signal [1]")
+    action_names = tuple(f"cue_{i}" for i in range(CUES))
     draws = Draws(initial=2)
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:

@@ -39,6 +39,8 @@ class RepeatPrevious(Task[State]):
     constants = Constants
     observation_space = Box(np.zeros(CUES, dtype=np.float32), np.ones(CUES, dtype=np.float32))
     action_space = Discrete(CUES)
+    observation_names = tuple(f"cue_{i} [1]" for i in range(CUES))
+    action_names = tuple(f"cue_{i}" for i in range(CUES))
     draws = Draws(initial=1, transition=1)
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:

@@ -43,6 +43,8 @@ class TMaze(Task[State]):
     constants = Constants
     observation_space = Box(np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32))
     action_space = Discrete(4)
+    observation_names = ("left_cue [1]", "right_cue [1]", "junction [1]")
+    action_names = ("forward", "backward", "left", "right")
     draws = Draws(initial=2)
 
     def initial(self, rng: Rng, params: Constants | None = None) -> State:

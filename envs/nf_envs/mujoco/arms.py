@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nf_envs.base import Draws, Rng
+from nf_envs.mujoco import names
 from nf_envs.mujoco.gymnasiums import ASSETS
 from nf_envs.mujoco.picture import View
 from nf_envs.mujoco.task import MujocoTask
@@ -19,6 +20,14 @@ class Reacher(MujocoTask):
     frame_skip = 2
     reads = ("xpos",)
     velocities = (6, 7)
+    observation_names = (
+        *(f"joint{i}_angle_{function} [1]" for function in ("cosine", "sine") for i in (0, 1)),
+        "target_x_position [m]",
+        "target_y_position [m]",
+        *(f"joint{i}_angular_velocity [rad/s]" for i in (0, 1)),
+        "fingertip_from_target_x [m]",
+        "fingertip_from_target_y [m]",
+    )
     draws = Draws(10)
     twin = "Reacher-v5"
     view = View(above=True, width=0.9, centre=(0.0, 0.0))
@@ -51,6 +60,11 @@ class Pusher(MujocoTask):
     draws = Draws(22 + 2 * 16)
     twin = "Pusher-v5"
     view = View(above=True, width=2.4, centre=(0.4, -0.2))
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        places = (f"{body}_{axis}_position [m]" for body in ("tips_arm", "object", "goal") for axis in "xyz")
+        self.observation_names = (*names.positions(self.mj)[:7], *names.velocities(self.mj)[:7], *places)
 
     def start(self, u: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
         qpos = torch.as_tensor(self.mj.qpos0).repeat(len(u), 1)

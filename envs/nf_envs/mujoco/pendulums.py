@@ -36,6 +36,13 @@ class InvertedDoublePendulum(MujocoTask):
     start_noise = 0.1
     reads = ("site_xpos", "qfrc_constraint")
     velocities = (5, 6, 7)
+    observation_names = (
+        "slider_position [m]",
+        *(f"{joint}_angle_{function} [1]" for function in ("sine", "cosine") for joint in ("hinge", "hinge2")),
+        "slider_velocity [m/s]",
+        *(f"{joint}_angular_velocity [rad/s]" for joint in ("hinge", "hinge2")),
+        "slider_constraint_force [N]",
+    )
     twin = "InvertedDoublePendulum-v5"
     view = View(width=4.0, centre=(0.0, 0.6))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nf_envs.base import Rng
+from nf_envs.mujoco import names
 from nf_envs.mujoco.gymnasiums import ASSETS
 from nf_envs.mujoco.picture import View
 from nf_envs.mujoco.task import MujocoTask
@@ -33,6 +34,7 @@ class Runner(MujocoTask):
         super().__init__(params)
         first = self.mj.nq - self.unseen
         self.velocities = tuple(range(first, first + self.mj.nv))
+        self.observation_names = names.positions(self.mj)[self.unseen :] + names.velocities(self.mj)
 
     def observation(self, state: Any, rng: Rng = (), params: Any = None) -> Tensor:  # noqa: D102
         limit = self.velocity_limit

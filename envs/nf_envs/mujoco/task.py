@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nf_envs.base import Draws, Rng, Task
 from nf_envs.drawing import Picture
+from nf_envs.mujoco import names
 from nf_envs.mujoco.factors import Factors, scaled_fields
 from nf_envs.mujoco.picture import View, picture_of
 from nf_envs.mujoco.simulator import Simulator, load_model
@@ -51,14 +52,16 @@ class MujocoTask(Task[Any]):
         self.mj = load_model(self.model)
         self.simulator = Simulator(self.mj, self.reads)
         self._state: Any = collections.namedtuple("State", ("row", "qpos", "qvel", *self.reads))  # type: ignore[misc]
-        names = [f"qpos{i}" for i in range(self.mj.nq)] + [f"qvel{i}" for i in range(self.mj.nv)]
-        self._start: Any = collections.namedtuple("Start", names)  # type: ignore[misc]
+        entries = [f"qpos{i}" for i in range(self.mj.nq)] + [f"qvel{i}" for i in range(self.mj.nv)]
+        self._start: Any = collections.namedtuple("Start", entries)  # type: ignore[misc]
         self.draws = Draws(max(self.mj.nq + self.mj.nv, self.draws.initial), self.draws.transition)
         self.action_space = _action_space(type(self).__name__, self.mj)
         seen = self.observation(self.initial(torch.full((self.draws.initial, 1), 0.5, dtype=torch.float64).unbind()))
         self.observation_space = Box(-np.inf, np.inf, seen.shape[1:], np.float64)
+        self.action_names = self.action_names or names.actions(self.mj)
         if type(self).observation is MujocoTask.observation:
             self.velocities = tuple(range(self.mj.nq, self.mj.nq + self.mj.nv))
+            self.observation_names = names.positions(self.mj) + names.velocities(self.mj)
         super().__init__(params)
 
     @property

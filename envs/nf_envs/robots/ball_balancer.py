@@ -72,6 +72,17 @@ class BallBalancer(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (2,))
+    observation_names = (
+        "servo_x_angle [rad]",
+        "servo_y_angle [rad]",
+        "ball_x_position [m]",
+        "ball_y_position [m]",
+        "servo_x_angular_velocity [rad/s]",
+        "servo_y_angular_velocity [rad/s]",
+        "ball_x_velocity [m/s]",
+        "ball_y_velocity [m/s]",
+    )
+    action_names = ("servo_x_voltage [{voltage} V]", "servo_y_voltage [{voltage} V]")
     draws = Draws(initial=2)
     velocities = (4, 5, 6, 7)
 

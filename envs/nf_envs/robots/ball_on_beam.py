@@ -55,6 +55,13 @@ class BallOnBeam(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = (
+        "ball_position [m]",
+        "beam_angle [rad]",
+        "ball_velocity [m/s]",
+        "beam_angular_velocity [rad/s]",
+    )
+    action_names = ("torque [{torque} N m]",)
     draws = Draws(initial=5)
     velocities = (2, 3)
 

@@ -47,6 +47,8 @@ class DampedPendulum(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = ("angle_sine [1]", "angle_cosine [1]", "angular_velocity [rad/s]")
+    action_names = ("torque [{torque} N m]",)
     draws = Draws(initial=1)
     velocities = (2,)
 

@@ -68,6 +68,15 @@ class Furuta(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = (
+        "arm_angle_sine [1]",
+        "arm_angle_cosine [1]",
+        "pole_angle_sine [1]",
+        "pole_angle_cosine [1]",
+        "arm_angular_velocity [rad/s]",
+        "pole_angular_velocity [rad/s]",
+    )
+    action_names = ("voltage [{voltage} V]",)
     draws = Draws(initial=4)
     velocities = (4, 5)
 

@@ -47,6 +47,8 @@ class OneMassOscillator(Task[State]):
     constants = Constants
     observation_space = Box(-_HIGH, _HIGH)
     action_space = Box(-1, 1, (1,))
+    observation_names = ("position [m]", "velocity [m/s]")
+    action_names = ("force [{force} N]",)
     draws = Draws(initial=2)
     velocities = (1,)
 
