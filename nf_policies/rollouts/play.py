@@ -48,6 +48,24 @@ class FeatureSums(NamedTuple):
     squares: np.ndarray
     """Of the features and of their squares. Shapes: (rows, features)."""
 
+    @staticmethod
+    def of_nothing(centre: np.ndarray, rows: int) -> "FeatureSums":
+        """The sums before anything is seen."""
+        return FeatureSums(centre, np.zeros(rows), *(np.zeros((rows, len(centre))) for _ in range(2)))
+
+    def add(self, features: np.ndarray, where: np.ndarray) -> None:
+        """Add a step's features (rows, features), where there is one."""
+        seen = features - self.centre
+        seen[~where] = 0.0
+        self.counts[where] += 1
+        self.totals[:] += seen
+        self.squares[:] += np.square(seen, out=seen)
+
+    def hand_over(self, rows: np.ndarray, to: "FeatureSums", there: np.ndarray) -> None:
+        """Put rows in other places of other sums, and begin them anew."""
+        for mine, theirs in zip(self[1:], to[1:], strict=True):
+            theirs[there], mine[rows] = mine[rows], 0.0
+
     def moments(self) -> tuple[float, Tensor, Tensor]:
         """Count, mean and variance of all, for `Normalizer.update`."""
         count = float(self.counts.sum())
@@ -104,7 +122,7 @@ def play(
     current, waiting = np.full(n, -1), 0
     centre = policy.normalizer.mean.cpu().double().numpy()
     # Summed up by episode, so that the sums do not depend on who plays beside whom.
-    sums = FeatureSums(centre, *(np.zeros((len(episodes), *shape)) for shape in ((), centre.shape, centre.shape)))
+    sums, running = (FeatureSums.of_nothing(centre, rows) for rows in (len(episodes), n))
     problems: dict[int, str] = {}
     obs: Any = None
     over = np.ones(n, dtype=bool)  # no episode is running: the environment must not be stepped
@@ -134,11 +152,7 @@ def play(
             for i in np.flatnonzero(broken):
                 problems[int(current[i])] = str(finite_problem(features[i : i + 1], policy.visible))
             features[broken] = 0
-        whole = alive & ~broken
-        seen, whose = features[whole] - centre, current[whole]
-        sums.counts[whose] += 1
-        sums.totals[whose] += seen
-        sums.squares[whose] += np.square(seen)
+        running.add(features, alive & ~broken)
 
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
@@ -164,7 +178,9 @@ def play(
         lengths[here] += 1
         returns[current[broken]] = np.nan
         over = terminated | truncated
-        current[over | broken] = -1
+        ended = np.flatnonzero(alive & (over | broken))
+        running.hand_over(ended, sums, current[ended])
+        current[ended] = -1
 
     return Played(returns, lengths, sums, problems[min(problems)] if problems else None)
 

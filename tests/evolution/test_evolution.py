@@ -240,7 +240,7 @@ class NoisyHill:
         returns = self.quality(population)[:, None] + self.deviation * self.rng.normal(
             size=(len(population), len(seeds))
         )
-        nothing = FeatureSums(np.zeros(1), np.zeros(1), np.zeros((1, 1)), np.zeros((1, 1)))
+        nothing = FeatureSums.of_nothing(np.zeros(1), 1)
         return returns, Played(returns.reshape(-1), np.full(returns.size, 7), nothing, None)
 
 
