@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the extra ray")
 from local_nodes import command, finished, nodes
+from safetensors.torch import save
+
+from nf_policies.runs.checkpoint import CHECKPOINT, load_checkpoint
 
 TASK = ("evolve", "troubled_task:Troubled-v0", "--population", "8", "--episodes", "2", "--generations", "6")
-CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 pytestmark = pytest.mark.slow
 
 
@@ -33,10 +35,13 @@ def cluster(folder):
 
 
 def same_bytes(folder: Path, run: str) -> bool:
-    return all(
-        (folder / run / name).read_bytes() == (folder / "here" / name).read_bytes()
-        for name in (CHECKPOINT, "best.safetensors", "policy.safetensors")
+    """Of the policies, and of the checkpoint but for the options, --workers among them, that it names."""
+    mine, single = folder / run, folder / "here"
+    same = all((mine / f).read_bytes() == (single / f).read_bytes() for f in ("best.safetensors", "policy.safetensors"))
+    (_, numbers, tensors), (_, expected, others) = (
+        load_checkpoint(f / CHECKPOINT, "evolution") for f in (mine, single)
     )
+    return same and numbers == expected and save(tensors) == save(others)
 
 
 @pytest.mark.parametrize("workers", [1, 6])
