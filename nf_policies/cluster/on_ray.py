@@ -184,7 +184,9 @@ class RayPool:
     def _lost(self, worker: Worker, reason: str, waiting: deque[int], tries: Counter[int]) -> None:
         """Replace a worker; the piece that it played counts as begun, those behind do not."""
         indices = list(worker.pieces.values())
-        if indices and reason != WITH_NODE:
+        if reason == WITH_NODE:
+            pass  # no fault of the task
+        elif indices:
             self._count(indices[0], tries, reason)
         elif not worker.ready:
             self._count(-1, tries, f"could not start: {reason}")
