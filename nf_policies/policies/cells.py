@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nf_policies.fields.activations import sigmoid
 from nf_policies.fields.dynamics import Trace
 
 
@@ -122,8 +121,8 @@ class GRU(Cell):
         """One step of the gates: reset, update, new."""
         r, z, n = external.chunk(3, dim=-1)
         r_h, z_h, n_h = internal.chunk(3, dim=-1)
-        update = sigmoid(z + z_h)
-        new = torch.tanh(n + sigmoid(r + r_h) * n_h)
+        update = torch.sigmoid(z + z_h)
+        new = torch.tanh(n + torch.sigmoid(r + r_h) * n_h)
         hidden = new + update * (potentials - new)
         return hidden, hidden
 
@@ -145,8 +144,8 @@ class LSTM(Cell):
     def advance(self, external: Tensor, internal: Tensor, potentials: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the gates: input, forget, candidate, output."""
         i, f, g, o = (external + internal).chunk(4, dim=-1)
-        cell = sigmoid(f) * potentials[..., self.hidden_size :] + sigmoid(i) * torch.tanh(g)
-        hidden = sigmoid(o) * torch.tanh(cell)
+        cell = torch.sigmoid(f) * potentials[..., self.hidden_size :] + torch.sigmoid(i) * torch.tanh(g)
+        hidden = torch.sigmoid(o) * torch.tanh(cell)
         return hidden, torch.cat((hidden, cell), dim=-1)
 
 
