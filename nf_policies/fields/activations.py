@@ -13,14 +13,6 @@ def identity(potentials: Tensor) -> Tensor:
     return potentials
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """The logistic function. Without gradients each entry has the same bits in a tensor of any length.
-
-    Those of torch's own depend on whether an entry is among the last ones, which fill no register.
-    """
-    return torch.sigmoid(x) if torch.is_grad_enabled() else torch.exp(-x).add_(1).reciprocal_()
-
-
 ACTIVATIONS: dict[str, Activation] = {f.__name__: f for f in (torch.sigmoid, torch.tanh, torch.relu, identity)}
 
 SIGMOID_INITIAL_POTENTIAL = -7.0
@@ -39,8 +31,7 @@ class PerNeuron(nn.Module):
 
     def forward(self, potentials: Tensor) -> Tensor:
         """Apply each neuron's own function."""
-        functions = (sigmoid if is_sigmoid(f) else f for f in self.functions)
-        return torch.stack([f(u) for f, u in zip(functions, potentials.unbind(-1), strict=True)], dim=-1)
+        return torch.stack([f(u) for f, u in zip(self.functions, potentials.unbind(-1), strict=True)], dim=-1)
 
 
 def resolve(activation: str | Activation | Sequence[str | Activation], hidden_size: int) -> Activation:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nf_policies.fields.activations import Activation, sigmoid
+from nf_policies.fields.activations import Activation
 from nf_policies.kernels.operator import POTENTIALS_MAX
 
 Dynamics = Callable[..., Tensor]
@@ -171,9 +171,7 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def activate(c: Coefficients, activation: Activation, potentials: Tensor) -> Tensor:
     """Activations of the scaled potentials. Shapes: (..., batch, hidden_size)."""
-    scaled = c.scale * (potentials if c.bias is None else potentials + c.bias)
-    logistic = activation is torch.sigmoid or isinstance(activation, nn.Sigmoid)
-    return apply(c, "activation", sigmoid if logistic else activation, scaled)
+    return apply(c, "activation", activation, c.scale * (potentials if c.bias is None else potentials + c.bias))
 
 
 def internal_stimuli(c: Coefficients, activations: Tensor, pooling_norm: int) -> Tensor:

@@ -215,7 +215,7 @@ class Policy(nn.Module):
     def step(
         self, features: Tensor, potentials: Tensor, episode_starts: Tensor, coefficients: Any
     ) -> tuple[Tensor, Trace]:
-        """One step of many episodes, each with the same bits in any company (but for the last bit of a GRU or LSTM).
+        """One step of many episodes, each with the same bits in any company (but for the last bit of a sigmoid).
 
         Arguments as for `nf_policies.policies.policy.step`, one row per episode, with the coefficients of `batch`
         candidates or of one.
