@@ -259,7 +259,7 @@ def figures(*, run: bool = True) -> list[Figure]:
     if run:
         paths = (
             ("files from observation to gradient", 14, observation_to_gradient),
-            ("files from vector to return, engine", 12, lambda: vector_to_return(batched=True)),
+            ("files from vector to return, engine", 13, lambda: vector_to_return(batched=True)),
             ("files from vector to return, Gymnasium", 13, lambda: vector_to_return(batched=False)),
         )
         for name, bound, path in paths:

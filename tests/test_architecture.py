@@ -95,7 +95,7 @@ def test_an_option_of_a_field_is_written_in_fields_only() -> None:
     ("path", "bound"),
     [
         (architecture.observation_to_gradient, 14),
-        (lambda: architecture.vector_to_return(batched=True), 12),
+        (lambda: architecture.vector_to_return(batched=True), 13),
         (lambda: architecture.vector_to_return(batched=False), 13),
     ],
     ids=["observation to gradient", "vector to return, engine", "vector to return, Gymnasium"],
