@@ -31,10 +31,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fields": {"kernels"},
     "policies": {"fields", "tensor_files"},
     "worker_process": set(),
+    "ranks": {"stopping"},
     "tasks": {"worker_process"},
     "rollouts": {"atomic", "memory", "fields", "policies", "tasks", "kernels.compiling"},
     "evolution": {"fields", "policies", "rollouts.play"},
     "ppo": {
+        "ranks",
         "fields",
         "policies",
         "rollouts.play",
@@ -45,7 +47,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
-    "commands": {"atomic", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning", "stopping"},
+    "commands": {
+        "atomic",
+        "fields",
+        "policies",
+        "tasks",
+        "rollouts",
+        "evolution",
+        "ppo",
+        "runs",
+        "tuning",
+        "stopping",
+        "ranks",
+    },
     "cli": {"commands", "memory", "stopping", "tasks.faults", "terminal"},
 }
 """What a package may import of the others: a whole package, or one module of it."""
