@@ -34,13 +34,17 @@ def found(env_id: str) -> str | EnvSpec:
 
     Args:
         env_id: A Gymnasium id, alone or after `package.module:` or `path/to/file.py:`. A class or function there is a
-            task too, without being registered.
+            task too, without being registered. `envpool:` is followed by EnvPool's id.
     Raises: TaskError if there is no such file; what an import raises.
     """
     register_installed()
     where, _, name = env_id.rpartition(":")
     if not where:
         return name
+    if where == "envpool":
+        from nf_policies.tasks.pools import registered
+
+        return registered(name)
     module = imported(where)
     if name not in gym.registry and callable(made := getattr(module, name, None)):
         return EnvSpec(id=name, entry_point=made)
