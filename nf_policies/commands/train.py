@@ -1,6 +1,7 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class Train(RunOptions):
             if options is None:
                 return ""
             own_gpu(options.device, ranks)
+            if ranks.size > 1:  # short minibatches, but thousands of them: compiling pays
+                os.environ.setdefault("NF_POLICIES_FUSED", "1")
             with errors_of(str(options.env)):
                 if ranks.number:
                     return follow_first(options, ranks)
