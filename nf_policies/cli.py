@@ -37,6 +37,8 @@ def _run(args: Sequence[str] | None) -> int:
 
     from nf_policies.commands.envs import Envs
     from nf_policies.commands.evolve import Evolve
+    from nf_policies.commands.export import Export
+    from nf_policies.commands.playground import Playground
     from nf_policies.commands.presets import Presets
     from nf_policies.commands.rollout import Rollout
     from nf_policies.commands.train import Train
@@ -45,7 +47,7 @@ def _run(args: Sequence[str] | None) -> int:
 
     replace_closed_streams()
     commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
-    commands |= {"presets": Presets, "envs": Envs}
+    commands |= {"export": Export, "playground": Playground, "presets": Presets, "envs": Envs}
     messages = to_stderr()
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args)

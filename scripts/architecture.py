@@ -47,18 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "runs": {"atomic", "stopping", "tensor_files"},
     "tuning": {"atomic", "runs", "worker_process"},
+    "export": {"atomic", "fields", "policies", "rollouts", "tasks", "kernels.operator"},
+    "playground": {"evolution.start", "fields", "policies", "tasks"},
     "commands": {
-        "atomic",
-        "fields",
-        "policies",
-        "tasks",
-        "rollouts",
-        "evolution",
-        "ppo",
-        "runs",
-        "tuning",
-        "stopping",
-        "ranks",
+        *("atomic", "stopping", "fields", "policies", "tasks", "rollouts", "evolution", "ppo", "runs", "tuning"),
+        *("export", "playground", "ranks"),
     },
     "cli": {"commands", "memory", "stopping", "tasks.faults", "terminal"},
 }
@@ -181,7 +174,7 @@ def lines(files: Iterable[Path]) -> dict[str, int]:
 def sources() -> list[Path]:
     """The files of which none may be long: both packages and the scripts."""
     folders = (PACKAGE, ROOT / "envs", ROOT / "scripts")
-    ends = (".py", ".cpp", ".h", ".hpp", ".sh")
+    ends = (".py", ".cpp", ".h", ".hpp", ".sh", ".js", ".css", ".html")
     return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in ends]
 
 
@@ -261,7 +254,7 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 14_200, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 17_400, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]

@@ -17,6 +17,7 @@ BOXES: dict[str, tuple[float, str]] = {
     "evolution": (2.5, "CMA-ES"),
     "ppo": (5.0, "recurrent PPO"),
     "tuning": (-1.5, "better settings"),
+    "playground": (-1.5, "a page to play with"),
     "runs": (-1.5, "kept by a run"),
     "rollouts": (3.75, "whole episodes"),
     "policies": (1.25, "observation to action"),

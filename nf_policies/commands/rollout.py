@@ -23,7 +23,7 @@ class Rollout:
 
     positive = ("episodes", "max_episode_steps")
 
-    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it.
+    file: tyro.conf.Positional[Path]  # Policy file, as evolve and train save it; or a .c or .onnx of export.
     env: str | None = None  # Task: a Gymnasium id, package.module:EnvId or file.py:EnvId; by default the policy's own.
     env_kwargs: str | None = None  # Keyword arguments of the task as JSON; by default those of the file.
     wrapper: Repeated = ()  # module:Class of a wrapper, instead of those in the file. Repeatable.
@@ -54,6 +54,8 @@ class Rollout:
 
         check_numbers(self)
         check_timeout(self)
+        if self.file.suffix in (".c", ".onnx"):
+            return self._of_exported()
         policy = Policy.load(self.file)
         task = self.task_of(policy)
         if not task.as_registered:
@@ -98,3 +100,15 @@ class Rollout:
             stored = policy.made_by.get("max_episode_steps")  # as older files have it
             limit = stored if isinstance(stored, int) and stored > 0 else None
         return task_of_file(policy.env_id, policy.env_spec, max_episode_steps=limit, **more)
+
+    def _of_exported(self) -> str:
+        """Play an exported policy."""
+        from nf_policies.export.play import play
+
+        if self.record or self.plot or self.video or self.backend != "gymnasium":
+            raise RunError(
+                "An exported policy is scored only: --video, --plot, --record and --backend need its source."
+            )
+        told: Any = {name: getattr(self, name) for name in ("env", "env_kwargs", "wrapper", "max_episode_steps")}
+        score = play(self.file, episodes=self.episodes, seed=self.seed, **told)
+        return (to_json(score.summary()) if self.json else str(score)) + "\n"

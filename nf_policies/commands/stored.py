@@ -25,7 +25,7 @@ def continued(options: Any) -> Any:
     """
     stored = read_config(options.resume)
     if (command := stored.pop("command", None)) != options.command:
-        raise RunError(f"{options.resume} is not a run of nf-policies {options.command}, but of {command!r:.40}.")
+        raise RunError(f"{options.resume} is not a run of nf-policies {options.command}, but of {command!s:.40}.")
     from nf_policies.runs.checkpoint import agreed_config
 
     stored = agreed_config(options.resume, stored, options.changeable)

@@ -148,11 +148,9 @@ class Policy(nn.Module):
 
     Args:
         field: A field, or a cell of `nf_policies.policies.cells`, of the sizes that `field_sizes` returns.
-        observation_space: Of a single environment.
-        action_space: Of a single environment.
+        observation_space, action_space: Of a single environment.
         visible: Indices of the observation's entries that the policy sees; None for all.
-        env_id: The task it is for, kept in the file.
-        env_spec: Gymnasium's `EnvSpec` of it as JSON values, kept there too.
+        env_id, env_spec: The task it is for, and Gymnasium's `EnvSpec` of it as JSON values; both kept in the file.
         squash: How Box actions stay within bounds, "tanh" or "clip".
     Raises: UnsupportedSpaceError for a space that cannot be used, ValueError for a field of other sizes, with
         `batch_first`, or with a `step` of its own beside the `trace` of its base class.
@@ -177,10 +175,8 @@ class Policy(nn.Module):
         self.head = make_head(action_space, squash)
         needed = (self.encode.size, self.head.output_size)
         if (field.input_size, field.output_size) != needed:
-            raise ValueError(
-                f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}, not "
-                f"{field.input_size} and {field.output_size}."
-            )
+            wanted = f"These spaces need a field with input_size={needed[0]} and output_size={needed[1]}"
+            raise ValueError(f"{wanted}, not {field.input_size} and {field.output_size}.")
         if getattr(field, "batch_first", False):
             raise ValueError("A policy runs over (time, batch, features): make its field with batch_first=False.")
         if steps_past_trace(field):
@@ -241,8 +237,7 @@ class Policy(nn.Module):
             episode_start: Whether an episode begins here, a bool or one per environment; the first call begins one.
                 The parameters and statistics of a field on the CPU are read then.
         Returns: A NumPy action, or a batch of them, in the action space.
-        Raises: ValueError for another shape, a batch that changes size in mid-episode, or an entry or action that is
-            not finite.
+        Raises: ValueError for another shape, another size of a batch in mid-episode, or numbers that are not finite.
         """
         batched = self.encode.batched(obs)
         features = self.encode(obs if batched else each(lambda entry: np.asarray(entry)[None], obs))
@@ -253,10 +248,8 @@ class Policy(nn.Module):
         if self._potentials is None or (len(self._potentials) != n and starts.all()):
             self._potentials, self._memory = self.field.start(n), None
         elif len(self._potentials) != n:
-            raise ValueError(
-                f"The memory is of {len(self._potentials)} environments, the observations of {n}: pass "
-                "episode_start=True to begin anew."
-            )
+            sizes = f"The memory is of {len(self._potentials)} environments, the observations of {n}"
+            raise ValueError(f"{sizes}: pass episode_start=True to begin anew.")
         like = self.normalizer.mean
         now = torch.as_tensor(features).to(like), torch.as_tensor(starts).to(like.device)
         if type(self).step is not Policy.step:  # a subclass's own
@@ -298,8 +291,7 @@ class Policy(nn.Module):
         with complete(Path(path)):
             policy = cls(**{part: header[part] for part in PARTS}, squash=header.get("squash") or "tanh")
             policy.made_by, policy.names = dict(header["made_by"]), dict(header.get("names", {}))
-            policy.to(tensors["field.output_embedding.weight"].dtype)
-            policy.load_state_dict(tensors)
+            policy.to(tensors["field.output_embedding.weight"].dtype).load_state_dict(tensors)
         return policy
 
     def extra_repr(self) -> str:

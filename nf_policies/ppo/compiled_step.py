@@ -34,6 +34,11 @@ class CompiledMemory(Memory):
         return trace.outputs
 
 
+def potentials_of(memories: list[Memory]) -> Tensor:
+    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
+    return torch.cat([memory.potentials for memory in memories], dim=-1)
+
+
 class CompiledStep:
     """The policy draws its actions and the task answers, compiled again if the task's constants change.
 
@@ -87,8 +92,3 @@ def has_pure_step(env: VecEnv, device: torch.device) -> bool:
     # A class that changes only `step` keeps its own.
     definers = [next(c for c in type(venv).__mro__ if name in vars(c)) for name in ("step", "pure_step")]
     return definers[0] is definers[1]
-
-
-def potentials_of(memories: list[Memory]) -> Tensor:
-    """Potentials of several memories side by side. Shape: (num_envs, memory_size)."""
-    return torch.cat([memory.potentials for memory in memories], dim=-1)

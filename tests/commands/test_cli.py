@@ -17,7 +17,9 @@ def python(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("command", ["", "evolve", "train", "tune", "rollout", "presets", "envs"])
+@pytest.mark.parametrize(
+    "command", ["", "evolve", "train", "tune", "rollout", "export", "playground", "presets", "envs"]
+)
 def test_help_imports_nothing_heavy(command) -> None:
     done = python(
         """

@@ -159,7 +159,7 @@ def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
         (["evolve", "CartPole-v1", "--objective", "luck"], "mean, worst:K or cvar:SHARE"),
         (["evolve", "CartPole-v1", "--field-option", "no_such_option=1"], "no_such_option"),
         (["evolve", "CartPole-v1", "--field-option", "self_excitation=1"], "'self_excitation'"),
-        (["evolve", "CartPole-v1", "--field-option", "tau_min=null"], "An option of the field does not fit"),
+        (["evolve", "CartPole-v1", "--field-option", "tau_min=null"], "tau_min must be numbers, not None"),
         (["evolve", "CartPole-v1", "--field-option", "hidden_size=3"], "cannot set hidden_size"),
         (["evolve", "CartPole-v1", "--field", "neural", "--dynamics", "linear"], "dynamics"),
         (["evolve", "CartPole-v1", "--device", "nowhere"], "There is no device 'nowhere' here"),

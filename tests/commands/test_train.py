@@ -144,7 +144,6 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["Nope-v1"], "Nope-v1 cannot be made"),
         (["test/Words-v0"], "Text observations are not supported"),
         (["test/FreeForce-v0"], "Unbounded Box actions are not supported"),
-        (["test/Endless-v0"], "no time limit"),
         (["CartPole-v1", "--steps", "0"], "--steps must be at least 1, not 0"),
         (["CartPole-v1", "--minutes", "0"], "--minutes must be above 0, not 0"),
         (["CartPole-v1", "--patience", "2"], "--patience must be above 0 and at most 1, not 2"),

@@ -1,0 +1,51 @@
+"""Whole episodes of an exported policy, so that the score is that of the thing that ships."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nf_policies.export.loaded import load
+from nf_policies.export.needs import ExportError
+from nf_policies.export.recording import flat
+from nf_policies.rollouts.score import Score
+from nf_policies.tasks.make import CAP, limit_of, make_task
+from nf_policies.tasks.of_file import task_of_file
+from nf_policies.tasks.side_by_side import Limit
+
+
+def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:
+    """Play episodes of a file that `load` reads, one after the other; the i-th is reset with seed `seed + i`.
+
+    Args:
+        path: A .c or .onnx file.
+        episodes: How many.
+        seed: Of the first.
+        told: What is said of the task in place of what the file says, as for `task_of_file`.
+    Raises: ExportError if the file cannot be played or was made for other spaces, TaskError if there is no such task.
+    """
+    loaded = load(path)
+    card = loaded.card
+    task = task_of_file(card["task"], card.get("task_spec"), **told)
+    if episodes < 1 or seed < 0:
+        raise ExportError(f"A rollout needs at least one episode and a seed from 0 on, not {episodes} and {seed}.")
+    returns, steps, began = np.zeros(episodes), 0, time.perf_counter()
+    with closing(make_task(task)) as env:
+        limit = Limit(limit_of(env) or CAP, limit_of(env) is None)
+        cut = 0
+        for side, space in (("observation", env.observation_space), ("action", env.action_space)):
+            if str(space) != card[side]["space"]:
+                raise ExportError(f"{path} was made for {side}s in {card[side]['space']}, and {task} has {space}.")
+        for i in range(episodes):
+            obs, _ = env.reset(seed=seed + i)
+            memory, over = loaded.begin(), False
+            while not over:
+                action, memory = loaded.step(memory, flat(obs, env.observation_space))
+                space = env.action_space
+                obs, reward, terminated, truncated, _ = env.step(action.reshape(space.shape).astype(space.dtype)[()])
+                returns[i] += float(reward)
+                over, steps = terminated or truncated, steps + 1
+            cut += not terminated
+    return Score(task.env_id, seed, returns, card["n_parameters"], steps, time.perf_counter() - began, limit, cut)

@@ -1,0 +1,1 @@
+"""One page on which a task and a policy move, without a network: physics and policy as JavaScript, and drawings."""
