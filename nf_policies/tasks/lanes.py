@@ -1,4 +1,4 @@
-"""Vector environments of others: one lane of them as an environment, and all of them for training."""
+"""Tasks that have only a vector environment: one lane of it as a single environment."""
 
 import dataclasses
 import functools
@@ -7,12 +7,9 @@ from typing import Any
 import gymnasium as gym
 import torch
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from torch import Tensor
-
-from nf_policies.tasks.description import Task
-from nf_policies.tasks.registry import found
 
 
 class OneLane(gym.Env):
@@ -38,7 +35,7 @@ class OneLane(gym.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step the lane; an episode's last observation is its own, not the next one's first."""
-        sent: Any = concatenate(self.action_space, [action], create_empty_array(self.action_space, 1))
+        sent: Any = concatenate(self.action_space, [action], create_empty_array(self.action_space, 1))  # type: ignore[arg-type]
         if self._device is not None:
             sent = torch.as_tensor(sent, device=self._device)
         obs, reward, terminated, truncated, infos = self._lanes.step(sent)
@@ -70,26 +67,3 @@ def as_single(what: str | EnvSpec, max_episode_steps: int | None = None) -> str 
         return what
     spec = dataclasses.replace(spec, max_episode_steps=max_episode_steps or spec.max_episode_steps)
     return dataclasses.replace(spec, entry_point=functools.partial(OneLane, spec))
-
-
-def own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:
-    """The vector environment of a task's own package, if it is the same task and says how it begins episodes.
-
-    Those of Gymnasium itself are examples, and not used where they lose a step with each episode.
-    """
-    spec: Any = single.spec
-    if task.wrappers or spec.vector_entry_point is None:
-        return None
-    limit = {} if task.max_episode_steps is None else {"max_episode_steps": task.max_episode_steps}
-    try:
-        options = {"vectorization_mode": "vector_entry_point", **limit, **task.kwargs}
-        envs = gym.make_vec(found(task.env_id), num_envs, **options)
-    except Exception:  # whatever it does not take; one by one they are made
-        return None
-    mode = envs.metadata.get("autoreset_mode")
-    example = str(spec.vector_entry_point).startswith("gymnasium.") and mode != AutoresetMode.SAME_STEP
-    spaces = (envs.single_observation_space, envs.single_action_space)
-    if isinstance(mode, AutoresetMode) and not example and spaces == (single.observation_space, single.action_space):
-        return envs
-    envs.close()
-    return None

@@ -1,34 +1,14 @@
 """EnvPool's tasks, `envpool:ID`: lanes in C++ threads, which Gymnasium's registry then has as `envpool/ID`."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from nf_policies.tasks.faults import TaskError
-
 SEEDS = 2**31
 """EnvPool's are below."""
-
-
-def registered(name: str) -> str:
-    """The id of an EnvPool task in Gymnasium's registry.
-
-    Raises: TaskError if there is no such task, or no EnvPool.
-    """
-    try:
-        import envpool
-    except ImportError as error:
-        raise TaskError(f"envpool:{name} needs EnvPool: pip install 'nf-policies[envpool]'.") from error
-    if name not in envpool.list_all_envs():
-        raise TaskError(f"EnvPool has no task {name}: envpool.list_all_envs() lists them.")
-    env_id = f"envpool/{name}"
-    if env_id not in gym.registry:
-        limit = envpool.make_spec(name).config.max_episode_steps
-        pool = f"{__name__}:Pool"
-        gym.register(env_id, vector_entry_point=pool, max_episode_steps=limit, kwargs={"pool": name})
-    return env_id
 
 
 class Pool(VectorEnv):
@@ -44,8 +24,10 @@ class Pool(VectorEnv):
         import envpool
 
         self.num_envs = num_envs
-        self._make = functools.partial(envpool.make, pool, env_type="gymnasium", num_envs=num_envs, **options)
-        self._lanes: Any = self._make()
+        self._make: Callable[..., Any] = functools.partial(
+            envpool.make, pool, env_type="gymnasium", num_envs=num_envs, **options
+        )
+        self._lanes = self._make()
         self.metadata = self._lanes.metadata
         self.single_observation_space = self._lanes.observation_space
         self.single_action_space = self._lanes.action_space

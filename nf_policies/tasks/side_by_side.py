@@ -14,10 +14,9 @@ from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, s
 from nf_policies.tasks.description import Task, task_of
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.in_turn import PausingSyncVectorEnv, TrainingSideBySide, same_for_judging
-from nf_policies.tasks.lanes import own_vector_env
 from nf_policies.tasks.make import CAP, limit_of, make_task
 from nf_policies.tasks.processes import ProcessVectorEnv
-from nf_policies.tasks.registry import register_installed
+from nf_policies.tasks.registry import found, register_installed
 
 
 class PausingLanes(VectorWrapper):
@@ -177,3 +176,26 @@ def training_envs(
             f"Use --num-envs {len(envs)}, or a process for each with --workers {num_envs}."
         ) from why
     return TrainingSideBySide(envs)
+
+
+def own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:
+    """The vector environment of a task's own package, if it is the same task and says how it begins episodes.
+
+    Those of Gymnasium itself are examples, and not used where they lose a step with each episode.
+    """
+    spec: Any = single.spec
+    if task.wrappers or spec.vector_entry_point is None:
+        return None
+    limit = {} if task.max_episode_steps is None else {"max_episode_steps": task.max_episode_steps}
+    try:
+        options = {"vectorization_mode": "vector_entry_point", **limit, **task.kwargs}
+        envs = gym.make_vec(found(task.env_id), num_envs, **options)
+    except Exception:  # whatever it does not take; one by one they are made
+        return None
+    mode = envs.metadata.get("autoreset_mode")
+    example = str(spec.vector_entry_point).startswith("gymnasium.") and mode != AutoresetMode.SAME_STEP
+    spaces = (envs.single_observation_space, envs.single_action_space)
+    if isinstance(mode, AutoresetMode) and not example and spaces == (single.observation_space, single.action_space):
+        return envs
+    envs.close()
+    return None

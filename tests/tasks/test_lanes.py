@@ -37,7 +37,9 @@ def test_one_lane_plays_whole_episodes_that_end_with_their_own_last_observation(
 def test_all_lanes_train_and_count_only_steps_of_the_task(mode) -> None:
     envs = training_envs(f"lanes/{mode}-v0", 3)
     assert type(envs.unwrapped) is vector_tasks.CountingLanes
-    model = FieldPPO("NeuralFieldPolicy", envs, n_steps=10, batch_size=10, seed=0, policy_kwargs={"hidden_size": 2})
+    model = FieldPPO(
+        "NeuralFieldPolicy", envs, n_steps=10, batch_size=10, n_epochs=1, seed=0, policy_kwargs={"hidden_size": 2}
+    )
     model.learn(30)
     features = model.rollout_buffer.storage["features"][..., 0].numpy()
     first = np.arange(3)
@@ -46,6 +48,7 @@ def test_all_lanes_train_and_count_only_steps_of_the_task(mode) -> None:
     assert model.num_timesteps >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_command_trains_scores_and_plays_them(mode, tmp_path, capsys, monkeypatch) -> None:
     out = tmp_path / "run"
@@ -60,6 +63,7 @@ def test_the_examples_in_gymnasium_itself_are_made_one_by_one() -> None:
     assert gym.registry["CartPole-v1"].vector_entry_point is not None
 
 
+@pytest.mark.slow
 def test_envpool_plays_the_task_and_takes_seeds() -> None:
     pytest.importorskip("envpool", reason="EnvPool is not installed")
     envs = training_envs("envpool:InvertedPendulum-v5", 3)
@@ -79,6 +83,7 @@ def test_envpool_plays_the_task_and_takes_seeds() -> None:
     assert single.observation_space == twin.single_observation_space
 
 
+@pytest.mark.slow
 def test_an_unknown_pool_is_one_sentence(capsys) -> None:
     pytest.importorskip("envpool", reason="EnvPool is not installed")
     assert main(["train", "envpool:NoTask-v0"]) == 1
