@@ -49,6 +49,12 @@ def found(env_id: str) -> str | EnvSpec:
     return name
 
 
+def registry_id(env_id: str) -> str:
+    """The id that Gymnasium's registry has for an id as `found` takes it."""
+    where, _, name = env_id.rpartition(":")
+    return f"{where}/{name}" if where == "envpool" else name
+
+
 def pool_of(name: str) -> str:
     """The id of an EnvPool task in Gymnasium's registry.
 
@@ -60,7 +66,7 @@ def pool_of(name: str) -> str:
         raise TaskError(f"envpool:{name} needs EnvPool: pip install 'nf-policies[envpool]'.") from error
     if name not in envpool.list_all_envs():
         raise TaskError(f"EnvPool has no task {name}: envpool.list_all_envs() lists them.")
-    env_id = f"envpool/{name}"
+    env_id = registry_id(f"envpool:{name}")
     if env_id not in gym.registry:
         limit = envpool.make_spec(name).config.max_episode_steps
         pool = "nf_policies.tasks.pools:Pool"
