@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from nf_policies.ranks import Ranks, use_own_gpu
 from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
@@ -81,6 +82,15 @@ def in_words(num_envs: int, workers: int) -> str:
     """Where single environments are played."""
     many = f"{num_envs} environment{'s' * (num_envs > 1)}"
     return f"{many}, a process each" if workers else many
+
+
+def own_gpu(device: str, ranks: Ranks) -> None:
+    """Let each of several ranks have a GPU of its own; a RunError or RankError if it cannot."""
+    if ranks.size == 1 or device_of(device) == "cpu":
+        return
+    if device_of(device) != "cuda":
+        raise RunError(f"Each process needs a device of its own: use --device cuda or cpu, not {device}.")
+    use_own_gpu()
 
 
 def device_of(name: str) -> str:

@@ -10,6 +10,7 @@ from gymnasium.wrappers import TimeLimit
 from nf_policies.tasks.checked import Checked
 from nf_policies.tasks.description import Task, task_of, words_of
 from nf_policies.tasks.faults import TaskError, errors_of, place_of
+from nf_policies.tasks.lanes import as_single
 from nf_policies.tasks.registry import attribute, found, register_installed
 
 CAP = 1000
@@ -47,7 +48,7 @@ def make_task(
     with errors_of(task.env_id):
         try:
             env: gym.Env = gym.make(
-                found(task.env_id),
+                as_single(found(task.env_id), task.max_episode_steps),
                 max_episode_steps=task.max_episode_steps,
                 disable_env_checker=True,
                 **{**task.kwargs, **pictures},
