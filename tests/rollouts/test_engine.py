@@ -160,6 +160,7 @@ def test_twins_of_gymnasium_tasks_are_found_and_play_alike() -> None:
     assert abs(batched.mean() - single.mean()) < 4 * np.hypot(batched.std(), single.std()) / 200**0.5
 
 
+@pytest.mark.slow
 def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() -> None:
     envs = make_batched("nf/CartPole-v1")
     policy = policy_for(envs, visible=(0, 2))
