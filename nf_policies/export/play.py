@@ -11,7 +11,7 @@ from nf_policies.export.loaded import load
 from nf_policies.export.needs import ExportError
 from nf_policies.export.recording import flat
 from nf_policies.rollouts.score import Score
-from nf_policies.tasks.make import CAP, limit_of, make_task
+from nf_policies.tasks.make import limit_of, make_task
 from nf_policies.tasks.of_file import task_of_file
 from nf_policies.tasks.side_by_side import Limit
 
@@ -31,10 +31,9 @@ def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:
     task = task_of_file(card["task"], card.get("task_spec"), **told)
     if episodes < 1 or seed < 0:
         raise ExportError(f"A rollout needs at least one episode and a seed from 0 on, not {episodes} and {seed}.")
-    returns, steps, began = np.zeros(episodes), 0, time.perf_counter()
+    returns, lengths, began = np.zeros(episodes), np.zeros(episodes, dtype=int), time.perf_counter()
     with closing(make_task(task)) as env:
-        limit = Limit(limit_of(env) or CAP, limit_of(env) is None)
-        cut = 0
+        limit = Limit.of(limit_of(env))
         for side, space in (("observation", env.observation_space), ("action", env.action_space)):
             if str(space) != card[side]["space"]:
                 raise ExportError(f"{path} was made for {side}s in {card[side]['space']}, and {task} has {space}.")
@@ -46,6 +45,7 @@ def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:
                 space = env.action_space
                 obs, reward, terminated, truncated, _ = env.step(action.reshape(space.shape).astype(space.dtype)[()])
                 returns[i] += float(reward)
-                over, steps = terminated or truncated, steps + 1
-            cut += not terminated
-    return Score(task.env_id, seed, returns, card["n_parameters"], steps, time.perf_counter() - began, limit, cut)
+                lengths[i] += 1
+                over = terminated or truncated
+    seconds, cut = time.perf_counter() - began, int((lengths >= limit.steps).sum())
+    return Score(task.env_id, seed, returns, card["n_parameters"], int(lengths.sum()), seconds, limit, cut)

@@ -81,14 +81,18 @@ class Limit(NamedTuple):
     steps: int
     is_cap: bool
 
+    @classmethod
+    def of(cls, steps: int | None) -> "Limit":
+        """Of a task's own limit, or of one that has none."""
+        return cls(steps or CAP, steps is None)
+
 
 def limit_in(envs: Any) -> Limit:
     """The limit of whole episodes in environments from `make_envs` or in a batched task."""
     if isinstance(envs, ProcessVectorEnv):
-        return Limit(envs.limit or CAP, envs.limit is None)
+        return Limit.of(envs.limit)
     if isinstance(envs, SyncVectorEnv):
-        steps = limit_of(envs.envs[0])
-        return Limit(steps or CAP, steps is None)
+        return Limit.of(limit_of(envs.envs[0]))
     return Limit(envs.unwrapped.max_episode_steps, getattr(envs.unwrapped, "is_capped", False))
 
 
