@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from nf_policies.policies.policy import Normalizer
 from nf_policies.ppo.saving import load_state, state_of
 from nf_policies.ranks import RankError, Ranks
 
@@ -107,16 +108,8 @@ def as_one(model: Any) -> Iterator[None]:
 
 def standardised(advantages: Tensor, ranks: Ranks) -> Tensor:
     """Advantages (n,) of this rank with mean 0 and standard deviation 1 over those of all, as SB3 has it for one."""
-    count, mean, var = merged(ranks.moments(advantages))
-    return (advantages - mean) / ((var * count / (count - 1)).sqrt() + 1e-8)
-
-
-def merged(pieces: list[tuple[int, Tensor, Tensor]]) -> tuple[float, Tensor, Tensor]:
-    """Count, mean and variance of all pieces' rows; the formula of `Normalizer.update`."""
-    total, mean, var = pieces[0]
-    for count, of_piece, var_of_piece in pieces[1:]:
-        total += count
-        share, delta = count / total, of_piece - mean
-        var = (1 - share) * var + share * var_of_piece + share * (1 - share) * delta**2
-        mean = mean + share * delta
-    return total, mean, var
+    statistics = Normalizer(1).to(advantages.device)
+    for of_rank in ranks.moments(advantages[:, None]):
+        statistics.update(*of_rank)
+    count = statistics.count
+    return (advantages - statistics.mean) / ((statistics.var * count / (count - 1)).sqrt() + 1e-8)
