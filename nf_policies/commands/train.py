@@ -109,8 +109,7 @@ class Train(RunOptions):
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
         from nf_policies.commands.backends import in_words
-        from nf_policies.commands.sizes import in_words as bytes_in_words
-        from nf_policies.commands.sizes import rollout_bytes
+        from nf_policies.commands.sizes import bytes_in_words, rollout_bytes
         from nf_policies.commands.task import check_file, shown
         from nf_policies.ppo.training import Training
         from nf_policies.ranks import ALONE

@@ -11,7 +11,7 @@ from nf_policies.tasks.checked import Checked
 from nf_policies.tasks.description import Task, task_of, words_of
 from nf_policies.tasks.faults import TaskError, errors_of, place_of
 from nf_policies.tasks.lanes import as_single
-from nf_policies.tasks.registry import attribute, found, register_installed
+from nf_policies.tasks.registry import attribute, found
 
 CAP = 1000
 """Steps after which whole episodes of a task without a time limit are cut, so that they end."""
@@ -43,7 +43,6 @@ def make_task(
     Raises: TaskError if the id is unknown, a package is missing, its own code fails, or its reset takes no seed.
     """
     task = task_of(task, max_episode_steps)
-    register_installed()
     pictures = {} if render_mode is None else {"render_mode": render_mode}  # a task need not know render_mode
     with errors_of(task.env_id):
         try:

@@ -12,7 +12,7 @@ from nf_policies.kernels.compiling import PARALLEL_FROM
 from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
-from nf_policies.tasks.make import register_installed
+from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.side_by_side import make_envs
 
 COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
