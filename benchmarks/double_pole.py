@@ -24,6 +24,7 @@ from nf_envs.balance.generalisation import generalisation, generalisation_starts
 from nf_policies import ParameterVector, Policy
 from nf_policies.commands.evolve import Evolve, new_policy
 from nf_policies.commands.options import pairs, words
+from nf_policies.commands.task import shown
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import Strategy
 from nf_policies.rollouts.engine import Engine, Mode
@@ -76,7 +77,7 @@ def main() -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     searches, policy = {}, None
     for seed in seeds:
-        policy = new_policy(dataclasses.replace(preset, seed=seed))
+        policy = new_policy(dataclasses.replace(preset, seed=seed), shown(preset))
         vector = ParameterVector.of(policy.field)
         searches[seed] = Strategy(
             vector.start.double().numpy(),

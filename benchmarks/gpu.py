@@ -28,8 +28,8 @@ from rich.table import Table
 Part = Literal["tests", "sequences", "engine", "ppo", "commands"]
 Row = dict[str, Any]
 
-SECONDS = {"tests": 170, "sequences": 150, "engine": 110, "ppo": 130, "commands": 100}
-"""Time limits of the parts."""
+SECONDS = {"tests": 150, "sequences": 150, "engine": 100, "ppo": 110, "commands": 90}
+"""Time limits of the parts, ten minutes together."""
 LANES = ((1024, 64), (256, 16), (4096, 256), (16384, 256))
 """Candidates and episodes of each."""
 CPU_LANES_MAX = 2**16
@@ -75,19 +75,8 @@ def commands_of(part: Part, options: Options, folder: Path) -> list[list[str]]:
     """The processes of a part."""
     python, here = sys.executable, str(Path(__file__).parent)
     if part == "tests":
-        tests = [
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-m",
-            "gpu",
-            "tests/kernels",
-            "tests/ppo",
-            "tests/policies",
-        ]
-        return [[python, *tests, "-o", "filterwarnings=default"]]
+        pytest = "-m pytest -q -p no:cacheprovider -o filterwarnings=default -m gpu"
+        return [[python, *pytest.split(), "tests/kernels", "tests/ppo", "tests/policies"]]
     if part == "sequences":
         sizes = ["--times", "128", "--batches", "64", "8192", "--hidden-sizes", "16"] if options.short else SEQUENCES
         more = ["--device", options.device, "--seconds", "0.3", "--json", str(folder / "sequences.json")]
@@ -158,13 +147,13 @@ def ppo(options: Options) -> list[Row]:
     """Steps per second of training on CartPole, collecting and learning, as environments become more."""
     from ppo_speed import cart_pole, measure
 
+    torch.set_num_threads(os.cpu_count() or 1)
     rows: list[Row] = []
     for num_envs in ENVIRONMENTS[: 1 if options.short else None]:
         rows.append(row := {"environments": num_envs})
         for name, device in (("gpu", options.device), ("cpu", "cpu")):
             if device == "cpu" and num_envs > 8192:
                 continue
-            torch.set_num_threads(os.cpu_count() or 1)
             contestants = {name: cart_pole(True, num_envs=num_envs, device=device)}
             figures = measure(f"CartPole, {num_envs:,} x 128", contestants, 1, "")[name]
             row |= {f"{name}_{what}": figures[what] for what in ("steps_per_second", "collecting", "updating")}

@@ -18,6 +18,7 @@ BOXES: dict[str, tuple[float, str]] = {
     "ppo": (5.0, "recurrent PPO"),
     "tuning": (-1.5, "better settings"),
     "playground": (-1.5, "a page to play with"),
+    "export": (-1.5, "code for chips and pages"),
     "runs": (-1.5, "kept by a run"),
     "rollouts": (3.75, "whole episodes"),
     "policies": (1.25, "observation to action"),
@@ -46,15 +47,15 @@ def levels(arrows: Graph) -> dict[str, int]:
 def files_of(package: str) -> str:
     """The names of a package's modules, a few a line."""
     names = [name.rpartition(".")[2] for name in imports() if name.startswith(f"nf_policies.{package}.")]
-    return textwrap.fill(", ".join(names), 52)
+    return textwrap.fill(", ".join(names), 50)
 
 
 def draw(path: Path) -> None:
     """Draw the packages by level. An arrow is an import; those that others imply are left out."""
     arrows = package_arrows(imports())
     height = levels(arrows)
-    width, tall = 2.3, 0.7
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    width, tall = 2.3, 0.8
+    figure = Figure(figsize=(11, 10), layout="constrained")
     axes = figure.subplots()
     for name, targets in arrows.items():
         direct = {t for t in targets if not any(t in reachable(arrows, other) for other in targets - {t})}
@@ -70,9 +71,9 @@ def draw(path: Path) -> None:
         axes.add_patch(
             FancyBboxPatch(corner, width, tall, boxstyle=style, facecolor="#eef3fa", edgecolor="#4a6fa5", zorder=3)
         )
-        axes.text(x - width / 2 + 0.1, y + 0.2, name, va="center", weight="bold", fontsize=12, zorder=4)
-        axes.text(x + width / 2 - 0.1, y + 0.2, purpose, ha="right", va="center", fontsize=9, color="0.3", zorder=4)
-        axes.text(x - width / 2 + 0.1, y + 0.03, files_of(name), va="top", fontsize=7.5, color="0.45", zorder=4)
+        axes.text(x - width / 2 + 0.1, y + 0.26, name, va="center", weight="bold", fontsize=12, zorder=4)
+        axes.text(x + width / 2 - 0.1, y + 0.26, purpose, ha="right", va="center", fontsize=9, color="0.3", zorder=4)
+        axes.text(x - width / 2 + 0.1, y + 0.12, files_of(name), va="top", fontsize=7, color="0.45", zorder=4)
     axes.set_xlim(-2.7, 6.2)
     axes.set_ylim(-0.45, max(height.values()) + 0.45)
     axes.axis("off")

@@ -61,7 +61,7 @@ def assert_files_act_as_what_was_searched(cells: list[Cell], folder: Path, capsy
         result = json.loads(capsys.readouterr().out)
         results.append(result)
         how = "batched" if cell.backend == "batched" else "gymnasium"
-        calls.append(f"{result['policy']} --backend {how} --seed {result['seed']}")
+        calls.append(f"{result['policy']} --env {cell.task} --backend {how} --seed {result['seed']}")
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     told = {"input": "\n".join(calls), "text": True, "capture_output": True, "env": os.environ | {"PYTHONPATH": paths}}
     replay = subprocess.run([sys.executable, "-W", "ignore", "-c", REPLAY], check=False, **told)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from nf_policies.ranks import Ranks, use_own_gpu
 from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
@@ -117,6 +118,15 @@ def evaluator_on(task: Task, how: dict[str, Any], lanes: int) -> tuple[Evaluator
     """The evaluator of a worker, and whether it can be watched; an engine never waits for code of others."""
     evaluator = played_on(task, lanes, **how).evaluator
     return evaluator, not isinstance(evaluator, Engine)
+
+
+def own_gpu(device: str, ranks: Ranks) -> None:
+    """Let each of several ranks have a GPU of its own; a RunError or RankError if it cannot."""
+    if ranks.size == 1 or device_of(device) == "cpu":
+        return
+    if device_of(device) != "cuda":
+        raise RunError(f"Each process needs a device of its own: use --device cuda or cpu, not {device}.")
+    use_own_gpu()
 
 
 def device_of(name: str) -> str:

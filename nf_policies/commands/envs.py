@@ -51,7 +51,7 @@ def batched_tasks() -> list[dict[str, Any]]:
     """
     import gymnasium as gym
 
-    from nf_policies.tasks.make import register_installed
+    from nf_policies.tasks.registry import register_installed
 
     register_installed()
     tasks = []

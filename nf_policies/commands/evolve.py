@@ -129,14 +129,12 @@ class Evolve(RunOptions):
             yield Begun(options, evolution, score, playing, more)
 
 
-def new_policy(options: Any, task: "Shown | None" = None) -> "Policy":
+def new_policy(options: Any, task: "Shown") -> "Policy":
     """The policy at its start, of resolved options of `Evolve` and what their task shows."""
-    from nf_policies.commands.task import shown
     from nf_policies.evolution.start import start_field
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
 
-    task = task or shown(options)
     if policy := start_policy(options, task):
         return policy
     n_inputs, n_outputs = task.sizes

@@ -32,13 +32,13 @@ def rollout_bytes(options: Any, num_envs: int, task: Shown) -> int:
     if (there := memory()) is not None and needed > there:
         raise RunError(
             f"A rollout of {num_envs:,} environments × {options.n_steps:,} steps of {n_features:,} features needs "
-            f"{in_words(needed)} of memory, and there are {in_words(there)}: lower --num-envs or --n-steps, or shrink "
-            "the observation."
+            f"{bytes_in_words(needed)} of memory, and there are {bytes_in_words(there)}: lower --num-envs or "
+            "--n-steps, or shrink the observation."
         )
     return needed
 
 
-def in_words(n_bytes: float) -> str:
+def bytes_in_words(n_bytes: float) -> str:
     """A number of bytes for people."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while n_bytes >= 1000 and len(units) > 1:

@@ -1,6 +1,7 @@
 """nf-policies train: train a policy with recurrent PPO."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from nf_policies.commands.options import Begun, RunOptions, Switch, pairs
 from nf_policies.commands.start import start_policy
+from nf_policies.runs.directory import RunError
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from nf_policies.commands.task import Shown
     from nf_policies.policies.policy import Policy
     from nf_policies.ppo.algorithm import FieldPPO
+    from nf_policies.ranks import Ranks
     from nf_policies.rollouts.play import Evaluator
     from nf_policies.rollouts.score import Score
 
@@ -69,35 +72,58 @@ class Train(RunOptions):
 
     def run(self, messages: Console) -> str:
         """Train until the steps are done, the target is reached or Ctrl-C. Returns the text for stdout."""
+        from nf_policies.commands.backends import own_gpu
+        from nf_policies.ranks import ranks_of_torchrun
         from nf_policies.tasks.faults import errors_of
 
-        options = self.resolved()
-        with errors_of(str(options.env)), options.told(messages).begun() as begun:
-            session = options.session(begun.learner, begun.score, messages, **begun.more)
-            messages.print(begun.playing, markup=False)
-            return session.run(resume=self.resume is not None, as_json=self.json)
+        with ranks_of_torchrun() as ranks:
+            options = self._agreed(ranks)
+            if options is None:
+                return ""
+            own_gpu(options.device, ranks)
+            if ranks.size > 1:  # short minibatches, but thousands of them: compiling pays
+                os.environ.setdefault("NF_POLICIES_FUSED", "1")
+            with errors_of(str(options.env)):
+                if ranks.number:
+                    return follow_first(options, ranks)
+                with options.told(messages).begun(ranks) as begun:
+                    session = options.session(begun.learner, begun.score, messages, **begun.more)
+                    messages.print(begun.playing, markup=False)
+                    output = session.run(resume=self.resume is not None, as_json=self.json)
+                    ranks.told()  # that there is nothing left to do
+                    return output
+
+    def _agreed(self, ranks: "Ranks") -> Any:
+        """The options as the first rank resolves them; None in the others if it cannot, which it tells."""
+        if ranks.number:
+            return ranks.told()
+        try:
+            options = self.resolved()
+        except BaseException:
+            ranks.told()
+            raise
+        return ranks.told(options)
 
     @contextmanager
-    def begun(self) -> Iterator[Begun]:
+    def begun(self, ranks: "Ranks | None" = None) -> Iterator[Begun]:
         """Resolved options as a training at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import device_of, in_words
-        from nf_policies.commands.sizes import in_words as bytes_in_words
-        from nf_policies.commands.sizes import rollout_bytes
-        from nf_policies.commands.task import asked, check_file, shown
+        from nf_policies.commands.backends import in_words
+        from nf_policies.commands.sizes import bytes_in_words, rollout_bytes
+        from nf_policies.commands.task import check_file, shown
         from nf_policies.ppo.training import Training
-        from nf_policies.tasks.side_by_side import training_envs
+        from nf_policies.ranks import ALONE
 
-        task, device, workers = shown(options), device_of(options.device), options.workers or 0
+        ranks, task, workers = ranks or ALONE, shown(options), options.workers or 0
         rollout = rollout_bytes(options, workers or options.num_envs, task)
-        how: Any = {"workers": workers, "step_timeout": options.step_timeout}
-        envs = training_envs(asked(options), options.num_envs, device=device, **how)
+        mine = share_of(options, ranks)
+        envs = environments(mine)
         with closing(envs):
             evaluator, judging, is_shared = judging_beside(envs, options)
             with closing(judging):
-                model = new_model(options, envs, task)
+                model = new_model(mine, envs, task)
                 training = Training(model, evaluator, options.seed, share=options.evaluation_share)
-                training.longest, training.shares_envs = task.limit.steps, is_shared
+                training.longest, training.shares_envs, training.ranks = task.limit.steps, is_shared, ranks
                 check_file(training.last(), task)
                 if options.start:
                     training.evaluate()  # what training does not make better is kept
@@ -106,11 +132,50 @@ class Train(RunOptions):
                     return final_score(policy, options, judging if is_shared else None)
 
                 playing = (
-                    f"playing {options.env}: in {in_words(envs.num_envs, workers)}, a policy of "
+                    f"playing {options.env}: in {in_words(workers or options.num_envs, workers)}"
+                    f"{f' of {ranks.size} ranks' * (ranks.size > 1)}, a policy of "
                     f"{training.last().n_parameters:,} parameters, rollouts of {bytes_in_words(rollout)}, "
                     f"{training.episodes} episodes to evaluate and {SCORE_EPISODES} for the score"
                 )
                 yield Begun(options, training, score, playing, {"env_spec": task.env_spec})
+
+
+def share_of(options: Any, ranks: "Ranks") -> Any:
+    """What each rank does of resolved options: a share of the environments, and of each minibatch.
+
+    Raises: RunError naming what cannot be shared.
+    """
+    if ranks.size == 1:
+        return options
+    shared = ["workers" if options.workers else "num_envs", "batch_size"]
+    for name in shared:
+        if (number := getattr(options, name)) % ranks.size:
+            more = ranks.size * (number // ranks.size + 1)
+            option = "--" + name.replace("_", "-")
+            raise RunError(f"{ranks.size} processes cannot share {option} {number} equally: use {option} {more}.")
+    return dataclasses.replace(options, **{name: getattr(options, name) // ranks.size for name in shared})
+
+
+def environments(options: Any) -> "VectorEnv":
+    """The environments of a training."""
+    from nf_policies.commands.backends import device_of
+    from nf_policies.commands.task import asked
+    from nf_policies.tasks.side_by_side import training_envs
+
+    how: Any = {"workers": options.workers or 0, "step_timeout": options.step_timeout}
+    return training_envs(asked(options), options.num_envs, device=device_of(options.device), **how)
+
+
+def follow_first(options: Any, ranks: "Ranks") -> str:
+    """Train in a rank that is not the first, and writes nothing. Returns: The text for stdout, which is empty."""
+    from nf_policies.commands.task import seed_globally, shown
+    from nf_policies.ppo.together import follow
+
+    seed_globally(options.seed + ranks.number)
+    mine = share_of(options, ranks)
+    with closing(environments(mine)) as envs:
+        follow(new_model(mine, envs, shown(options)), ranks)
+    return ""
 
 
 def judging_beside(envs: "VectorEnv", options: Any) -> "tuple[Evaluator, VectorEnv, bool]":

@@ -30,10 +30,9 @@ def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:
     task = task_of_file(card["task"], card.get("task_spec"), **told)
     if episodes < 1 or seed < 0:
         raise ExportError(f"A rollout needs at least one episode and a seed from 0 on, not {episodes} and {seed}.")
-    returns, steps, began = np.zeros(episodes), 0, time.perf_counter()
+    returns, lengths, began = np.zeros(episodes), np.zeros(episodes, dtype=int), time.perf_counter()
     with closing(make_task(task)) as env:
         limit = Limit.of(limit_of(env))
-        cut = 0
         for side, space in (("observation", env.observation_space), ("action", env.action_space)):
             if str(space) != card[side]["space"]:
                 raise ExportError(f"{path} was made for {side}s in {card[side]['space']}, and {task} has {space}.")
@@ -45,6 +44,7 @@ def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:
                 space = env.action_space
                 obs, reward, terminated, truncated, _ = env.step(action.reshape(space.shape).astype(space.dtype)[()])
                 returns[i] += float(reward)
-                over, steps = terminated or truncated, steps + 1
-            cut += not terminated
-    return Score(task.env_id, seed, returns, card["n_parameters"], steps, time.perf_counter() - began, limit, cut)
+                lengths[i] += 1
+                over = terminated or truncated
+    seconds, cut = time.perf_counter() - began, int((lengths >= limit.steps).sum())
+    return Score(task.env_id, seed, returns, card["n_parameters"], int(lengths.sum()), seconds, limit, cut)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from nf_policies.atomic import atomic_path, write_text
+from nf_policies.atomic import write_bytes, write_text
 from nf_policies.export.c import print_c
 from nf_policies.export.card import card_of, in_words
 from nf_policies.export.describe import describe
@@ -66,9 +66,9 @@ def write(policy: Policy, target: str, path: Path, request: Request) -> list[Pat
             write_text(main.with_suffix(".h"), header)
             return [main, main.with_suffix(".h")]
         case "onnx":
-            _write_bytes(main, print_onnx(form, card, opset=request.opset))
+            write_bytes(main, print_onnx(form, card, opset=request.opset))
         case "torch":
-            _write_bytes(main, print_torch(form, card))
+            write_bytes(main, print_torch(form, card))
         case "numpy":
             write_text(main, print_numpy(form, card))
         case "js":
@@ -78,11 +78,6 @@ def write(policy: Policy, target: str, path: Path, request: Request) -> list[Pat
             write_text(main.with_suffix(".md"), in_words(card))
             return [main, main.with_suffix(".md")]
     return [main]
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _actions(module: str, recording: Recording) -> np.ndarray:

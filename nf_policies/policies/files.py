@@ -53,6 +53,8 @@ class Header(TypedDict):
     observed: NotRequired[list[Annotated[int, Meta(ge=0)]] | None]
     """What version 1 calls the visible entries."""
     env_id: str | None
+    env_spec: NotRequired[dict[str, Any] | None]
+    names: NotRequired[dict[str, list[str]]]
     made_by: dict[str, Any]
     squash: NotRequired[Literal["tanh", "clip"] | None]
 
@@ -97,9 +99,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if header["format_version"] < 2:
             header["visible"] = header.pop("observed")
         header.setdefault("env_spec", None)  # which older files do not have
-        for name, kind in {"env_id": str, "env_spec": dict}.items():
-            if not isinstance(header[name], kind | None):
-                raise ValueError(f"{name} is {header[name]!r}")
         check_sizes(header["field"]["options"], tensors)
         check_tensors(tensors)
         header["field"] = build_field(**header["field"])

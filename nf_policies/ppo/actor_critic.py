@@ -16,44 +16,17 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from nf_policies.policies.kinds import images_of, make_head, single
-from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Normalizer
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.buffer import Evaluated, Sequences, shape_of, some
 from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
 from nf_policies.ppo.vec_env import Features
+from nf_policies.ranks import ALONE, Ranks
 
 SDE_OPTIONS = {"full_std": True, "use_expln": False}
 SB3_OPTIONS = {"use_sde", "log_std_init", "features_extractor_kwargs", "optimizer_class", "optimizer_kwargs"}
 SB3_OPTIONS |= SDE_OPTIONS.keys()
-
-
-class FirstStatistics:
-    """Observations of the first rollout, from which the normaliser learns as it goes: after 1, 2, 4, 8, … steps.
-
-    Later rollouts keep the statistics that they begin with, because log-probabilities are computed with them.
-    """
-
-    def __init__(self, policy: "NeuralFieldPolicy") -> None:
-        self.policy, self.n_steps = policy, 0
-        self.unlearned: list[Tensor] = []
-
-    def follow(self, kept: Tensor) -> bool:
-        """Take the observations of a step, (num_envs, n_features). Returns: Whether the statistics have changed."""
-        check_numbers("observation", kept, self.n_steps)
-        self.unlearned.append(kept.clone())
-        self.n_steps += 1
-        if self.n_steps & (self.n_steps - 1):
-            return False
-        self.learn()
-        return True
-
-    def learn(self) -> None:
-        """Learn from what has come since the last time."""
-        if self.unlearned:
-            self.policy.learn_statistics(torch.stack(self.unlearned))
-            self.unlearned.clear()
 
 
 class NeuralFieldPolicy(ActorCriticPolicy):
@@ -81,6 +54,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     actor_entries: Tensor | None
     critic_entries: Tensor | None
     """Which features each of them sees; None for all."""
+    ranks: Ranks = ALONE
+    """Processes that share the normaliser's statistics."""
     entropy_matters = True
     """Whether the loss has a share of the entropy, whose gradient is otherwise not needed."""
 
@@ -155,9 +130,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     def learn_statistics(self, kept: PyTorchObs) -> None:
         """Let the normaliser's statistics follow what `encode` returned, for any number of leading dimensions."""
         if self.normalizes and isinstance(kept, Tensor):
-            rows = kept.flatten(0, -2)
-            var, mean = torch.var_mean(rows, dim=0, correction=0)
-            self.normalizer.update(len(rows), mean, var)
+            for piece in self.ranks.moments(kept.flatten(0, -2)):
+                self.normalizer.update(*piece)
 
     def features_of(self, seen: PyTorchObs) -> Any:
         """Features (time, batch, n_features) of what `normalize` returned, (time, batch, ·)."""

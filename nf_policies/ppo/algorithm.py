@@ -22,22 +22,18 @@ from nf_policies.policies.kinds import make_head
 from nf_policies.policies.numbers import check_numbers
 from nf_policies.policies.policy import Memory, Policy, step
 from nf_policies.policies.spaces import each
-from nf_policies.ppo.actor_critic import FirstStatistics, NeuralFieldPolicy
+from nf_policies.ppo.actor_critic import NeuralFieldPolicy
 from nf_policies.ppo.buffer import Evaluated, Outcome, SequenceBuffer, Sequences, memory_after, where_rows
 from nf_policies.ppo.callbacks import acted_of, brought_by
 from nf_policies.ppo.compiled_step import CompiledMemory, CompiledStep, has_pure_step, potentials_of
 from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
+from nf_policies.ppo.first_statistics import FirstStatistics
 from nf_policies.ppo.reward_scale import RewardScale
 from nf_policies.ppo.saving import load_model, parameters_of, read, save_model
-from nf_policies.ppo.vec_env import (
-    Advance,
-    GymnasiumVecEnv,
-    act,
-    is_watched,
-    side_by_side,
-    tensors_of,
-)
+from nf_policies.ppo.together import as_one
+from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, act, is_watched, side_by_side, tensors_of
+from nf_policies.ranks import ALONE, Ranks
 
 
 class FieldPPO(PPO):
@@ -71,6 +67,7 @@ class FieldPPO(PPO):
     policy: NeuralFieldPolicy
     rollout_buffer: SequenceBuffer
     reward_scale: RewardScale | None = None
+    ranks: Ranks = ALONE  # which `nf_policies.ppo.together.join` sets
     _last_potentials: Tensor | None = None
 
     def __init__(
@@ -135,7 +132,7 @@ class FieldPPO(PPO):
 
     def train(self) -> None:
         """Update the parameters with the rollout that was collected last."""
-        with self.random.drawn():
+        with self.random.drawn(), as_one(self) if self.ranks.size > 1 else nullcontext():
             super().train()
 
     def predict(
@@ -149,7 +146,10 @@ class FieldPPO(PPO):
         """Play `n_rollout_steps` of every environment and fill the buffer. Returns: False if the callback stops it."""
         try:
             with torch.no_grad(), self.random.drawn():
-                return self._collect(env, callback)
+                before = self.num_timesteps
+                go_on = self._collect(env, callback)
+                self.num_timesteps = before + sum(self.ranks.all_of(self.num_timesteps - before))
+                return go_on
         except BaseException:
             self._last_obs = None  # observation and memory may be of two moments: begin new episodes
             raise
@@ -171,7 +171,7 @@ class FieldPPO(PPO):
         before = policy.start(env.num_envs) if self._last_potentials is None else self._last_potentials
         step_envs, watched = self._step_of(env), is_watched(callback)
         memories = policy.memories(before, uneven or watched, self._memory)
-        first = FirstStatistics(policy) if policy.normalizes and not policy.normalizer.count > 0 else None
+        first = FirstStatistics(policy, self.n_steps) if policy.normalizes and not policy.normalizer.count > 0 else None
         n_steps, go_on = 0, True
         while go_on and not buffer.full:
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
@@ -207,7 +207,10 @@ class FieldPPO(PPO):
             evaluated = self._evaluate(before, first)
             self._last_potentials = potentials_of(memories) if uneven else memory_after(evaluated.trajectories, -1)
             if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
-                self.ep_info_buffer.extend(env.finished_episodes(self._stats_window_size))
+                for episodes in self.ranks.all_of(env.finished_episodes(self._stats_window_size)):
+                    self.ep_info_buffer.extend(episodes)
+            if self.reward_scale is not None:
+                self.reward_scale.share()
             callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
             callback.on_rollout_end()
         elif uneven or policy.critic is None:

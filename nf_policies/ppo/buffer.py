@@ -114,6 +114,8 @@ class SequenceBuffer(RolloutBuffer):
         self.seq_len = seq_len
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
+        self.standardize: Callable[[Tensor], Tensor] | None = None
+        """What several ranks make of a minibatch's advantages (n,), in place of SB3's standardisation."""
         self.storage: dict[str, Any] = {}
         """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
@@ -217,8 +219,10 @@ class SequenceBuffer(RolloutBuffer):
         for chosen in torch.randperm(n, device=potentials.device).split(per_batch):
             features = each(partial(pick, chosen=chosen), q["features"])
             observations = Sequences(features, potentials[chosen], pick(q["episode_starts"], chosen))
-            actions, *others = (self.flat[name].index_select(1, chosen).flatten(0, 1) for name in FLAT)
-            yield RolloutBufferSamples(observations, actions, *others)  # type: ignore[arg-type]
+            batch = {name: self.flat[name].index_select(1, chosen).flatten(0, 1) for name in FLAT}
+            if self.standardize is not None:
+                batch["advantages"] = self.standardize(batch["advantages"])
+            yield RolloutBufferSamples(observations, *batch.values())  # type: ignore[arg-type]
 
     @property
     def values(self) -> np.ndarray:  # type: ignore[override]

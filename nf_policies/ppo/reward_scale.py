@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from nf_policies.ranks import ALONE, Ranks
+
 CLIP = 10.0
 EPSILON = 1e-8
 
@@ -10,7 +12,8 @@ EPSILON = 1e-8
 class RewardScale(nn.Module):
     """Divide rewards by the running standard deviation of the discounted return.
 
-    Which policy is best does not change. On tensors of one device, without a copy.
+    Which policy is best does not change. On tensors of one device, without a copy. Several ranks share the statistics
+    after each rollout; within it, each goes on with its own rewards.
 
     Reference: Engstrom et al. (2020), Implementation matters in deep policy gradients; SB3's VecNormalize.
     """
@@ -19,6 +22,7 @@ class RewardScale(nn.Module):
     mean: Tensor
     var: Tensor
     running: Tensor
+    ranks: Ranks = ALONE
 
     def __init__(self, num_envs: int, gamma: float) -> None:
         super().__init__()
@@ -27,6 +31,8 @@ class RewardScale(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("var", torch.ones(()))
         self.register_buffer("running", torch.zeros(num_envs), persistent=False)
+        self._before: list[Tensor] = []
+        self._returns: list[Tensor] = []
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> Tensor:
@@ -44,11 +50,28 @@ class RewardScale(nn.Module):
         self.running = running.masked_fill(over, 0.0)
         return (rewards / (self.var + EPSILON).sqrt()).clamp(-CLIP, CLIP)
 
+    @torch.no_grad()
+    def share(self) -> None:
+        """Let the statistics follow the rollout of every rank, in place of this one's alone."""
+        if self.ranks.size == 1:
+            return
+        for statistic, before in zip((self.count, self.mean, self.var), self._before, strict=True):
+            statistic.copy_(before)
+        for piece in self.ranks.moments(torch.cat(self._returns)):
+            self._merge(*piece)
+        self._before, self._returns = [], []
+
     def _follow(self, returns: Tensor) -> None:
         """Merge the statistics of some discounted returns."""
+        if self.ranks.size > 1:
+            self._before = self._before or [self.count.clone(), self.mean.clone(), self.var.clone()]
+            self._returns.append(returns)
         var, mean = torch.var_mean(returns, correction=0)
-        total = self.count + len(returns)
-        share = (len(returns) / total).to(mean.dtype)
+        self._merge(len(returns), mean, var)
+
+    def _merge(self, count: int, mean: Tensor, var: Tensor) -> None:
+        total = self.count + count
+        share = (count / total).to(mean.dtype)
         delta = mean - self.mean
         var = (1 - share) * self.var + share * var + share * (1 - share) * delta**2
         self.var.copy_(var.clamp(max=torch.finfo(var.dtype).max))

@@ -1,7 +1,6 @@
 """A training by PPO, one rollout and update after the other, that keeps the best of its policies."""
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -18,6 +17,8 @@ from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import check_tensors
 from nf_policies.policies.policy import Policy
 from nf_policies.ppo.saving import load_state, state_of
+from nf_policies.ppo.together import begun, join, update
+from nf_policies.ranks import ALONE, Ranks
 from nf_policies.rollouts.play import CONFIRMATION, EVALUATION, TRAINING, Evaluator, evaluator_of, first_seed
 
 TAGS = {
@@ -95,6 +96,8 @@ class Training:
     last_panel = "explained_variance"
     longest: float = math.inf
     """Steps after which an evaluated episode is cut."""
+    ranks: Ranks = ALONE
+    """This process and those that `follow` it, with environments of their own."""
     shares_envs = False
     """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
@@ -130,12 +133,10 @@ class Training:
         Schedules, such as that of the learning rate, follow `used`, the share of the training that is done (0 to 1).
         """
         model = self.model
-        if self._callback is None:
-            _, self._callback = model._setup_learn(sys.maxsize - model.num_timesteps, reset_num_timesteps=False)
-            self._callback.on_training_start({"self": model}, {})
-        model._current_progress_remaining = 1 - used
-        model.collect_rollouts(model.env, self._callback, model.rollout_buffer, model.n_steps)
-        model.train()
+        if model.ranks is not self.ranks:
+            join(model, self.ranks)
+        self._callback = self._callback or begun(model)
+        update(model, self._callback, self.ranks.told(used))
         self.iteration += 1
         self.return_evaluated = math.nan
         if used - self._used >= 1 / OFTEN and self._affordable():

@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv
 
 from nf_policies.tasks.description import Task, task_of
 from nf_policies.tasks.faults import TaskError, errors_of
-from nf_policies.tasks.registry import found, register_installed
+from nf_policies.tasks.registry import found
 
 
 def batched_twin(task: Task | str) -> str | None:
@@ -62,7 +62,6 @@ def make_batched(
         options: Of the view, for example the `device`, `dtype`, `check_actions` and `compile` of `nf_envs`.
     Raises: TaskError if it cannot be made.
     """
-    register_installed()
     task = task_of(task, max_episode_steps)
     if task.max_episode_steps is not None:
         options["max_episode_steps"] = task.max_episode_steps

@@ -10,7 +10,8 @@ from gymnasium.wrappers import TimeLimit
 from nf_policies.tasks.checked import Checked
 from nf_policies.tasks.description import Task, task_of, words_of
 from nf_policies.tasks.faults import TaskError, errors_of, place_of
-from nf_policies.tasks.registry import attribute, found, register_installed
+from nf_policies.tasks.lanes import as_single
+from nf_policies.tasks.registry import attribute, found
 
 CAP = 1000
 """Steps after which whole episodes of a task without a time limit are cut, so that they end."""
@@ -54,12 +55,11 @@ def make_task(
     Raises: TaskError if the id is unknown, a package is missing, its own code fails, or its reset takes no seed.
     """
     task = task_of(task, max_episode_steps)
-    register_installed()
     pictures = {} if render_mode is None else {"render_mode": render_mode}  # a task need not know render_mode
     with errors_of(task.env_id):
         try:
             env: gym.Env = gym.make(
-                found(task.env_id),
+                as_single(found(task.env_id), task.max_episode_steps),
                 max_episode_steps=task.max_episode_steps,
                 disable_env_checker=True,
                 **{**task.kwargs, **pictures},

@@ -1,6 +1,6 @@
 """Names and units of Gymnasium's MuJoCo tasks, from the joints, bodies and actuators of their models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 FREE, BALL, SLIDE, HINGE = range(4)
@@ -51,28 +51,24 @@ def _joints(model: Any) -> Iterator[tuple[str, int]]:
 
 def positions_of(model: Any) -> Iterator[str]:
     """Of each entry of qpos."""
-    for joint, kind in _joints(model):
-        if kind == FREE:
-            yield from (f"{joint}_{axis}_position [m]" for axis in AXES)
-        if kind in (FREE, BALL):
-            yield from (f"{joint}_orientation_{axis} [1]" for axis in TURNS)
-        elif kind == SLIDE:
-            yield f"{joint}_position [m]"
-        else:
-            yield f"{joint}_angle [rad]"
+    return _coordinates(model, "position [m]", [f"orientation_{axis} [1]" for axis in TURNS], "angle [rad]")
 
 
 def velocities_of(model: Any) -> Iterator[str]:
     """Of each entry of qvel."""
+    turning = "angular_velocity [rad/s]"
+    return _coordinates(model, "velocity [m/s]", [f"{axis}_{turning}" for axis in AXES], turning)
+
+
+def _coordinates(model: Any, moved: str, turns: Sequence[str], turned: str) -> Iterator[str]:
+    """Of each entry of the joints: along a line, about a point, about a hinge."""
     for joint, kind in _joints(model):
         if kind == FREE:
-            yield from (f"{joint}_{axis}_velocity [m/s]" for axis in AXES)
+            yield from (f"{joint}_{axis}_{moved}" for axis in AXES)
         if kind in (FREE, BALL):
-            yield from (f"{joint}_{axis}_angular_velocity [rad/s]" for axis in AXES)
-        elif kind == SLIDE:
-            yield f"{joint}_velocity [m/s]"
+            yield from (f"{joint}_{turn}" for turn in turns)
         else:
-            yield f"{joint}_angular_velocity [rad/s]"
+            yield f"{joint}_{moved if kind == SLIDE else turned}"
 
 
 def actions_of(model: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_versi
 
 from nf_policies.tasks.description import Task, is_json, keywords_of, words_of, wrappers_of
 from nf_policies.tasks.faults import TaskError, errors_of
-from nf_policies.tasks.registry import found, register_installed
+from nf_policies.tasks.registry import found, register_installed, registry_id
 
 KNOWN = ("common", "transform_observation", "transform_action", "transform_reward", "stateful_observation",
          "stateful_action", "stateful_reward", "atari_preprocessing")  # fmt: skip
@@ -100,7 +100,7 @@ def _known(wrapper: WrapperSpec, all_wrappers: tuple[WrapperSpec, ...]) -> Wrapp
 
 def _changed(env: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments that differ from the registered ones, of which an import path stays as it is."""
-    spec = gym.registry.get(env.rpartition(":")[2])
+    spec = gym.registry.get(registry_id(env))
     registered = {} if spec is None else spec.kwargs
     return {name: value for name, value in kwargs.items() if not _keeps(registered.get(name), value)}
 

@@ -34,17 +34,44 @@ def found(env_id: str) -> str | EnvSpec:
 
     Args:
         env_id: A Gymnasium id, alone or after `package.module:` or `path/to/file.py:`. A class or function there is a
-            task too, without being registered.
+            task too, without being registered. `envpool:` is followed by EnvPool's id.
     Raises: TaskError if there is no such file; what an import raises.
     """
     register_installed()
     where, _, name = env_id.rpartition(":")
     if not where:
         return name
+    if where == "envpool":
+        return pool_of(name)
     module = imported(where)
     if name not in gym.registry and callable(made := getattr(module, name, None)):
         return EnvSpec(id=name, entry_point=made)
     return name
+
+
+def registry_id(env_id: str) -> str:
+    """The id that Gymnasium's registry has for an id as `found` takes it."""
+    where, _, name = env_id.rpartition(":")
+    return f"{where}/{name}" if where == "envpool" else name
+
+
+def pool_of(name: str) -> str:
+    """The id of an EnvPool task in Gymnasium's registry.
+
+    Raises: TaskError if there is no such task, or no EnvPool.
+    """
+    try:
+        import envpool
+    except ImportError as error:
+        raise TaskError(f"envpool:{name} needs EnvPool: pip install 'nf-policies[envpool]'.") from error
+    if name not in envpool.list_all_envs():
+        raise TaskError(f"EnvPool has no task {name}: envpool.list_all_envs() lists them.")
+    env_id = registry_id(f"envpool:{name}")
+    if env_id not in gym.registry:
+        limit = envpool.make_spec(name).config.max_episode_steps
+        pool = "nf_policies.tasks.pools:Pool"
+        gym.register(env_id, vector_entry_point=pool, max_episode_steps=limit, kwargs={"pool": name})
+    return env_id
 
 
 def imported(where: str) -> ModuleType:

@@ -131,9 +131,10 @@ def training_envs(
     max_episode_steps: int | None = None,
     step_timeout: float | None = None,
 ) -> VectorEnv:
-    """Environments that begin the next episode within the same step: batched where the task can be, else one by one.
+    """Environments that begin episodes by themselves: batched where the task can be, else one by one.
 
-    A task with a twin in a simulator's lanes is that twin. Episodes of a task without a time limit go on.
+    Others' vector environments have modes of their own; all else begins an episode within the last step of another. A
+    task with a twin in a simulator's lanes is that twin. Episodes of a task without a time limit go on.
 
     Args:
         task: As for `make_task`, whose errors are raised.
@@ -156,7 +157,7 @@ def training_envs(
     if is_batched(task):
         # The policy's actions are within the space, and what is not finite is found in what they bring.
         return make_batched(task, num_envs, device=device, check_actions=False)
-    if spec.vector_entry_point is not None and (batched := _own_vector_env(task, single, num_envs)):
+    if batched := own_vector_env(task, single, num_envs):
         return batched
     envs, why = several(make, num_envs)
     if why is not None:
@@ -169,19 +170,24 @@ def training_envs(
     return TrainingSideBySide(envs)
 
 
-def _own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:
-    """The vector environment of a task's own package, if it is the same task and begins episodes in the same step."""
-    limit = {} if task.max_episode_steps is None else {"max_episode_steps": task.max_episode_steps}
-    if task.wrappers:
+def own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:
+    """The vector environment of a task's own package, if it is the same task and says how it begins episodes.
+
+    Those of Gymnasium itself are examples, and not used where they lose a step with each episode.
+    """
+    spec: Any = single.spec
+    if task.wrappers or spec.vector_entry_point is None:
         return None
+    limit = {} if task.max_episode_steps is None else {"max_episode_steps": task.max_episode_steps}
     try:
         options = {"vectorization_mode": "vector_entry_point", **limit, **task.kwargs}
         envs = gym.make_vec(found(task.env_id), num_envs, **options)
     except Exception:  # whatever it does not take; one by one they are made
         return None
+    mode = envs.metadata.get("autoreset_mode")
+    example = str(spec.vector_entry_point).startswith("gymnasium.") and mode != AutoresetMode.SAME_STEP
     spaces = (envs.single_observation_space, envs.single_action_space)
-    same = envs.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
-    if same and spaces == (single.observation_space, single.action_space):
+    if isinstance(mode, AutoresetMode) and not example and spaces == (single.observation_space, single.action_space):
         return envs
     envs.close()
     return None

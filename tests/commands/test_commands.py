@@ -74,7 +74,9 @@ def test_resuming_is_exact_and_takes_a_new_budget(tmp_path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-@pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("kill", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_loses_nothing_and_goes_on(kill, status, tmp_path) -> None:
     out = tmp_path / "run"
     command = [*COMMAND, "evolve", "Pendulum-v1", "--out", str(out), "--population", "4", "--engine", "eager"]

@@ -7,7 +7,7 @@ from small_tasks import Recall
 
 from nf_policies.cli import main
 from nf_policies.commands import sizes
-from nf_policies.commands.sizes import in_words
+from nf_policies.commands.sizes import bytes_in_words
 from nf_policies.commands.train import Train
 from nf_policies.evolution.strategy import PARAMETERS_MAX, Strategy
 
@@ -87,7 +87,8 @@ def test_memory_is_that_of_the_machine_or_the_container(tmp_path, monkeypatch) -
 
 
 def test_bytes_are_told_with_their_unit() -> None:
-    assert [in_words(n) for n in (7, 1234, 5.6e6, 2e9, 3e15)] == ["7 bytes", "1.23 kB", "5.6 MB", "2 GB", "3e+03 TB"]
+    words = [bytes_in_words(n) for n in (7, 1234, 5.6e6, 2e9, 3e15)]
+    assert words == ["7 bytes", "1.23 kB", "5.6 MB", "2 GB", "3e+03 TB"]
 
 
 def test_too_many_parameters_to_evolve_are_refused_before_their_covariance_is_made() -> None:

@@ -88,7 +88,9 @@ def test_two_continuations_of_the_same_checkpoint_are_equal(tmp_path) -> None:
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("kill", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_training_goes_on(kill, status, tmp_path) -> None:
     out = tmp_path / "run"
     # Short episodes, so that evaluations soon cost less than a tenth of the training.

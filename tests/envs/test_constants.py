@@ -66,7 +66,13 @@ def step(task, params, state, action, numbers=()):
     return [*pytree.tree_leaves(after), task.reward(state, action, after, numbers, params), ended, seen]
 
 
-@pytest.mark.parametrize("name", SOURCES)
+LONG = {"BallBalancer", "DoublePoleDamping"}
+"""Whose many constants, or small steps, take long."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in SOURCES]
+)
 def test_one_per_cent_more_or_less_of_any_constant_changes_what_happens(name):
     task = core(IDS[name])
     before = behaviour(task, task.default_params)

@@ -34,7 +34,10 @@ def memoryless(answers):
     return lambda obs, memory: (table[symbols(obs)], memory)
 
 
-@pytest.mark.parametrize("env_id", ["nf/RepeatFirst-v0", "nf/RepeatPrevious-v0", "nf/CountParity-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    [pytest.param("nf/RepeatFirst-v0", marks=pytest.mark.slow), "nf/RepeatPrevious-v0", "nf/CountParity-v0"],
+)
 def test_every_memoryless_policy_is_as_good_as_a_guess(env_id):
     # All deterministic ones, by enumeration; a random one is a mixture of these.
     n_symbols = 2 ** core(env_id).observation_space.shape[0]

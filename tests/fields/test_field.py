@@ -466,7 +466,7 @@ def test_a_step_that_is_set_on_one_field_is_its_sequence_too(sequence):
         ({"input_size": 0}, "input_size must be at least 1, not 0"),
         ({"output_size": -1}, "output_size must be at least 1, not -1"),
         ({"dt": 0.0}, "dt must be positive and finite"),
-        ({"dt": math.nan}, "dt must be positive and finite"),
+        ({"dt": math.nan}, "dt must be finite, not nan"),
         ({"integrator": "heun"}, "choose euler, exponential_euler"),
         ({"tau_min": 0.0}, "tau_min must be positive"),
         ({"tau_init": 0.0}, "tau_init must be greater than tau_min"),
@@ -505,7 +505,11 @@ def test_a_bad_option_is_refused_by_name(kind, options, message):
         (SimpleNeuralField, {"hidden_size": 0}, "hidden_size must be at least 1"),
         (SimpleNeuralField, {"dynamics": "quartic"}, "Unknown dynamics 'quartic': choose linear, cubic"),
         (SimpleNeuralField, {"dynamics": "capacity_21", "capacity_init": 0.0}, "capacity_init must be positive"),
-        (SimpleNeuralField, {"dynamics": "capacity_21", "capacity_init": math.inf}, "capacity_init must be positive"),
+        (
+            SimpleNeuralField,
+            {"dynamics": "capacity_21", "capacity_init": math.inf},
+            "capacity_init must be finite, not inf",
+        ),
         (SimpleNeuralField, {"dynamics": "capacity_21", "activation": "relu"}, "need capacity_init"),
     ],
 )

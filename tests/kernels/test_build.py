@@ -167,6 +167,7 @@ def test_a_compiler_that_makes_rubbish_is_reported_and_plain_pytorch_runs(warm, 
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other bytes"])
+@pytest.mark.slow
 def test_a_damaged_library_is_never_opened_but_made_anew(damage, warm, tmp_path) -> None:
     good = libraries(warm[0])[0]
     contents = good.read_bytes()

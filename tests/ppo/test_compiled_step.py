@@ -51,6 +51,7 @@ def test_the_compiled_step_is_the_plain_one_and_counts_episodes() -> None:
 
 
 @COMPILER
+@pytest.mark.slow
 @torch.no_grad()
 def test_states_that_begin_as_one_tensor_go_their_own_ways() -> None:
     model = model_of("DoublePole-v0", compile=True, policy_kwargs={"log_std_init": -30.0})

@@ -172,6 +172,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.slow
 def test_no_process_is_left_when_the_main_one_is_killed(end, method, tmp_path) -> None:
     script = tmp_path / "script.py"
     script.write_text(MAIN)

@@ -25,16 +25,17 @@ class Troubled(gym.Env):
 
     Args:
         trouble: What happens at step 5 of the episode that begins with seed 12, or of any if that is never given.
-        folder: Holds a file once it has happened; it happens again only if `always`.
+        folder: Holds a file for each process, and one once it has happened; it happens again only if `always`.
         pause: Seconds of a step.
     """
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
     action_space = spaces.Discrete(2)
 
-    def __init__(self, trouble: str = "", folder: str = ".", always: bool = False, pause: float = 0.0) -> None:
+    def __init__(self, trouble: str = "", folder: str = "", always: bool = False, pause: float = 0.0) -> None:
         self.trouble, self.folder, self.always, self.pause = trouble, Path(folder), always, pause
-        (self.folder / f"process-{os.getpid()}").touch()
+        if folder:
+            (self.folder / f"process-{os.getpid()}").touch()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)

@@ -12,7 +12,7 @@ from nf_policies.kernels.compiling import PARALLEL_FROM
 from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
-from nf_policies.tasks.make import register_installed
+from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.side_by_side import make_envs
 
 COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # from inside torch.compile
@@ -160,6 +160,7 @@ def test_twins_of_gymnasium_tasks_are_found_and_play_alike() -> None:
     assert abs(batched.mean() - single.mean()) < 4 * np.hypot(batched.std(), single.std()) / 200**0.5
 
 
+@pytest.mark.slow
 def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() -> None:
     envs = make_batched("nf/CartPole-v1")
     policy = policy_for(envs, visible=(0, 2))

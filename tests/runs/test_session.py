@@ -301,6 +301,7 @@ def make_folder(barrier: Any, found: Any, folder: str) -> None:
         found.put(str(new_run_directory(None, f"T{number}-v0", "train")))
 
 
+@pytest.mark.slow
 def test_runs_that_begin_at_the_same_moment_have_folders_of_their_own(tmp_path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, found = context.Barrier(4), context.Queue()

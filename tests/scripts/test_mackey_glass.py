@@ -23,6 +23,7 @@ def test_the_series_solves_its_delay_equation() -> None:
 
 
 @pytest.mark.parametrize("field", ["neural", "simple"])
+@pytest.mark.slow
 def test_a_field_beats_the_last_value_and_runs_freely(field, tmp_path) -> None:
     picture = tmp_path / "new" / "picture.png"
     command = [sys.executable, SCRIPT, "--field", field, "--updates", "100", "--plot", picture]

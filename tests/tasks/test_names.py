@@ -11,8 +11,10 @@ from gymnasium.envs.classic_control import CartPoleEnv
 import nf_envs
 from nf_envs.sensing import LogUniform
 from nf_policies.policies.names import Entry, entries_of
-from nf_policies.tasks.make import TaskError, make_task, register_installed
+from nf_policies.tasks.faults import TaskError
+from nf_policies.tasks.make import make_task
 from nf_policies.tasks.names import names_of
+from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.visible import is_named, visible_entries
 
 register_installed()

@@ -1,6 +1,6 @@
 """Names and units of a model's positions, velocities and actuators."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import mujoco
 
@@ -14,27 +14,25 @@ def _joints(model: mujoco.MjModel) -> Iterator[tuple[str, int]]:
 
 def positions(model: mujoco.MjModel) -> tuple[str, ...]:
     """Name and unit of each entry of qpos, as "name [unit]"."""
-    found: list[str] = []
-    for joint, kind in _joints(model):
-        if kind == FREE:
-            found += [f"{joint}_{axis}_position [m]" for axis in "xyz"]
-        if kind in (FREE, BALL):
-            found += [f"{joint}_orientation_{axis} [1]" for axis in "wxyz"]
-        else:
-            found.append(f"{joint}_position [m]" if kind == SLIDE else f"{joint}_angle [rad]")
-    return tuple(found)
+    return _coordinates(model, "position [m]", [f"orientation_{axis} [1]" for axis in "wxyz"], "angle [rad]")
 
 
 def velocities(model: mujoco.MjModel) -> tuple[str, ...]:
     """Name and unit of each entry of qvel."""
+    turning = "angular_velocity [rad/s]"
+    return _coordinates(model, "velocity [m/s]", [f"{axis}_{turning}" for axis in "xyz"], turning)
+
+
+def _coordinates(model: mujoco.MjModel, moved: str, turns: Sequence[str], turned: str) -> tuple[str, ...]:
+    """Of each entry of the joints: along a line, about a point, about a hinge."""
     found: list[str] = []
     for joint, kind in _joints(model):
         if kind == FREE:
-            found += [f"{joint}_{axis}_velocity [m/s]" for axis in "xyz"]
+            found += [f"{joint}_{axis}_{moved}" for axis in "xyz"]
         if kind in (FREE, BALL):
-            found += [f"{joint}_{axis}_angular_velocity [rad/s]" for axis in "xyz"]
+            found += [f"{joint}_{turn}" for turn in turns]
         else:
-            found.append(f"{joint}_velocity [m/s]" if kind == SLIDE else f"{joint}_angular_velocity [rad/s]")
+            found.append(f"{joint}_{moved if kind == SLIDE else turned}")
     return tuple(found)
 
 
