@@ -58,7 +58,7 @@ def check_numbers(options: Any) -> None:
     """Refuse, with a RunError, numbers that no run can have."""
     for name, value in vars(options).items():
         if demand := demand_of(name, value, options.positive):
-            raise RunError(f"--{name.replace('_', '-')} must be {demand}, not {value}.")
+            raise RunError(f"--{name.replace('_', '-')} must be {demand}, not {value!s:.40}.")
 
 
 def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
@@ -99,10 +99,10 @@ def read_preset(path: Path, options: type[Any]) -> dict[str, Any]:
     hints, names = typing.get_type_hints(options), setting_names(command)
     for name, value in settings.items():
         if name not in names:
-            raise RunError(f"{path}: {name!r} is not a setting of {command}, which are {', '.join(names)}.")
+            raise RunError(f"{path}: {name:.40} is not a setting of {command}, which are {', '.join(names)}.")
         known = isinstance(value, dict) if name in NAMED else fits(value, hints[name])
         if not known or demand_of(name, value, options.positive):
-            raise RunError(f"{path}: {name} cannot be {value!r}.")
+            raise RunError(f"{path}: {name} cannot be {value!r:.80}.")
     return settings
 
 

@@ -13,6 +13,12 @@ import numpy as np
 SKIPPED = frozenset({"logger", "timer", "inputargs", "inopts", "_tell2_args", "ary"})
 """Attributes without a bearing on what follows: clocks, files, and the generation that has been told."""
 
+OPTIONS = "CMAOptions"
+"""What a search is made with; never read back."""
+
+LARGEST = 1e150
+"""Of a finite number: its square is finite."""
+
 METHODS = frozenset({"_tfp", "_tfg"})
 """Methods of the search that pycma keeps as values, once it has changed its coordinates."""
 
@@ -24,7 +30,7 @@ def capture(search: Any) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def restore(search: Any, tree: Any, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a capture into a search of the same options; one that is damaged raises what reading it raises."""
+    """Write a capture into a search of the same options that was asked once; damage raises what reading it raises."""
     _Reader(arrays).read(tree, search)
 
 
@@ -72,6 +78,8 @@ class _Writer:
         number = len(self._seen)
         self._seen[id(value)] = {"again": number}, value
         node: dict[str, Any] = {"object": type(value).__name__, "number": number}
+        if node["object"] == OPTIONS:
+            return node
         if isinstance(value, list):
             node["items"] = [self.write(v) for v in list(value)]
         if isinstance(value, dict):
@@ -90,7 +98,7 @@ class _Reader:
 
     def read(self, node: Any, now: Any) -> Any:
         if not isinstance(node, dict):
-            return node
+            return _plain(node, now)
         if "kept" in node:
             if now is None:
                 raise TypeError(f"a {node['kept']} is missing")
@@ -104,10 +112,13 @@ class _Reader:
         if "scalar" in node:
             if (dtype := np.dtype(node["scalar"])).kind not in "biuf":
                 raise TypeError(f"a number is of dtype {dtype}")
-            return dtype.type(node["value"])
+            return dtype.type(_plain(node["value"], 0))
         if "array" in node:
             if node["array"] not in self._made:
-                self._made[node["array"]] = np.array(self._arrays[node["array"]], order=node["order"])
+                array = np.array(self._arrays[node["array"]], order=node["order"])
+                if _is_huge(array).any():
+                    raise TypeError("a number is huge")
+                self._made[node["array"]] = array
             return self._made[node["array"]]
         if "floats" in node:
             return list(self.read(node["floats"], None))
@@ -131,6 +142,8 @@ class _Reader:
         if type(now).__name__ != node["object"] or not _is_object(now):
             raise TypeError(f"{node['object']} is not {type(now).__name__}")
         self._objects[node["number"]] = now
+        if node["object"] == OPTIONS:
+            return now
         if isinstance(now, list):
             now[:] = self._items(node["items"], list(now))
         if isinstance(now, dict):
@@ -143,6 +156,23 @@ class _Reader:
             del vars(now)[name]
         getattr(now, "__dict__", {}).update(after)
         return now
+
+
+def _plain(value: Any, now: Any) -> Any:
+    """A value of JSON beside the one that is there now: only words can follow words, only numbers numbers."""
+    if isinstance(value, list) or (
+        value is not None and now is not None and isinstance(value, str) != isinstance(now, str)
+    ):
+        raise TypeError(f"{value!s:.20} is in the place of {now!s:.20}")
+    if isinstance(value, int | float) and _is_huge(value):
+        raise TypeError("a number is huge")
+    return value
+
+
+def _is_huge(value: Any) -> Any:
+    """Whether numbers are finite, but their squares are not."""
+    size = np.abs(value)
+    return (size > LARGEST) & (size < np.inf)
 
 
 def _is_object(value: Any) -> bool:

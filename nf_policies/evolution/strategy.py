@@ -245,14 +245,14 @@ class Strategy:
         self._search, self._asked = search, []
 
     def _try_out(self) -> None:
-        """Play two generations, so that what cannot go on is found now."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        """Play three generations, one of them of equals, so that what cannot go on is found now."""
+        with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
             warnings.simplefilter("ignore")
-            for _ in range(2):
+            for slope in (1.0, 0.0, -1.0):
                 population = self.ask()
                 if population.shape[1:] != self._start.shape or not np.isfinite([*population, self.mean]).all():
                     raise TypeError("its numbers are not finite")
-                self.tell(np.arange(float(len(population))))
+                self.tell(slope * np.arange(len(population)))
 
     def _made_with(self) -> dict[str, Any]:
         """What must be the same where a search is continued."""
