@@ -11,6 +11,7 @@ from torch import Tensor
 from nf_policies.evolution.stages import Plateau, larger
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import check_tensors
+from nf_policies.policies.numbers import LARGEST
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -88,5 +89,10 @@ def check_sizes(
     if max(numbers["episodes"], numbers.get("incumbent_episodes", 1)) > episodes_max:
         raise TypeError("it is of more episodes")
     returns = tensors.get("incumbent_returns", torch.zeros(1, dtype=torch.float64))
-    if returns.dim() != 1 or returns.dtype != torch.float64 or not len(returns) or not returns.isfinite().all():
-        raise TypeError("its returns are not finite numbers")
+    if (
+        returns.dim() != 1
+        or returns.dtype != torch.float64
+        or not len(returns)
+        or not (returns.abs() <= LARGEST**2).all()
+    ):
+        raise TypeError("its returns are no sums of rewards")

@@ -182,13 +182,16 @@ def check_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor])
 def groups_like(optimizer: Any, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The options of an optimiser in a file, with its own for those that the file does not have.
 
-    Raises: TypeError if one of them is not of the form that the optimiser has.
+    Raises: TypeError or ValueError if one of them is not what such an optimiser takes.
     """
     own = optimizer.state_dict()["param_groups"]
     pairs = zip(groups, own, strict=True)
     filled = [{name: group.get(name, mine[name]) for name in mine} for group, mine in pairs]
     if not same_form(filled, own):
         raise TypeError("its optimiser has other options")
+    known = inspect.signature(type(optimizer)).parameters.keys() - {"params"}
+    for group in filled:
+        type(optimizer)([torch.zeros(1)], **{name: group[name] for name in known & group.keys()})
     return filled
 
 

@@ -109,11 +109,12 @@ def checkpoints(make: Callable[[], Any], count: int, folder: Path) -> Report:
     first.conclude()
     resumed_session(folder, first)._save(2, "")
     good = shutil.copyfile(path, folder / "good.safetensors")
-    one = make()
+    fresh = [make()]
 
     def go_on(file: Path) -> str:
-        learner = one if make is training else make()
+        learner = fresh[0] if make is training else make()
         resumed_session(folder, learner)._resumed()
+        fresh[0] = make()  # of one whose state is taken, parts may stay
         try:
             learner.step(0.5)
             learner.best().save(folder / "best.safetensors")
