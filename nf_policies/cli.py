@@ -41,12 +41,13 @@ def _run(args: Sequence[str] | None) -> int:
     from nf_policies.commands.playground import Playground
     from nf_policies.commands.presets import Presets
     from nf_policies.commands.rollout import Rollout
+    from nf_policies.commands.sweep import Sweep
     from nf_policies.commands.train import Train
     from nf_policies.commands.tune import Tune
     from nf_policies.terminal import replace_closed_streams, show, to_stderr
 
     replace_closed_streams()
-    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "rollout": Rollout}
+    commands: dict[str, Any] = {"evolve": Evolve, "train": Train, "tune": Tune, "sweep": Sweep, "rollout": Rollout}
     commands |= {"export": Export, "playground": Playground, "presets": Presets, "envs": Envs}
     messages = to_stderr()
     try:

@@ -79,7 +79,7 @@ def test_no_file_is_longer_than_300_lines() -> None:
 
 
 def test_the_package_has_no_more_lines_than_its_bound() -> None:
-    assert sum(architecture.lines(architecture.modules().values()).values()) <= 17_950
+    assert sum(architecture.lines(architecture.modules().values()).values()) <= 19_100
 
 
 def test_a_constructor_of_a_field_has_at_most_8_arguments() -> None:
@@ -95,7 +95,7 @@ def test_an_option_of_a_field_is_written_in_fields_only() -> None:
     ("path", "bound"),
     [
         (architecture.observation_to_gradient, 15),
-        (lambda: architecture.vector_to_return(batched=True), 13),
+        (lambda: architecture.vector_to_return(batched=True), 14),
         (lambda: architecture.vector_to_return(batched=False), 13),
     ],
     ids=["observation to gradient", "vector to return, engine", "vector to return, Gymnasium"],
@@ -118,6 +118,7 @@ def test_policies_and_tasks_meet_only_in_gymnasium() -> None:
         ("stable_baselines3", {"ppo"}),
         ("triton", {"kernels"}),
         ("optuna", {"tuning"}),
+        ("ray", {"cluster"}),
     ],
 )
 def test_other_peoples_libraries_are_known_in_one_place(library, homes) -> None:

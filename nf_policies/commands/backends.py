@@ -16,6 +16,8 @@ from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.side_by_side import make_envs, with_limit
 
 Backend = Literal["auto", "gymnasium", "batched"]
+ENGINE_EPISODES = 256
+"""Of a batched task, a worker plays at least so many at once: fewer take as long."""
 
 
 def batched_task(task: Task | str, backend: Backend, *, device: str = "cpu", workers: int = 0) -> str | None:
@@ -82,6 +84,40 @@ def in_words(num_envs: int, workers: int) -> str:
     """Where single environments are played."""
     many = f"{num_envs} environment{'s' * (num_envs > 1)}"
     return f"{many}, a process each" if workers else many
+
+
+def played_on_ray(
+    task: Task, address: tuple[str, ...], *, workers: int | None, timeout: float | None, **how: Any
+) -> Played:
+    """An evaluator whose episodes are played on a cluster.
+
+    Args:
+        task: Or the batched one to play it as.
+        address: HOST:PORT of the cluster's head; nothing for a cluster on this machine that is started for the run.
+        workers: How many; by default one per CPU of the cluster.
+        timeout: Seconds after which a worker that takes no step is replaced.
+        how: Further arguments of `played_on`, on each worker.
+    Raises: RunError or ClusterError, if there can be no such cluster.
+    """
+    from nf_policies.cluster.on_ray import RayPool
+    from nf_policies.rollouts.spread import Spread
+
+    if len(address) > 1:
+        raise RunError(f"--ray takes one address, not {' and '.join(address)}: name the task before it.")
+    if how["device"] != "cpu":
+        raise RunError(f"--ray plays on CPUs: leave out --device {how['device']}.")
+    engine = how["backend"] != "gymnasium" and is_batched(task) and is_compilable(task)
+    make = functools.partial(evaluator_on, task, how)
+    pool = RayPool("".join(address), make, name=str(task), workers=workers, timeout=timeout)
+    spread = Spread(pool, smallest=ENGINE_EPISODES if engine else 1, whole=engine)
+    where = f"on the Ray cluster at {address[0]}" if address else "on a Ray cluster of this machine"
+    return Played(spread, pool, f"{where}, {pool.workers} worker{'s' * (pool.workers > 1)}")
+
+
+def evaluator_on(task: Task, how: dict[str, Any], lanes: int) -> tuple[Evaluator, bool]:
+    """The evaluator of a worker, and whether it can be watched; an engine never waits for code of others."""
+    evaluator = played_on(task, lanes, **how).evaluator
+    return evaluator, not isinstance(evaluator, Engine)
 
 
 def own_gpu(device: str, ranks: Ranks) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.console import Console
 
-from nf_policies.commands.options import Begun, Repeated, RunOptions, Switch, pairs, words
+from nf_policies.commands.options import Begun, OneAddress, Repeated, RunOptions, Switch, pairs, words
 from nf_policies.commands.start import start_policy
 
 if TYPE_CHECKING:
@@ -52,12 +52,17 @@ class Evolve(RunOptions):
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
     workers: int | None = None  # Play in this many processes; by default one per core where a step takes a millisecond.
+    ray: OneAddress = (
+        None  # Play on the Ray cluster at HOST:PORT, or on one started here; --workers of it, or all CPUs.
+    )
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
         if self.episodes is not None:
             preset["episodes_max"] = self.episodes
+        if self.ray is not None:  # the cores of this machine do not matter
+            preset["workers"] = None
         return {**super().from_preset(preset), "scale": scale}
 
     def run(self, messages: Console) -> str:
@@ -74,31 +79,36 @@ class Evolve(RunOptions):
     def begun(self) -> Iterator[Begun]:
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import batched_task, device_of, played_on
+        from nf_policies.commands.backends import batched_task, device_of, played_on, played_on_ray
         from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
-        from nf_policies.tasks.side_by_side import limit_in
 
         task, seen = asked(options), shown(options)
         policy = new_policy(options, seen)
         check_file(policy, seen)
-        env_id, workers = options.env, options.workers or 0
+        on_ray = options.ray is not None
+        env_id, workers = options.env, 0 if on_ray else options.workers or 0
         device, at_once = device_of(options.device), options.population * options.episodes
         batched = batched_task(task, options.backend, device=device, workers=workers)
         if batched and options.engine == "auto":
             if options.minutes:
                 seconds = 60 * options.minutes / 5  # which may go into compiling
             else:
-                steps = options.steps or (options.generations or 1) * at_once * seen.steps
+                steps = options.steps or (options.generations or 1) * at_once * seen.limit.steps
                 seconds = eager_seconds(steps, at_once)
             options = dataclasses.replace(options, engine=engine_mode(seconds))
         how = {"backend": options.backend, "device": device, "mode": options.engine}
-        how |= {"workers": workers, "timeout": options.step_timeout}
-        lanes = min(at_once, GYMNASIUM_ENVS)
+        how["moments"] = bool(options.normalise)
         played_as = dataclasses.replace(task, env_id=batched or env_id)
-        evaluator, envs, where = played_on(played_as, lanes, **how, moments=bool(options.normalise))
+        if on_ray:
+            of_pool = {"workers": options.workers, "timeout": options.step_timeout}
+            evaluator, envs, where = played_on_ray(played_as, options.ray, **of_pool, **how)
+        else:
+            lanes = min(at_once, GYMNASIUM_ENVS)
+            how |= {"workers": workers, "timeout": options.step_timeout}
+            evaluator, envs, where = played_on(played_as, lanes, **how)
         same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
@@ -106,8 +116,8 @@ class Evolve(RunOptions):
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
             if batched in (None, env_id):  # the same task, of which there may be no second one
-                limit = limit_in(envs)
-                return score_of(policy, evaluator, env_id, episodes=SCORE_EPISODES, seed=seed, limit=limit)
+                of_score: Any = {"episodes": SCORE_EPISODES, "seed": seed, "limit": seen.limit}
+                return score_of(policy, evaluator, env_id, **of_score)
             return rollout(policy, task, episodes=SCORE_EPISODES, seed=seed)
 
         with closing(envs):

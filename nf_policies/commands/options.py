@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from nf_policies.runs.session import Session
 
 Repeated = tyro.conf.UseAppendAction[tuple[str, ...]]
+OneAddress = tyro.conf.DisallowNone[tuple[str, ...] | None]
+"""--ray, or --ray ADDRESS; None where it is not given."""
 Switch = tyro.conf.DisallowNone[bool | None]
 """--NAME or --no-NAME; None where neither is given."""
 NOT_OPTIONS = {"input_size", "output_size", "hidden_size", "input_embedding", "output_embedding", "generator"}

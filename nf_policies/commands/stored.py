@@ -10,7 +10,7 @@ from typing import Any, Literal, Union
 from nf_policies.runs.directory import CONFIG, RunError, read_config
 from nf_policies.runs.presets import BUDGET, PRESETS, setting_names
 
-CALL = ("json", "resume", "out")
+CALL = ("json", "resume", "out", "ray")
 """Options that say how a command is called, not what its run is."""
 INTEGER_MAX = 2**53
 """Of an option that is an integer: larger ones are no floats."""

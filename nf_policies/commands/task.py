@@ -23,7 +23,7 @@ from nf_policies.runs.presets import Facts
 from nf_policies.tasks.batched import batched_twin, is_compilable
 from nf_policies.tasks.description import Task, described, keywords_of, task_of, wrappers_of
 from nf_policies.tasks.faults import errors_of
-from nf_policies.tasks.make import CAP, limit_of, make_task
+from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
 from nf_policies.tasks.names import Names, names_of
 from nf_policies.tasks.visible import velocities_of, visible_entries
 
@@ -38,8 +38,8 @@ class Shown(NamedTuple):
     action_space: Space[Any]
     visible: list[int] | None
     """Entries of the observation that the policy sees; None for all."""
-    steps: int
-    """Time limit of an episode; the cap where the task has none."""
+    limit: Limit
+    """Of an episode; the cap where the task has none."""
     names: Names
     env_spec: dict[str, Any] | None
     """Gymnasium's, in JSON values."""
@@ -68,7 +68,7 @@ def shown(options: Any) -> Shown:
 def _look_at(env: Any, task: Task, options: Any) -> Shown:
     visible = visible_of(env, task, options.hide_velocity, options.hide)
     env_spec = None if env.spec is None else described(env.spec, task)
-    return Shown(env.observation_space, env.action_space, visible, limit_of(env) or CAP, names_of(env), env_spec)
+    return Shown(env.observation_space, env.action_space, visible, Limit.of(limit_of(env)), names_of(env), env_spec)
 
 
 def visible_of(env: Any, task: Task | str, hide_velocity: bool, hide: Sequence[int | str] = ()) -> list[int] | None:
@@ -100,7 +100,7 @@ def facts_of(options: Any) -> Facts:
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
-    return Facts(*seen.sizes, seen.steps, in_batches, cores() if slow else 0)
+    return Facts(*seen.sizes, seen.limit.steps, in_batches, cores() if slow else 0)
 
 
 def remarks_on(options: Any) -> list[str]:

@@ -123,7 +123,7 @@ class Train(RunOptions):
             with closing(judging):
                 model = new_model(mine, envs, task)
                 training = Training(model, evaluator, options.seed, share=options.evaluation_share)
-                training.longest, training.shares_envs, training.ranks = task.steps, is_shared, ranks
+                training.longest, training.shares_envs, training.ranks = task.limit.steps, is_shared, ranks
                 check_file(training.last(), task)
                 if options.start:
                     training.evaluate()  # what training does not make better is kept

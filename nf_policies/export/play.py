@@ -11,9 +11,8 @@ from nf_policies.export.loaded import load
 from nf_policies.export.needs import ExportError
 from nf_policies.export.recording import flat
 from nf_policies.rollouts.score import Score
-from nf_policies.tasks.make import limit_of, make_task
+from nf_policies.tasks.make import Limit, limit_of, make_task
 from nf_policies.tasks.of_file import task_of_file
-from nf_policies.tasks.side_by_side import Limit
 
 
 def play(path: Path, *, episodes: int, seed: int, **told: Any) -> Score:

@@ -23,7 +23,7 @@ from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
 from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
 from nf_policies.rollouts.pieces import Piece, halves
-from nf_policies.rollouts.play import Played
+from nf_policies.rollouts.play import FeatureSums, Played
 
 Mode = Literal["eager", "compiled"]
 
@@ -52,13 +52,13 @@ class Prepared(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a piece of the episodes brought, on the device; per episode (n,), sums over episodes (features,)."""
+    """What a piece of the episodes brought, on the device."""
 
     returns: Tensor
     lengths: Tensor
-    seen: Tensor
-    total: Tensor
-    square: Tensor
+    """Of each episode. Shape: (n,)."""
+    sums: Tensor
+    """Steps, features and their squares, over the episodes of each candidate. Shape: (1 + 2 · features, candidates)."""
 
 
 def eager_seconds(env_steps: int, episodes: int) -> float:
@@ -125,9 +125,11 @@ class Engine:
         policy = self._fitted(policy)
         pop_size = 1 if population is None else len(population)
         returns, lengths = np.zeros((pop_size, len(seeds))), np.zeros((pop_size, len(seeds)), dtype=np.int64)
-        pieces, parts = self._pieces(policy, pop_size, len(seeds)), []
+        pieces = self._pieces(policy, pop_size, len(seeds))
         with torch.no_grad():
             centre = self._centre(policy, seeds[:CENTRED])
+            n_seen = len(centre)
+            sums = np.zeros((pop_size, 1 + 2 * n_seen))
             while pieces:
                 at = pieces[0]
                 some = None if population is None else population[at[0]]
@@ -137,15 +139,11 @@ class Engine:
                     continue
                 returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
                 lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
-                parts.append(part)
+                sums[at[0], : len(part.sums)] += part.sums.cpu().numpy().T
                 del pieces[0]
-        count, total, square = (sum(values).cpu() for values in list(zip(*parts, strict=True))[2:])
         problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
-        moments = (0.0, torch.zeros(1), torch.ones(1))
-        if count > 0:
-            mean = total / count
-            moments = (float(count), centre.double().cpu() + mean, (square / count - mean**2).clamp(min=0))
-        return returns, Played(returns.reshape(-1), lengths.reshape(-1), moments, problem)
+        seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
+        return returns, Played(returns.reshape(-1), lengths.reshape(-1), seen, problem)
 
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
@@ -187,7 +185,7 @@ class Engine:
         Raises: MemoryError if one episode is too much.
         """
         try:
-            return self._play(self._start(policy, some, seeds, centre))
+            return self._play(self._start(policy, some, seeds, centre), 1 if some is None else len(some))
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -241,8 +239,8 @@ class Engine:
             normal = normal._replace(centre=normal.centre.clone())
         return Prepared(fused, episodes, coefficients, normal, n_steps, advance)
 
-    def _play(self, prepared: Prepared) -> Sums:
-        """Play a piece of the episodes to their end."""
+    def _play(self, prepared: Prepared, n_candidates: int) -> Sums:
+        """Play a piece of the episodes, so many candidates', to their end."""
         fused, episodes, coefficients, normal, per_call, advance = prepared
         n_seen = len(fused.world.visible) if self.moments else 0
         n_all, limit = episodes.numbers.shape[1], self._limit()
@@ -275,9 +273,9 @@ class Engine:
         sums, lengths = final[HEAD:], final[LENGTH]
         seen = sums.sum(0).isfinite() & (sums[n_seen:] <= lengths * LARGEST**2).all(0)
         returns = torch.where(seen & (final[RETURN].abs() <= lengths * LARGEST), final[RETURN], torch.nan)
-        sums = torch.where(seen, sums, 0.0).double().sum(1)
-        count = torch.where(seen, lengths, 0.0).double().sum() if self.moments else lengths.new_zeros(()).double()
-        return Sums(returns, lengths, count, sums[:n_seen], sums[n_seen:])
+        sums = torch.where(seen, torch.cat((lengths[None] * bool(n_seen), sums)), 0.0).double()
+        # Each candidate's by themselves, so that they do not depend on who plays beside whom.
+        return Sums(returns, lengths, sums.reshape(len(sums), n_candidates, -1).sum(-1))
 
 
 def whole_groups(alive: Tensor, group: int) -> Tensor:

@@ -37,6 +37,43 @@ class Step(NamedTuple):
     rewards: np.ndarray
 
 
+class FeatureSums(NamedTuple):
+    """Sums over the features of each episode, or of each candidate: their order is that of the rows."""
+
+    centre: np.ndarray
+    """What is taken off before. Shape: (features,)."""
+    counts: np.ndarray
+    """Steps. Shape: (rows,)."""
+    totals: np.ndarray
+    squares: np.ndarray
+    """Of the features and of their squares. Shapes: (rows, features)."""
+
+    @staticmethod
+    def of_nothing(centre: np.ndarray, rows: int) -> "FeatureSums":
+        """The sums before anything is seen."""
+        return FeatureSums(centre, np.zeros(rows), *(np.zeros((rows, len(centre))) for _ in range(2)))
+
+    def add(self, features: np.ndarray, where: np.ndarray) -> None:
+        """Add a step's features (rows, features), where there is one."""
+        seen = features - self.centre
+        seen[~where] = 0.0
+        self.counts[where] += 1
+        self.totals[:] += seen
+        self.squares[:] += np.square(seen, out=seen)
+
+    def hand_over(self, rows: np.ndarray, to: "FeatureSums", there: np.ndarray) -> None:
+        """Put rows in other places of other sums, and begin them anew."""
+        for mine, theirs in zip(self[1:], to[1:], strict=True):
+            theirs[there], mine[rows] = mine[rows], 0.0
+
+    def moments(self) -> tuple[float, Tensor, Tensor]:
+        """Count, mean and variance of all, for `Normalizer.update`."""
+        count = float(self.counts.sum())
+        mean, square = (rows.sum(0) / max(count, 1) for rows in (self.totals, self.squares))
+        var = np.maximum(square - mean**2, 0)
+        return count, torch.as_tensor(self.centre + mean), torch.as_tensor(var)
+
+
 @dataclass(frozen=True)
 class Played:
     """Whole episodes, in the order in which they were asked for."""
@@ -45,10 +82,14 @@ class Played:
     """Sum of rewards; NaN where an observation, reward or action could not be used. Shape: (episodes,)."""
     lengths: np.ndarray
     """Number of steps. Shape: (episodes,)."""
-    moments: tuple[float, Tensor, Tensor]
-    """Count, mean and variance of the features that could be used, for `Normalizer.update`."""
+    sums: FeatureSums
     problem: str | None
-    """The first number that could not be used, as a sentence."""
+    """What could not be used in the first such episode, as a sentence."""
+
+    @property
+    def moments(self) -> tuple[float, Tensor, Tensor]:
+        """Count, mean and variance of the features that could be used, for `Normalizer.update`."""
+        return self.sums.moments()
 
 
 @torch.no_grad()
@@ -80,8 +121,9 @@ def play(
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
     current, waiting = np.full(n, -1), 0
     centre = policy.normalizer.mean.cpu().double().numpy()
-    count, total, square = 0, np.zeros_like(centre), np.zeros_like(centre)
-    problem = None
+    # Summed up by episode, so that the sums do not depend on who plays beside whom.
+    sums, running = (FeatureSums.of_nothing(centre, rows) for rows in (len(episodes), n))
+    problems: dict[int, str] = {}
     obs: Any = None
     over = np.ones(n, dtype=bool)  # no episode is running: the environment must not be stepped
     pausing = getattr(envs, "pausing", False)
@@ -107,10 +149,10 @@ def play(
         features = policy.encode(obs).astype(np.float64)
         broken = alive & ~usable(features).all(-1)
         if broken.any():
-            problem = problem or finite_problem(features[broken], policy.visible)
+            for i in np.flatnonzero(broken):
+                problems[int(current[i])] = str(finite_problem(features[i : i + 1], policy.visible))
             features[broken] = 0
-        seen = features[alive & ~broken] - centre
-        count, total, square = count + len(seen), total + seen.sum(0), square + np.square(seen).sum(0)
+        running.add(features, alive & ~broken)
 
         inputs = torch.as_tensor(features).to(like)
         outcome, trace = policy.step(inputs, potentials, torch.as_tensor(starts).to(like.device), coefficients)
@@ -118,7 +160,9 @@ def play(
         if outcome.is_floating_point() and not outcome.isfinite().all():
             lost = ~outcome.isfinite().reshape(n, -1).all(-1)
             outcome[lost] = policy.head(like.new_zeros(policy.head.output_size))  # any that a task can take
-            problem, broken = problem or ACTION_PROBLEM, broken | (alive & lost.cpu().numpy())
+            unfit = alive & lost.cpu().numpy()
+            problems = dict.fromkeys(current[unfit].tolist(), ACTION_PROBLEM) | problems
+            broken |= unfit
         actions = outcome.cpu().numpy().astype(policy.action_space.dtype)
         before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
@@ -127,16 +171,18 @@ def play(
 
         here, lost = current[alive], alive & ~usable(rewards)
         if lost.any():
-            problem, broken = problem or problem_of("A reward", float(rewards[lost][0])), broken | lost
+            told = [problem_of("A reward", float(reward)) for reward in rewards[lost]]
+            problems = dict(zip(current[lost].tolist(), told, strict=True)) | problems
+            broken |= lost
         returns[here] += np.where(lost, 0.0, rewards)[alive]
         lengths[here] += 1
         returns[current[broken]] = np.nan
         over = terminated | truncated
-        current[over | broken] = -1
+        ended = np.flatnonzero(alive & (over | broken))
+        running.hand_over(ended, sums, current[ended])
+        current[ended] = -1
 
-    mean = total / max(count, 1)
-    var = np.maximum(square / max(count, 1) - mean**2, 0)
-    return Played(returns, lengths, (count, torch.as_tensor(centre + mean), torch.as_tensor(var)), problem)
+    return Played(returns, lengths, sums, problems[min(problems)] if problems else None)
 
 
 def shown(encode: ObservationEncoder, obs: Any) -> np.ndarray:

@@ -12,8 +12,9 @@ import numpy as np
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import Evaluator, Step, evaluate
 from nf_policies.tasks.description import Task, task_of
+from nf_policies.tasks.make import Limit
 from nf_policies.tasks.of_file import task_of_file
-from nf_policies.tasks.side_by_side import Limit, limit_in, make_envs
+from nf_policies.tasks.side_by_side import limit_in, make_envs
 
 ENVS_MAX = 64
 

@@ -1,7 +1,7 @@
 """Tasks made with Gymnasium, with clear errors."""
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
@@ -15,6 +15,18 @@ from nf_policies.tasks.registry import attribute, found
 
 CAP = 1000
 """Steps after which whole episodes of a task without a time limit are cut, so that they end."""
+
+
+class Limit(NamedTuple):
+    """The steps after which an episode is cut: the task's own limit, or a cap because it has none."""
+
+    steps: int
+    is_cap: bool
+
+    @staticmethod
+    def of(steps: int | None) -> "Limit":
+        """The limit of a task that has this one, or none."""
+        return Limit(steps or CAP, steps is None)
 
 
 class Cap(TimeLimit):

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,7 @@ from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, s
 from nf_policies.tasks.description import Task, task_of
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.in_turn import PausingSyncVectorEnv, TrainingSideBySide, same_for_judging
-from nf_policies.tasks.make import CAP, limit_of, make_task
+from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
 from nf_policies.tasks.processes import ProcessVectorEnv
 from nf_policies.tasks.registry import found, register_installed
 
@@ -73,18 +73,6 @@ def make_envs(
         paused: dict[str, Any] = {"autoreset_mode": "Disabled", "check_actions": False}
         return PausingLanes(with_limit(make_batched(task, num_envs, **paused)))
     return PausingSyncVectorEnv(several(make, num_envs)[0])
-
-
-class Limit(NamedTuple):
-    """The steps after which an episode is cut: the task's own limit, or a cap because it has none."""
-
-    steps: int
-    is_cap: bool
-
-    @classmethod
-    def of(cls, steps: int | None) -> "Limit":
-        """Of a task's own limit, or of one that has none."""
-        return cls(steps or CAP, steps is None)
 
 
 def limit_in(envs: Any) -> Limit:

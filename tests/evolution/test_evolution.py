@@ -13,7 +13,7 @@ from nf_policies.evolution.objective import duel, objective_of, worst
 from nf_policies.evolution.stages import Plateau
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
-from nf_policies.rollouts.play import Played, evaluate, first_seed
+from nf_policies.rollouts.play import FeatureSums, Played, evaluate, first_seed
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
 
@@ -240,8 +240,8 @@ class NoisyHill:
         returns = self.quality(population)[:, None] + self.deviation * self.rng.normal(
             size=(len(population), len(seeds))
         )
-        moments = (0.0, torch.zeros(1), torch.ones(1))
-        return returns, Played(returns.reshape(-1), np.full(returns.size, 7), moments, None)
+        nothing = FeatureSums.of_nothing(np.zeros(1), 1)
+        return returns, Played(returns.reshape(-1), np.full(returns.size, 7), nothing, None)
 
 
 @pytest.mark.parametrize("name", ["mean", "worst:1", "cvar:0.25"])

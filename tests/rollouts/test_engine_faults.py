@@ -252,12 +252,12 @@ class Machine(Engine):
     error: Exception = MemoryError()
     at_once = 0
 
-    def _play(self, prepared):
+    def _play(self, prepared, n_candidates):
         n = prepared.episodes.numbers.shape[1]
         if n > self.room:
             raise self.error
         self.at_once = max(n, self.at_once)
-        return super()._play(prepared)
+        return super()._play(prepared, n_candidates)
 
 
 @pytest.mark.parametrize(
