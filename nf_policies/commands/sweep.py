@@ -36,9 +36,7 @@ class Sweep:
     words: tyro.conf.Positional[tuple[str, ...]] = ()  # After --: evolve or train, its task, and its options.
     seeds: str = "0:5"  # FIRST:END, which is left out, or numbers with commas.
     grid: Repeated = ()  # NAME=VALUE,VALUE: values of an option of the command. Repeatable, for all combinations.
-    workers: int | None = (
-        None  # Runs at once, with one thread each; by default one per core, or per CPU of the cluster.
-    )
+    workers: int | None = None  # Runs at once, with one thread each; by default one per core or CPU of the cluster.
     ray: OneAddress = None  # Play on the Ray cluster at HOST:PORT, or on one started here.
     out: Path | None = None  # Folder of the sweep; by default the next free runs/<task>-sweep-001.
     resume: Path | None = None  # Continue the sweep in this folder.
