@@ -44,3 +44,14 @@ def check_numbers(
         raise ValueError(
             problem_of(f"The {what} of environment {place[1]} at step {place[0]} of the rollout", float(values[bad]))
         )
+
+
+def check_returns(returns: Tensor) -> None:
+    """Refuse, with a TypeError, what are not the returns (n,) of at least one episode."""
+    if (
+        returns.dim() != 1
+        or returns.dtype != torch.float64
+        or not len(returns)
+        or not (returns.abs() <= LARGEST**2).all()
+    ):
+        raise TypeError("its returns are no sums of rewards")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import check_tensors
+from nf_policies.policies.numbers import check_returns
 from nf_policies.policies.policy import Policy
 from nf_policies.ppo.saving import load_state, state_of
 from nf_policies.ppo.together import begun, join, update
@@ -236,7 +237,8 @@ class Training:
         vars(self).update({name: numbers[name] for name in COUNTS})
         if "return_best" in numbers:
             self.return_best, self._best = numbers["return_best"], self.last()
-            self._highest = tensors["highest"].double().numpy().reshape(-1).copy()
+            check_returns(tensors["highest"])
+            self._highest = tensors["highest"].numpy().copy()
             check_tensors(best := under(tensors, "best"))
             self._best.load_state_dict(best)
             self._best.made_by = numbers["best_made_by"]
