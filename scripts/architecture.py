@@ -258,15 +258,15 @@ def figures(*, run: bool = True) -> list[Figure]:
         Figure("circles of imports", len(round_trips), 0, "; ".join(map(", ".join, round_trips))),
         Figure("imports against the arrows", len(wrong), 0, "; ".join(wrong)),
         Figure("longest file", max(long.values()), 300, ", ".join(f"{f} {n}" for f, n in long.items() if n > 290)),
-        Figure("lines of nf_policies", sum(total.values()), 19_100, f"{len(total)} files"),
+        Figure("lines of nf_policies", sum(total.values()), 19_200, f"{len(total)} files"),
         Figure("arguments of a field's constructor", max(wide.values()), 8, next(iter(wide))),
         Figure("files outside fields that name its integrator", len(named), 0, ", ".join(named)),
     ]
     if run:
         paths = (
             ("files from observation to gradient", 15, observation_to_gradient),
-            ("files from vector to return, engine", 14, lambda: vector_to_return(batched=True)),
-            ("files from vector to return, Gymnasium", 13, lambda: vector_to_return(batched=False)),
+            ("files from vector to return, engine", 15, lambda: vector_to_return(batched=True)),
+            ("files from vector to return, Gymnasium", 14, lambda: vector_to_return(batched=False)),
         )
         for name, bound, path in paths:
             ran = path()

@@ -79,7 +79,7 @@ def test_no_file_is_longer_than_300_lines() -> None:
 
 
 def test_the_package_has_no_more_lines_than_its_bound() -> None:
-    assert sum(architecture.lines(architecture.modules().values()).values()) <= 19_100
+    assert sum(architecture.lines(architecture.modules().values()).values()) <= 19_200
 
 
 def test_a_constructor_of_a_field_has_at_most_8_arguments() -> None:
@@ -95,8 +95,8 @@ def test_an_option_of_a_field_is_written_in_fields_only() -> None:
     ("path", "bound"),
     [
         (architecture.observation_to_gradient, 15),
-        (lambda: architecture.vector_to_return(batched=True), 14),
-        (lambda: architecture.vector_to_return(batched=False), 13),
+        (lambda: architecture.vector_to_return(batched=True), 15),
+        (lambda: architecture.vector_to_return(batched=False), 14),
     ],
     ids=["observation to gradient", "vector to return, engine", "vector to return, Gymnasium"],
 )

@@ -34,13 +34,14 @@ class Evolve(RunOptions):
     command = "evolve"
     changeable = (*RunOptions.changeable, "workers")
     near_start: ClassVar = {"sigma": 0.1}
-    positive = (*RunOptions.positive, "generations", "episodes", "episodes_max")
+    positive = (*RunOptions.positive, "generations", "episodes", "episodes_max", "horizon")
 
     field: Literal["simple", "neural"] | None = None  # Neurons that all interact (simple), or a convolution (neural).
     generations: int | None = None  # Stop after this many generations, those before --resume included.
     population: int | None = None  # Candidates per generation.
     episodes: int | None = None  # Episodes per candidate and generation, the same for all of a generation.
     episodes_max: int | None = None  # Episodes grow up to this number while chance decides which candidate looks best.
+    horizon: int | None = None  # Steps of an episode at first: they become more where candidates last so long.
     sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
     sigma_min: float | None = None  # Lower bound of the standard deviation.
     scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
@@ -164,6 +165,7 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: 
         evaluator,
         episodes_max=max(options.episodes, options.episodes_max or 1),
         pop_size=options.population,
+        horizon=None if options.start or not options.horizon else (options.horizon, task.limit.steps),
         objective=objective_of(options.objective),
         scales=pairs(options.scale),
         normalise=options.normalise and not as_it_is,

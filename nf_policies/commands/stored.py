@@ -99,7 +99,7 @@ def read_preset(path: Path, options: type[Any]) -> dict[str, Any]:
     hints, names = typing.get_type_hints(options), setting_names(command)
     for name, value in settings.items():
         if name not in names:
-            raise RunError(f"{path}: {name:.40} is not a setting of {command}, which are {', '.join(names)}.")
+            raise RunError(f"{path}: {name[:40]!r} is not a setting of {command}, which are {', '.join(names)}.")
         known = isinstance(value, dict) if name in NAMED else fits(value, hints[name])
         if not known or demand_of(name, value, options.positive):
             raise RunError(f"{path}: {name} cannot be {value!r:.80}.")

@@ -4,8 +4,8 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import Plateau, larger, patience_of
+from nf_policies.evolution.stages import Horizon, Plateau, larger, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -24,39 +25,10 @@ from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
+CHALLENGE_EVERY = 10
+"""Generations after which a mean whose episodes were cut meets the incumbent anyway."""
 COUNTS = ("seed", "stage", "iteration", "env_steps", "evaluations", "improved_at", "episodes", "not_finite", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
-
-
-@dataclass(frozen=True)
-class Generation(Mapping[str, float]):
-    """What a generation brought, by attribute or by name. Returns are values of the objective."""
-
-    generation: int
-    evaluations: int
-    """Policies played so far, each on its episodes: candidates, means, both sides of duels, and confirmations."""
-    env_steps: int
-    seconds: float
-    steps_per_second: float
-    sigma: float
-    pop_size: int
-    not_finite: int
-    """Candidates so far without a finite return."""
-    return_best: float
-    return_median: float
-    return_of_mean: float
-    return_incumbent: float
-    """Of the best policy so far, over all fresh episodes that it has played."""
-
-    def __getitem__(self, name: str) -> float:
-        value: float = vars(self)[name]
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(vars(self))
-
-    def __len__(self) -> int:
-        return len(vars(self))
 
 
 class Evolution:
@@ -70,6 +42,9 @@ class Evolution:
     Every candidate of a generation plays the same episodes, and the next generation fresh ones. The mean of the search
     distribution plays along; where it may be better than the incumbent, both meet on further fresh episodes.
 
+    With a horizon, a generation's episodes are short at first, and longer once the median candidate lasts so long (see
+    `Horizon`). The incumbent always plays whole ones.
+
     Args:
         policy: What evolves: its field's parameters are the start, its normaliser follows what is seen.
         envs: From `make_envs`; or an `Engine` on a batched task, or whatever is called as one.
@@ -78,6 +53,7 @@ class Evolution:
         objective: What is maximised of a policy's returns over its episodes, from `objective_of`.
         normalise: Whether the policy's normaliser follows what is seen.
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
+        horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start with so many neurons. Where a search comes to rest, the next one then begins
             with a larger population or more neurons, in turn; by default one search goes on.
@@ -104,6 +80,7 @@ class Evolution:
         objective: Objective = mean,
         normalise: bool = True,
         episodes_max: int | None = None,
+        horizon: tuple[int, int] | None = None,
         scales: Mapping[str, float] | None = None,
         grow: Callable[[int], Policy] | None = None,
         **search: Any,
@@ -116,6 +93,7 @@ class Evolution:
         self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
+        self.horizon = Horizon(*horizon or (1, 1))
         self._neurons, self._pop_size = policy.field.hidden_size, search.pop("pop_size", None)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
@@ -135,6 +113,12 @@ class Evolution:
         self.strategy = Strategy(start, scale, seed=seed, pop_size=pop_size, **self._search)
         self._pop_size = self._pop_size or self.strategy.pop_size
         self.plateau = Plateau(patience_of(len(start), self.strategy.pop_size))
+        self.horizon.begin()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the last policy has been compared with the best one: where generations play whole episodes."""
+        return not self.horizon.is_short
 
     def _policy_of(self, stage: int) -> Policy:
         """A policy of a stage's size, with today's statistics."""
@@ -159,13 +143,21 @@ class Evolution:
         """Play one generation and learn from it, whatever is `used` of a budget."""
         began, steps_before = time.perf_counter(), self.env_steps
         everyone = np.vstack((self.strategy.ask(), self.strategy.mean))
-        returns, played = self.evaluate(self.policy, everyone, self._seeds(GENERATION, self.episodes))
+        is_short = self.horizon.is_short
+        limit = {"limit": self.horizon.steps} if is_short else {}
+        returns, played = self.evaluate(self.policy, everyone, self._seeds(GENERATION, self.episodes), **limit)
         self.count(int(played.lengths.sum()), len(returns))
         self.problem = self.problem or played.problem
         values = self.objective(returns)
         candidates, of_mean = values[:-1], float(values[-1])
 
-        hopeful = self.incumbent is None or of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
+        lasting = is_short and self.horizon.is_reached(played.lengths.reshape(returns.shape)[:-1])
+        if self.incumbent is None:
+            hopeful = True
+        elif is_short:  # returns of short episodes do not say who is better
+            hopeful = lasting or self.iteration % CHALLENGE_EVERY == 0
+        else:
+            hopeful = of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
         if np.isfinite(of_mean) and hopeful:
             play = functools.partial(self._returns_of, seeds=self._seeds(DUEL, DUEL_EPISODES))
             policy = self.last()
@@ -183,7 +175,11 @@ class Evolution:
         sigma = self.strategy.sigma
         finite = candidates[np.isfinite(candidates)]
         median = float(np.median(finite)) if len(finite) else math.nan
-        if self.grow is not None and self.plateau.reached(median):
+        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median)
+        if is_short and (lasting or at_rest):
+            self.horizon.grow(whole=not lasting)
+            self.plateau = Plateau(self.plateau.patience)  # later returns are others
+        elif at_rest:
             self.policy = self._policy_of(self.stage + 1)
             self.stage += 1
             self._begin_search()
@@ -197,6 +193,7 @@ class Evolution:
             steps_per_second=(self.env_steps - steps_before) / seconds,
             sigma=sigma,
             pop_size=len(candidates),
+            horizon=self.horizon.steps,
             not_finite=self.not_finite,
             return_best=float(finite.max()) if len(finite) else math.nan,
             return_median=median,
@@ -225,7 +222,8 @@ class Evolution:
     def state(self) -> State:
         """All that the next generations depend on; a ValueError within one, as after a Ctrl-C in `step`."""
         strategy, tensors = self.strategy.state()
-        numbers = {"strategy": strategy, "plateau": vars(self.plateau)} | {n: getattr(self, n) for n in COUNTS}
+        numbers = {"strategy": strategy, "plateau": vars(self.plateau), "horizon": self.horizon.steps}
+        numbers |= {name: getattr(self, name) for name in COUNTS}
         tensors = {f"search.{name}": tensor for name, tensor in tensors.items()}
         policies = {"policy": self.policy}
         if self.incumbent is not None:
@@ -247,11 +245,11 @@ class Evolution:
             if numbers["seed"] != self.seed:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
             neurons = self._neurons if self.grow is None else self._neurons * larger(numbers["stage"])[1]
-            check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max)
+            check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max, self.horizon.whole)
             self.policy, self.stage = self._policy_of(numbers["stage"]), numbers["stage"]
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
-            self.plateau = Plateau(**numbers["plateau"])
+            self.plateau, self.horizon.steps = Plateau(**numbers["plateau"]), numbers["horizon"]
             self.policy.load_state_dict(under(tensors, "policy"))
             self.incumbent = None
             if "incumbent_returns" in tensors:
@@ -277,6 +275,7 @@ class Evolution:
         return (
             f"best so far {record.return_incumbent:.1f}, mean {record.return_of_mean:.1f}, sigma {record.sigma:.2g}, "
             f"{record.env_steps:,} steps, {record.steps_per_second:,.0f} steps/s"
+            + (f", at most {record.horizon} in an episode" if self.horizon.is_short else "")
             + (f", {record.not_finite} not finite" if record.not_finite else "")
         )
 

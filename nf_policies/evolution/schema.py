@@ -47,6 +47,7 @@ class EvolutionNumbers(TypedDict):
     episodes: Annotated[int, Meta(ge=1, le=2**31)]
     not_finite: Count
     problem: str | None
+    horizon: Annotated[int, Meta(ge=1, le=2**53)]
     incumbent_episodes: NotRequired[Annotated[int, Meta(ge=1, le=2**31)]]
     incumbent_stage: NotRequired[Annotated[int, Meta(ge=0, le=62)]]
 
@@ -65,7 +66,12 @@ def candidates_of(search: Mapping[str, Any]) -> int:
 
 
 def check_sizes(
-    numbers: Mapping[str, Any], tensors: Mapping[str, Tensor], neurons: int, pop_size: int, episodes_max: int
+    numbers: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    neurons: int,
+    pop_size: int,
+    episodes_max: int,
+    whole: int,
 ) -> None:
     """Refuse, with a TypeError or ValueError, a state of other sizes before anything of these sizes is made.
 
@@ -75,6 +81,7 @@ def check_sizes(
         neurons: Of the policy of its stage.
         pop_size: Candidates of a generation in its first stage.
         episodes_max: Of a candidate.
+        whole: Steps of an episode.
     """
     for prefix in ("policy", "incumbent"):
         if held := under(tensors, prefix):
@@ -85,6 +92,8 @@ def check_sizes(
         raise TypeError("its best policy is of a later stage")
     if pop_size * larger(numbers["stage"])[0] > candidates_of(numbers["strategy"]):
         raise TypeError("it is of another population")
+    if numbers["horizon"] > whole:
+        raise TypeError("its horizon is beyond the episodes")
     if max(numbers["episodes"], numbers.get("incumbent_episodes", 1)) > episodes_max:
         raise TypeError("it is of more episodes")
     if "incumbent_returns" in tensors:

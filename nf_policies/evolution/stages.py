@@ -1,12 +1,52 @@
-"""When a search has come to rest, and how much larger the next one is."""
+"""How far a search looks, when it has come to rest, and how much larger the next one is."""
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 FOLLOW = 0.2
 """Weight of the newest generation in the running average of the medians."""
 RISE = 0.01
 """Of all that the average has risen so far: what is less is no rise."""
+
+
+LASTING = 0.5
+"""Of the median candidate's episodes, those that last to the horizon before it grows."""
+
+
+@dataclass
+class Horizon:
+    """Steps after which the episodes of a generation are cut: few at first, more once candidates last so long.
+
+    What comes soon is learnt first, where chance and long episodes of the few best cost little; and what pays only in
+    the long run, such as standing still where falling ends an episode, does not yet hide what pays at once.
+
+    Args:
+        first: Steps at first.
+        whole: Of a whole episode.
+    """
+
+    first: int
+    whole: int
+    steps: int = 0
+
+    def begin(self) -> None:
+        """Be as short as at first."""
+        self.steps = min(self.first, self.whole)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether episodes are cut."""
+        return self.steps < self.whole
+
+    def is_reached(self, lengths: np.ndarray) -> bool:
+        """Whether the median candidate lasts. `lengths` are of shape (candidates, episodes)."""
+        return bool(np.median((lengths >= self.steps).mean(1)) >= LASTING)
+
+    def grow(self, *, whole: bool) -> None:
+        """Be a quarter longer, or whole."""
+        self.steps = self.whole if whole else min(self.steps + -(-self.steps // 4), self.whole)
 
 
 @dataclass

@@ -94,6 +94,7 @@ class Training:
         "return_evaluated": "evaluated, deterministic",
         "return_best": "best so far",
     }
+    is_judged = True
     last_panel = "explained_variance"
     longest: float = math.inf
     """Steps after which an evaluated episode is cut."""

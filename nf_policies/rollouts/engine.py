@@ -114,7 +114,7 @@ class Engine:
         self._limit()
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate.
 
@@ -122,7 +122,7 @@ class Engine:
 
         Raises: ValueError if the policy's spaces are not the task's, or its steps are a subclass's own.
         """
-        policy = self._fitted(policy)
+        policy, steps = self._fitted(policy), min(self._limit(), limit or self._limit())
         pop_size = 1 if population is None else len(population)
         returns, lengths = np.zeros((pop_size, len(seeds))), np.zeros((pop_size, len(seeds)), dtype=np.int64)
         pieces = self._pieces(policy, pop_size, len(seeds))
@@ -133,7 +133,7 @@ class Engine:
             while pieces:
                 at = pieces[0]
                 some = None if population is None else population[at[0]]
-                part = self._piece(policy, some, seeds[at[1]], centre)
+                part = self._piece(policy, some, seeds[at[1]], centre, steps)
                 if part is None:
                     pieces = [half for piece in pieces for half in halves(piece)]
                     continue
@@ -179,13 +179,15 @@ class Engine:
         starts = itertools.product(range(0, pop_size, n), range(0, episodes, m))
         return [(slice(i, min(i + n, pop_size)), slice(j, min(j + m, episodes))) for i, j in starts]
 
-    def _piece(self, policy: Policy, some: np.ndarray | None, seeds: Sequence[int], centre: Tensor) -> Sums | None:
+    def _piece(
+        self, policy: Policy, some: np.ndarray | None, seeds: Sequence[int], centre: Tensor, limit: int
+    ) -> Sums | None:
         """Play a piece; None if there is too little memory for it: smaller ones are played from now on.
 
         Raises: MemoryError if one episode is too much.
         """
         try:
-            return self._play(self._start(policy, some, seeds, centre), 1 if some is None else len(some))
+            return self._play(self._start(policy, some, seeds, centre), 1 if some is None else len(some), limit)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -239,11 +241,11 @@ class Engine:
             normal = normal._replace(centre=normal.centre.clone())
         return Prepared(fused, episodes, coefficients, normal, n_steps, advance)
 
-    def _play(self, prepared: Prepared, n_candidates: int) -> Sums:
-        """Play a piece of the episodes, so many candidates', to their end."""
+    def _play(self, prepared: Prepared, n_candidates: int, limit: int) -> Sums:
+        """Play a piece of the episodes, so many candidates', to their end or to a limit."""
         fused, episodes, coefficients, normal, per_call, advance = prepared
         n_seen = len(fused.world.visible) if self.moments else 0
-        n_all, limit = episodes.numbers.shape[1], self._limit()
+        n_all = episodes.numbers.shape[1]
         final = torch.zeros(HEAD + 2 * n_seen, n_all, dtype=self.dtype, device=self.device)
         where: Tensor | None = None  # of the episodes that are left, among all
 

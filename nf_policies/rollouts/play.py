@@ -99,6 +99,7 @@ def play(
     episodes: Sequence[Episode],
     parameters: Tensor | None = None,
     watch: Callable[[Step], None] | None = None,
+    limit: int | None = None,
 ) -> Played:
     """Play episodes with a policy, or with a population of its parameter vectors.
 
@@ -108,6 +109,7 @@ def play(
         episodes: Seeds, and which row of `parameters` plays.
         parameters: Parameter vectors. Shape: (pop_size, n_parameters); by default the policy's own.
         watch: Called after every step of the environments.
+        limit: Steps after which an episode is cut, before the task's own limit.
     Raises: ValueError if the environments reset themselves or have other spaces than the policy.
     """
     if envs.metadata.get("autoreset_mode") != AutoresetMode.DISABLED:
@@ -178,7 +180,8 @@ def play(
         lengths[here] += 1
         returns[current[broken]] = np.nan
         over = terminated | truncated
-        ended = np.flatnonzero(alive & (over | broken))
+        cut = alive & (lengths[current] >= (limit or np.inf))
+        ended = np.flatnonzero(alive & (over | broken | cut))
         running.hand_over(ended, sums, current[ended])
         current[ended] = -1
 
@@ -198,9 +201,9 @@ class Evaluator(Protocol):
     """Plays the same episodes with every candidate: an `Engine`, or `evaluate` with its environments."""
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
     ) -> tuple[np.ndarray, Played]:
-        """Returns (pop_size, episodes), and what was played."""
+        """Returns (pop_size, episodes), and what was played, at most `limit` steps of each episode."""
 
 
 def first_seed(seed: int, purpose: int, *more: int) -> int:
@@ -216,6 +219,7 @@ def evaluate(
     policy: Policy,
     population: np.ndarray | None,
     seeds: Sequence[int],
+    limit: int | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> tuple[np.ndarray, Played]:
     """Play the same episodes with every candidate.
@@ -225,13 +229,14 @@ def evaluate(
         policy: Whose field has the parameters; its normaliser is used as it is.
         population: Parameter vectors (pop_size, n_parameters); None for the policy's own, a population of one.
         seeds: One per episode.
+        limit: Steps after which an episode is cut, before the task's own limit.
         watch: As that of `play`.
     Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was played.
     """
     parameters = None if population is None else torch.as_tensor(population).to(policy.normalizer.mean)
     pop_size = 1 if parameters is None else len(parameters)
     episodes = [Episode(seed, candidate) for candidate in range(pop_size) for seed in seeds]
-    played = play(envs, policy, episodes, parameters, watch)
+    played = play(envs, policy, episodes, parameters, watch, limit)
     return played.returns.reshape(pop_size, len(seeds)), played
 
 

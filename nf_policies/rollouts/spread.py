@@ -19,6 +19,8 @@ class Piece(NamedTuple):
     population: np.ndarray | None
     """Parameter vectors. Shape: (candidates, n_parameters); None for the policy's own."""
     seeds: Sequence[int]
+    limit: int | None = None
+    """Steps after which an episode is cut."""
 
     @property
     def episodes(self) -> int:
@@ -53,10 +55,10 @@ class Spread:
         self.pool, self.smallest, self.whole = pool, smallest, whole
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate. Arguments and returns are those of `evaluate`."""
-        whole = Piece(population, list(seeds))
+        whole = Piece(population, list(seeds), limit)
         count = min(self.pool.room, max(whole.episodes // self.smallest, 1))
         pieces = list(cut(whole, count, whole=self.whole))
         answers: list[Played | None] = [None] * len(pieces)
@@ -71,20 +73,20 @@ def cut(piece: Piece, count: int, *, whole: bool = False) -> Iterator[Piece]:
 
     With `whole`, a candidate's episodes are not parted.
     """
-    population, seeds = piece
+    population, seeds, limit = piece
     candidates = 1 if population is None else len(population)
     if population is not None and candidates > 1:
         for rows in np.array_split(population, min(count, candidates)):
             yield from (
-                cut(Piece(rows, seeds), -(-count // candidates), whole=whole)
+                cut(Piece(rows, seeds, limit), -(-count // candidates), whole=whole)
                 if len(rows) == 1
-                else [Piece(rows, seeds)]
+                else [Piece(rows, seeds, limit)]
             )
     elif whole:
         yield piece
     else:
         for part in np.array_split(np.arange(len(seeds)), min(max(count, 1), len(seeds))):
-            yield Piece(population, [seeds[i] for i in part])
+            yield Piece(population, [seeds[i] for i in part], limit)
 
 
 def joined(parts: Sequence[Played]) -> Played:

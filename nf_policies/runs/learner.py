@@ -34,6 +34,7 @@ class Learner(Protocol):
         iteration: Steps of the learner so far.
         env_steps: Environment steps that count against the budget.
         improved_at: `env_steps` when the best policy last got better; 0 before there is one.
+        is_judged: Whether the last policy has been compared with the best one; else the end of the run does that.
     """
 
     @property
@@ -52,6 +53,8 @@ class Learner(Protocol):
     def env_steps(self) -> int: ...  # noqa: D102
     @property
     def improved_at(self) -> int: ...  # noqa: D102
+    @property
+    def is_judged(self) -> bool: ...  # noqa: D102
 
     def step(self, used: float) -> Mapping[str, float]:
         """Play and learn once; `used` of the run's budget, from 0 to 1, is spent before.

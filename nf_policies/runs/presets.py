@@ -43,16 +43,21 @@ def general(command: str, facts: Facts) -> dict[str, Any]:
 
 
 def _train(facts: Facts) -> dict[str, Any]:
-    """Of PPO: a minibatch holds many short sequences, and rewards count for a tenth of an episode, 20 to 200 steps."""
+    """Of PPO: a minibatch holds many short sequences, and rewards count up to the horizon."""
     many = {"num_envs": 64, "n_steps": 128, "batch_size": 1024} if facts.batched else {}
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
-        "gamma": 1 - 1 / min(max(facts.steps / 10, 20), 200), "gae_lambda": 0.95, "ent_coef": 0.0,
+        "gamma": 1 - 1 / horizon_of(facts), "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | many  # fmt: skip
+
+
+def horizon_of(facts: Facts) -> float:
+    """Steps that a learner looks ahead at first: a tenth of an episode, 20 to 200."""
+    return min(max(facts.steps / 10, 20), 200)
 
 
 def _neurons(facts: Facts) -> int:
@@ -62,11 +67,12 @@ def _neurons(facts: Facts) -> int:
 
 
 def _evolve(facts: Facts) -> dict[str, Any]:
-    """Of CMA-ES: few and fast neurons, few episodes until chance decides, and larger searches after one at rest."""
+    """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest."""
     return {
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "scale": {},
         "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
-        "population": 16, "episodes": 2, "episodes_max": 16, "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
+        "population": 16, "episodes": 2, "episodes_max": 16, "horizon": round(horizon_of(facts)),
+        "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
     }  # fmt: skip
 
@@ -81,13 +87,14 @@ LONG: Preset = {  # for a task without a preset of its own these are worse
 
 SEARCH: Preset = {
     "hidden_size": None, "self_excitation": 1.0, "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
-    "episodes": 8, "episodes_max": 32, "restarts": "none",
+    "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
 }
 """One search from slow neurons that excite themselves."""
 
 POLES: Preset = {
-    "population": 10, "episodes": 1, "episodes_max": 1, "sigma_min": 1 / 6, "restart_after": 60, "normalise": False,
-    "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "field_option": {"tau_init": 1.5, "tau_min": 1.0},
+    "population": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6, "restart_after": 60,
+    "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0,
+    "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,
 }

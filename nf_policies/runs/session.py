@@ -182,7 +182,7 @@ class Session:
     def _finish(self, reason: str) -> tuple[dict[str, Any], str]:
         """Choose the best policy, score it on fresh episodes, and write result.json. Returns it, and a report."""
         learner, best = self.learner, self.learner.best()
-        if self.is_twin and reason != "target":
+        if (self.is_twin or not learner.is_judged) and reason != "target":
             rivals = [best, learner.last()]
             scores = [self.score(policy, "choice", learner.iteration) for policy in rivals]
             for score in scores:

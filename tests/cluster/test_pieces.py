@@ -68,9 +68,9 @@ def test_pieces_played_in_any_order_give_the_bits_of_one_machine(make, activatio
     noise = np.random.default_rng(0).standard_normal((5, len(vector)))
     population, seeds = vector.start.double().numpy() + noise, [3, 4, 11]
     spread = Spread(Shuffled(make, workers, seed=workers), whole=make is on_engine)
-    for candidates in (population, None):
-        returns, played = make(15)(policy, candidates, seeds)
-        mine, pieced = spread(policy, candidates, seeds)
+    for candidates, limit in ((population, None), (population, 5), (None, None)):
+        returns, played = make(15)(policy, candidates, seeds, limit)
+        mine, pieced = spread(policy, candidates, seeds, limit)
         np.testing.assert_array_equal(mine, returns)
         np.testing.assert_array_equal(pieced.lengths, played.lengths)
         for a, b in zip(pieced.moments, played.moments, strict=True):

@@ -1,13 +1,12 @@
 """Evolution learns what needs memory, compares on fresh episodes, survives bad returns, and continues exactly."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
-import torch
+from small_evolution import assert_same, evolution_for, through_a_file
 
-from nf_policies import Policy, SimpleNeuralField, field_sizes
+from nf_policies import Policy
 from nf_policies.evolution import Evolution, Incumbent
 from nf_policies.evolution.objective import duel, objective_of, worst
 from nf_policies.evolution.stages import Plateau
@@ -16,21 +15,6 @@ from nf_policies.rollouts import rollout
 from nf_policies.rollouts.play import FeatureSums, Played, evaluate, first_seed
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
-
-
-def evolution_for(env_id: str, neurons: int | None = None, **options) -> Evolution:
-    env = make_task(env_id)
-    field = SimpleNeuralField(
-        *field_sizes(env.observation_space, env.action_space),
-        neurons,
-        dynamics="linear",
-        activation="tanh",
-        tau_init=2.0,
-        self_centric_init=True,
-        generator=torch.Generator().manual_seed(0),
-    )
-    policy = Policy(field, env.observation_space, env.action_space, env_id=env_id)
-    return Evolution(policy, make_envs(env_id, 16), **{"episodes": 4, "pop_size": 8, **options})
 
 
 def test_a_neuron_learns_to_remember_a_cue() -> None:
@@ -116,19 +100,6 @@ def test_the_normaliser_follows_what_is_seen_and_the_incumbent_keeps_its_own() -
     assert evolution.policy.normalizer.count > 0
     assert evolution.incumbent is not None
     assert evolution.incumbent.policy.normalizer.count < evolution.policy.normalizer.count
-
-
-def through_a_file(state):
-    numbers, tensors = state
-    return json.loads(json.dumps(numbers)), {name: t.clone() for name, t in tensors.items()}
-
-
-def assert_same(a: Evolution, b: Evolution) -> None:
-    (numbers, tensors), (others, other_tensors) = a.state(), b.state()
-    assert json.dumps(numbers) == json.dumps(others)
-    assert tensors.keys() == other_tensors.keys()
-    for name, value in tensors.items():
-        assert value.numpy().tobytes() == other_tensors[name].numpy().tobytes(), name
 
 
 @pytest.mark.parametrize("restarts", ["none", "ipop", "bipop"])

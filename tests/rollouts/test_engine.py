@@ -118,6 +118,19 @@ def test_lanes_left_out_pieces_and_other_call_lengths_change_nothing() -> None:
             np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+def test_a_limit_cuts_episodes_as_the_tasks_own_would() -> None:
+    envs, short = make_batched("nf/CartPole-v1"), make_batched("nf/CartPole-v1", max_episode_steps=13)
+    policy = policy_for(envs)
+    population, seeds = population_for(policy, 6), range(5)
+    returns, played = Engine(envs)(policy, population, seeds, limit=13)
+    expected, of_short = Engine(short)(policy, population, seeds)
+    np.testing.assert_array_equal(returns, expected)
+    np.testing.assert_array_equal(played.lengths, of_short.lengths)
+    assert played.lengths.max() == 13 > played.lengths.min()
+    for a, b in zip(played.moments, of_short.moments, strict=True):
+        assert a == pytest.approx(b)
+
+
 def test_float32_agrees_with_float64_on_a_smooth_task() -> None:
     envs, exact = make_batched("nf/Pendulum-v1"), make_batched("nf/Pendulum-v1", dtype=torch.float64)
     policy = policy_for(envs)

@@ -252,12 +252,12 @@ class Machine(Engine):
     error: Exception = MemoryError()
     at_once = 0
 
-    def _play(self, prepared, n_candidates):
+    def _play(self, prepared, n_candidates, limit):
         n = prepared.episodes.numbers.shape[1]
         if n > self.room:
             raise self.error
         self.at_once = max(n, self.at_once)
-        return super()._play(prepared, n_candidates)
+        return super()._play(prepared, n_candidates, limit)
 
 
 @pytest.mark.parametrize(

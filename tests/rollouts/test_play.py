@@ -7,7 +7,8 @@ from gymnasium.vector import SyncVectorEnv
 
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
 from nf_policies.commands.task import visible_of
-from nf_policies.rollouts.play import Episode, play
+from nf_policies.rollouts.play import Episode, evaluate, play
+from nf_policies.tasks.description import task_of
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.side_by_side import make_envs
@@ -130,3 +131,16 @@ def test_bad_tasks_get_one_clear_sentence(call, message) -> None:
 
 def test_a_time_limit_can_be_given() -> None:
     assert make_task("test/Endless-v0", max_episode_steps=3).spec.max_episode_steps == 3
+
+
+def test_a_limit_cuts_episodes_as_the_tasks_own_would() -> None:
+    policy = policy_for("CartPole-v1")
+    population, seeds = population_of(policy, 4), (3, 4, 11)
+    returns, played = evaluate(make_envs("CartPole-v1", 5), policy, population.numpy(), seeds, limit=10)
+    short = make_envs(task_of("CartPole-v1", 10), 5)
+    expected, of_short = evaluate(short, policy, population.numpy(), seeds)
+    np.testing.assert_array_equal(returns, expected)
+    np.testing.assert_array_equal(played.lengths, of_short.lengths)
+    assert played.lengths.max() == 10 > played.lengths.min()
+    for a, b in zip(played.moments, of_short.moments, strict=True):
+        assert a == pytest.approx(b)

@@ -41,7 +41,7 @@ class Climber:
     tags: ClassVar[dict[str, str]] = {"sigma": "search/sigma"}
     curves: ClassVar[dict[str, str]] = {"return_now": "now"}
     last_panel = "sigma"
-    improves_until = 10_000
+    improves_until, is_judged = 10_000, True
 
     def __init__(self, interrupt_at: int = -1) -> None:
         self.iteration, self.env_steps, self.improved_at, self.interrupt_at = 0, 0, 0, interrupt_at

@@ -1,0 +1,87 @@
+"""A search that looks ahead a few steps at first, and further where its candidates last so long."""
+
+import numpy as np
+import pytest
+from small_evolution import assert_same, evolution_for, through_a_file
+
+from nf_policies.evolution.stages import Horizon
+from nf_policies.rollouts.play import FeatureSums, Played
+
+WHOLE = 100
+
+
+class Falling:
+    """An evaluator whose candidates fall after so many steps, and get a reward of 1 for each."""
+
+    def __init__(self, falls_after: int) -> None:
+        self.falls_after, self.limits = falls_after, []
+
+    def __call__(self, policy, population, seeds, limit=None):
+        shape = 1 if population is None else len(population), len(seeds)
+        self.limits.append((population is not None, limit))
+        lengths = np.full(shape, min(self.falls_after, limit or WHOLE))
+        sums = FeatureSums.of_nothing(np.zeros(1), 1)
+        return lengths.astype(float), Played(lengths.reshape(-1).astype(float), lengths.reshape(-1), sums, None)
+
+
+def falling_after(steps: int, **options):
+    evolution = evolution_for("test/Constant-v0", horizon=(10, WHOLE), pop_size=40, **options)
+    evolution.evaluate = Falling(steps)
+    return evolution
+
+
+def test_the_horizon_grows_while_candidates_last() -> None:
+    evolution = falling_after(30)
+    horizons = [evolution.step().horizon for _ in range(8)]
+    assert horizons == [13, 17, 22, 28, 35, 35, 35, 35], "by a quarter, up to the first one that is out of reach"
+    assert not evolution.is_judged
+
+
+def test_generations_are_cut_and_the_best_policy_plays_whole_episodes() -> None:
+    evolution = falling_after(WHOLE)
+    while not evolution.is_judged:
+        evolution.step()
+    assert {limit for of_generation, limit in evolution.evaluate.limits if not of_generation} == {None}
+    assert evolution.incumbent.score == WHOLE
+    evolution.step()
+    assert evolution.evaluate.limits[-1] == (True, None), "and in the end all do"
+
+
+def test_a_search_at_rest_sees_whole_episodes_before_a_larger_one_begins() -> None:
+    evolution = falling_after(5, grow=lambda neurons: evolution_for("test/Constant-v0", neurons=neurons).policy)
+    seen = []
+    while evolution.stage == 0:
+        seen.append(evolution.step().horizon)
+    assert seen.index(WHOLE) >= 20
+    assert seen[-2] == WHOLE, "the stage ends at rest on whole episodes"
+    assert evolution.horizon.steps == 10, "and the next one begins with short ones"
+
+
+def test_an_evolution_with_a_short_horizon_continues_byte_for_byte() -> None:
+    def make():
+        return evolution_for("test/Recall-v0", horizon=(2, 5), seed=3)
+
+    whole, first, second = make(), make(), make()
+    for _ in range(9):
+        whole.step()
+    for _ in range(2):
+        first.step()
+    second.load(through_a_file(first.state()))
+    for _ in range(7):
+        second.step()
+    assert_same(whole, second)
+
+
+def test_a_horizon_beyond_the_episodes_is_refused() -> None:
+    evolution = falling_after(5)
+    evolution.step()
+    numbers, tensors = through_a_file(evolution.state())
+    with pytest.raises(ValueError, match="its horizon is beyond the episodes"):
+        falling_after(5).load(({**numbers, "horizon": 2 * WHOLE}, tensors))
+
+
+def test_half_of_the_episodes_of_the_median_candidate_decide() -> None:
+    horizon = Horizon(10, WHOLE, steps=10)
+    lasting, half, falling = [10, 10, 10, 10], [10, 3, 10, 3], [10, 3, 3, 3]
+    assert horizon.is_reached(np.array([lasting, half, falling]))
+    assert not horizon.is_reached(np.array([lasting, falling, falling]))
