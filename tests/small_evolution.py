@@ -1,6 +1,7 @@
 """Small evolutions for tests, and whether two of them are in the same state."""
 
 import json
+from collections.abc import Callable
 
 import torch
 
@@ -28,6 +29,19 @@ def evolution_for(env_id: str, neurons: int | None = None, **options) -> Evoluti
 def through_a_file(state):
     numbers, tensors = state
     return json.loads(json.dumps(numbers)), {name: t.clone() for name, t in tensors.items()}
+
+
+def whole_and_continued(make: Callable[[], Evolution], first: int, rest: int) -> tuple[Evolution, Evolution]:
+    """An evolution after so many generations, and one that was continued from its state after the first of them."""
+    whole, begun, continued = make(), make(), make()
+    for _ in range(first + rest):
+        whole.step()
+    for _ in range(first):
+        begun.step()
+    continued.load(through_a_file(begun.state()))
+    for _ in range(rest):
+        continued.step()
+    return whole, continued
 
 
 def assert_same(a: Evolution, b: Evolution) -> None:

@@ -18,6 +18,12 @@ class ClusterError(TaskError):
     """A cluster that cannot be reached or used; the message says why."""
 
 
+def reach(address: str) -> None:
+    """Connect to HOST:PORT and hang up; an OSError if nobody answers."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), REACH).close()
+
+
 def connected(address: str, workers: int | None) -> Any:
     """The module ray, connected to a cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -36,7 +42,7 @@ def connected(address: str, workers: int | None) -> Any:
                 f"The address of a Ray cluster is HOST:PORT, as `ray start --head` prints it, not {address}."
             )
         try:
-            socket.create_connection((host, int(port)), REACH).close()
+            reach(address)
         except OSError as error:
             reason = error.strerror or error
             raise ClusterError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nf_policies.atomic import atomic_path
+from nf_policies.atomic import write_bytes
 from nf_policies.cluster.connection import connected, reason_of
 from nf_policies.runs.directory import write_json
 from nf_policies.sweeps.execute import ONE_THREAD, RESULT, Ended, reason_in, result_in, words_of
@@ -91,7 +91,6 @@ def keep(files: Files, folder: Path) -> None:
     """Write a run's files; its result, by which the run counts as played, comes last, with the places of here."""
     result = json.loads(files.pop(RESULT))
     for name, content in files.items():
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(folder / name, content)
     places = {"run_dir": str(folder), "policy": str(folder / "best.safetensors")}
     write_json(folder / RESULT, result | places)

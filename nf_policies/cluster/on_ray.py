@@ -5,7 +5,6 @@ and another plays the pieces that it had. Nodes that join later get workers.
 """
 
 import os
-import socket
 import sys
 import time
 from collections import Counter, deque
@@ -14,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from nf_policies.cluster.connection import REACH, WITH_NODE, ClusterError, connected, reason_of, warn
+from nf_policies.cluster.connection import WITH_NODE, ClusterError, connected, reach, reason_of, warn
 from nf_policies.cluster.player import Answer, Bits, Failed, Maker, Player
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.processes import STEP_TIMEOUT
@@ -155,9 +154,8 @@ class RayPool:
 
     def _look(self, waiting: deque[int], tries: Counter[int]) -> None:
         """Find out whether the head is there and workers take steps."""
-        host, _, port = self._head.rpartition(":")
         try:
-            socket.create_connection((host, int(port)), REACH).close()
+            reach(self._head)
         except OSError as error:
             raise ClusterError(f"The head of the Ray cluster at {self._head} does not answer any more.") from error
         now = time.monotonic()

@@ -53,9 +53,7 @@ class Evolve(RunOptions):
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
     workers: int | None = None  # Play in this many processes; by default one per core where a step takes a millisecond.
-    ray: OneAddress = (
-        None  # Play on the Ray cluster at HOST:PORT, or on one started here; --workers of it, or all CPUs.
-    )
+    ray: OneAddress = None  # Play on the Ray cluster at HOST:PORT, or on one started here; on --workers or all CPUs.
 
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""

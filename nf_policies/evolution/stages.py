@@ -9,8 +9,6 @@ FOLLOW = 0.2
 """Weight of the newest generation in the running average of the medians."""
 RISE = 0.01
 """Of all that the average has risen so far: what is less is no rise."""
-
-
 LASTING = 0.5
 """Of the median candidate's episodes, those that last to the horizon before it grows."""
 

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from small_evolution import assert_same, evolution_for, through_a_file
+from small_evolution import assert_same, evolution_for, through_a_file, whole_and_continued
 
 from nf_policies import Policy
 from nf_policies.evolution import Evolution, Incumbent
@@ -108,14 +108,7 @@ def test_an_evolution_continues_from_its_state_byte_for_byte(restarts, env_id) -
     def make() -> Evolution:
         return evolution_for(env_id, restarts=restarts, seed=3, episodes_max=8, objective=objective_of("worst:2"))
 
-    whole, first, second = make(), make(), make()
-    for _ in range(9):
-        whole.step()
-    for _ in range(5):
-        first.step()
-    second.load(through_a_file(first.state()))
-    for _ in range(4):
-        second.step()
+    whole, second = whole_and_continued(make, 5, 4)
     assert_same(whole, second)
     assert whole.reached(1.0) == second.reached(1.0)
     assert_same(whole, second)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_evolution import assert_same, evolution_for, through_a_file
+from small_evolution import assert_same, evolution_for, through_a_file, whole_and_continued
 
 from nf_policies.evolution.stages import Horizon
 from nf_policies.rollouts.play import FeatureSums, Played
@@ -61,15 +61,7 @@ def test_an_evolution_with_a_short_horizon_continues_byte_for_byte() -> None:
     def make():
         return evolution_for("test/Recall-v0", horizon=(2, 5), seed=3)
 
-    whole, first, second = make(), make(), make()
-    for _ in range(9):
-        whole.step()
-    for _ in range(2):
-        first.step()
-    second.load(through_a_file(first.state()))
-    for _ in range(7):
-        second.step()
-    assert_same(whole, second)
+    assert_same(*whole_and_continued(make, 2, 7))
 
 
 def test_a_horizon_beyond_the_episodes_is_refused() -> None:
