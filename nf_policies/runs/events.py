@@ -16,6 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from nf_policies.atomic import writing
 
 VERSION = "brain.Event:2"
+PREFIX = "events.out.tfevents."
 _numbers = itertools.count()
 
 
@@ -28,15 +29,13 @@ class EventFile:
     Raises: OSError, which names the file, here and from `write`.
     """
 
-    def __init__(self, run_dir: Path, first_step: int | None = None) -> None:
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self._path = run_dir / name
+    def __init__(self, run_dir: Path, first_step: int) -> None:
+        self._path = run_dir / f"{PREFIX}{_second(run_dir):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         with writing(self._path):
             self._file = self._path.open("wb")
         self._records = RecordWriter(self._file)
         self._append(file_version=VERSION)
-        if first_step is not None:
-            self._append(step=first_step, session_log=SessionLog(status=SessionLog.START))
+        self._append(step=first_step, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append the values at a step, by their tags."""
@@ -52,3 +51,9 @@ class EventFile:
         """Close the file."""
         with suppress(OSError):  # half a record, for which there was no room
             self._file.close()
+
+
+def _second(run_dir: Path) -> int:
+    """A second for a file's name: now, but later than that of every file there, as they are read in this order."""
+    seconds = (path.name.removeprefix(PREFIX).split(".")[0] for path in run_dir.glob(f"{PREFIX}*"))
+    return max(int(time.time()), *(int(second) + 1 for second in seconds if second.isdecimal()), 0)

@@ -35,7 +35,7 @@ class Progress:
         self._path = run_dir / TABLE
         self._file = self._path.open("a", newline="", encoding="utf-8")
         self._csv = csv.DictWriter(self._file, columns)
-        self._events = EventFile(run_dir, count + 1 if count else None)
+        self._events = EventFile(run_dir, count + 1)
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append a row; cells that are missing or NaN stay empty. An OSError names the file."""

@@ -245,6 +245,19 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path) -> None:
     assert [event.step for event in board.Scalars("climbing/return_now")] == [1, 2, 3, 4, 5]
 
 
+def test_tensorboard_shows_a_first_step_once_that_was_killed_before_its_checkpoint(tmp_path, monkeypatch) -> None:
+    for pid in (99_999, 100_000):  # within one second; the names of the first files would be sorted last
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
+            patched.setattr("os.getpid", lambda pid=pid: pid)
+            patched.setattr(Climber, "state", lambda learner: (_ for _ in ()).throw(OSError("full")))
+            run(tmp_path, generations=2, resume=pid == 100_000)
+    monkeypatch.setattr("os.getpid", lambda: 100_001)
+    run(tmp_path, generations=2, resume=True)
+    assert len(list(tmp_path.glob("events.*"))) == 3
+    board = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in board.Scalars("climbing/return_now")] == [1, 2]
+
+
 def test_a_checkpoint_does_not_grow(tmp_path) -> None:
     run(tmp_path, generations=2)
     size = (tmp_path / CHECKPOINT).stat().st_size
