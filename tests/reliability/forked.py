@@ -50,17 +50,20 @@ class Forked:
 
     def __init__(self, words: Sequence[str], first: Callable[[], object] = lambda: None) -> None:
         self._logs = TemporaryDirectory()
+        self._files = [os.open(f"{self._logs.name}/{name}", os.O_CREAT | os.O_WRONLY) for name in ("out", "messages")]
         self._began = time.monotonic()
         self.pid = os.fork()
         if not self.pid:
             self._run(words, first)
+        for file in self._files:
+            os.close(file)
 
     def _run(self, words: Sequence[str], first: Callable[[], object]) -> None:
         status = 1
         try:
             os.setsid()
-            for number, name in ((1, "out"), (2, "messages")):
-                os.dup2(os.open(f"{self._logs.name}/{name}", os.O_CREAT | os.O_WRONLY), number)
+            for number, file in zip((1, 2), self._files, strict=True):
+                os.dup2(file, number)
             sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115 (for good)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             first()
