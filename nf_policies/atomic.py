@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nf_policies.wording import in_short
+
 LEFTOVER = re.compile(r"\..+-[0-9a-f]{8}(\.\w+)?")
 """Names of temporary files."""
 PAUSES = (0.02, 0.1, 0.5, 1.0) if os.name == "nt" else ()
@@ -22,7 +24,7 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        reason = getattr(error, "strerror", None) or in_short(error, 200)
         raise OSError(f"{path} cannot be written: {reason}") from error
 
 

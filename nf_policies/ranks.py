@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nf_policies.stopping import check
+from nf_policies.wording import in_short
 
 PATIENCE = timedelta(days=1)
 """How long a rank waits for the others: the first one plays long evaluations, and who ends is noticed at once."""
@@ -85,7 +86,7 @@ def ranks_of_torchrun() -> Iterator[Ranks]:
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
-        raise RankError(f"The processes do not find each other: {' '.join(str(error).split())[:160]}") from error
+        raise RankError(f"The processes do not find each other: {in_short(error)}") from error
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:

@@ -17,14 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nf_policies.atomic import atomic_path
+from nf_policies.wording import in_short
 
 DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int32: "I32", torch.int64: "I64"}
 DTYPES |= {torch.uint8: "U8", torch.bool: "BOOL"}
 """What is written, by safetensors' names; no other dtype is read."""
 DIGEST = "sha256"
 """The entry of a header with the digest of all else; older files have none."""
-REASON_MAX = 160
-"""Characters of another library's complaint that are passed on: it may quote the file."""
 
 
 class Kind(NamedTuple):
@@ -130,5 +129,4 @@ def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 def reason_of(error: Exception) -> str:
     """What went wrong, in few words on one line."""
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    return words if len(words) <= REASON_MAX else f"{words[: REASON_MAX - 1]}…"
+    return in_short(f"{type(error).__name__}: {error}")

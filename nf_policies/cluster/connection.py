@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from nf_policies.tasks.faults import TaskError
+from nf_policies.wording import in_short
 
 REACH = 5.0
 """Seconds that the head has to accept a connection."""
@@ -56,7 +57,7 @@ def connected(address: str, workers: int | None) -> Any:
     try:
         ray.init(address or "local", **quiet)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_short(error, 300)
         raise ClusterError(f"The Ray cluster{f' at {address}' if address else ''} cannot be used: {reason}") from error
     finally:
         signal.signal(signal.SIGTERM, before)

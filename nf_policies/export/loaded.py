@@ -10,15 +10,43 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 
 from nf_policies.export.needs import ExportError, needs
 from nf_policies.export.text import EXPORT_VERSION, fill
+from nf_policies.wording import in_short
 
 Step = tuple[np.ndarray, Any]
+
+
+class Side(TypedDict):
+    """What a policy sees or does."""
+
+    space: str
+    entries: list[dict[str, Any]]
+
+
+class Memory(TypedDict):
+    """How many numbers a policy keeps, and those of an episode's start."""
+
+    size: int
+    initial: list[Annotated[float, Meta(ge=-1e30, le=1e30)]]
+
+
+class Card(TypedDict):
+    """What playing takes from a card."""
+
+    task: str | None
+    task_spec: dict[str, Any] | None
+    n_parameters: int
+    observation: Side
+    action: Side
+    memory: Memory
 
 
 class Loaded:
@@ -101,15 +129,18 @@ class InOnnx(Loaded):
     def __init__(self, path: Path) -> None:
         with needs("export", "onnxruntime"):
             import onnxruntime
+        self.path = path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong comes out as an exception
+        cpu = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
         try:
-            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, **cpu)
+            text = self.session.get_modelmeta().custom_metadata_map.get("card", "")
+            self.dtype = np.float64 if "double" in self.session.get_inputs()[0].type else np.float32
         except Exception as error:  # onnxruntime has a class for each reason
-            raise ExportError(f"{path} is no ONNX file that runs: {' '.join(str(error).split())}") from error
-        text = self.session.get_modelmeta().custom_metadata_map.get("card", "")
+            raise ExportError(f"{path} is no ONNX file that runs: {in_short(error)}") from error
         self.card = card_in(text, path)
-        self.dtype = np.float64 if "double" in self.session.get_inputs()[0].type else np.float32
         self.initial = np.array([self.card["memory"]["initial"]], self.dtype)
 
     def begin(self) -> Any:
@@ -121,7 +152,10 @@ class InOnnx(Loaded):
         seen = np.asarray(observation, self.dtype)[None]
         inputs = {"observation": seen, "memory": np.zeros_like(self.initial) if memory is None else memory}
         inputs["episode_start"] = np.array([memory is None])
-        action, after = self.session.run(["action", "memory_after"], inputs)
+        try:
+            action, after = self.session.run(["action", "memory_after"], inputs)
+        except Exception as error:
+            raise ExportError(f"{self.path} is no policy that acts: {in_short(error)}") from error
         return action[0], after
 
 
@@ -133,7 +167,7 @@ class InTorch(Loaded):
         try:
             self.program = torch.export.load(path, extra_files=extra).module()
         except Exception as error:
-            raise ExportError(f"{path} is no file of torch.export: {' '.join(str(error).split())}") from error
+            raise ExportError(f"{path} is no file of torch.export: {in_short(error)}") from error
         self.card = card_in(extra["card.json"], path)
         self.initial = self.program.get_buffer("initial_memory")
 
@@ -226,11 +260,15 @@ def card_in(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         card = json.loads(text)
-        version, _ = card["export_version"], (card["memory"]["initial"], card["observation"]["entries"])
-    except (ValueError, KeyError, TypeError) as error:
+        if (version := card["export_version"]) == EXPORT_VERSION:
+            msgspec.convert(card, Card)
+        if len(card["memory"]["initial"]) != card["memory"]["size"]:
+            raise ValueError("its memory is of another size")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExportError(f"{path} is damaged, or was not exported by nf-policies: it holds no whole card.") from error
     if version != EXPORT_VERSION:
-        raise ExportError(f"{path} is of version {version} of exports, and this nf-policies reads {EXPORT_VERSION}.")
+        was = in_short(repr(version))
+        raise ExportError(f"{path} is of version {was} of exports, and this nf-policies reads {EXPORT_VERSION}.")
     return card
 
 

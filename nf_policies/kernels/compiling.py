@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from nf_policies.kernels.cache import keep_torchs_to_ourselves
 from nf_policies.memory import out_of_memory
+from nf_policies.wording import in_short
 
 PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
@@ -66,7 +67,7 @@ def where_possible(
                     raise
                 works.append(False)
                 otherwise()
-                reason = " ".join(str(error).split())[:200]
+                reason = in_short(error, 200)
                 warnings.warn(f"Compiling is not possible here, so steps run one by one: {reason}", stacklevel=2)
             else:
                 works.append(True)

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from nf_policies.fields.dynamics import Trace
 
+LAYERS_MAX = 100
+
 
 class CellCoefficients(NamedTuple):
     """What a step uses, beside the cell's own parameters."""
@@ -153,6 +155,8 @@ class Memoryless(Cell):
     """Layers of tanh units, hidden_size each, that see the present only; with no layers, a linear policy."""
 
     def __init__(self, input_size: int, hidden_size: int, output_size: int | None = None, *, layers: int = 2) -> None:
+        if layers not in range(LAYERS_MAX + 1):
+            raise ValueError(f"layers must be 0 to {LAYERS_MAX}, not {layers!r}.")
         sizes = [input_size] + [hidden_size] * layers
         super().__init__(input_size, sizes[-1], 0, output_size)
         layer_sizes = itertools.pairwise(sizes)

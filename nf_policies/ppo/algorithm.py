@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,7 +30,7 @@ from nf_policies.ppo.distributions import OwnRandom
 from nf_policies.ppo.export import exported
 from nf_policies.ppo.first_statistics import FirstStatistics
 from nf_policies.ppo.reward_scale import RewardScale
-from nf_policies.ppo.saving import load_model, parameters_of, read, save_model
+from nf_policies.ppo.saving import load_model, read_parameters, save_model
 from nf_policies.ppo.together import as_one
 from nf_policies.ppo.vec_env import Advance, GymnasiumVecEnv, act, is_watched, side_by_side, tensors_of
 from nf_policies.ranks import ALONE, Ranks
@@ -89,9 +89,6 @@ class FieldPPO(PPO):
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.compile = normalize_rewards, compile
         self.names: dict[str, Sequence[str]] = {}
-        self._memory: Callable[..., Memory] = (
-            partial(CompiledMemory, compile_torch(step, dynamic=False)) if compile else Memory
-        )
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
     def _wrap_env(self, env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:  # type: ignore[override]
@@ -251,6 +248,10 @@ class FieldPPO(PPO):
             first.learn()
         return evaluated
 
+    @cached_property
+    def _memory(self) -> Callable[..., Memory]:
+        return partial(CompiledMemory, compile_torch(step, dynamic=False)) if self.compile else Memory
+
     def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
         """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""
         if not (self.compile and has_pure_step(env, self.device)):
@@ -279,9 +280,8 @@ class FieldPPO(PPO):
 
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """Take the parameters of a file, or of `get_parameters()`; as SB3's."""
-        if not isinstance(load_path_or_dict, dict):
-            load_path_or_dict = parameters_of(*read(load_path_or_dict))
-        super().set_parameters(load_path_or_dict, exact_match, device)
+        given = load_path_or_dict
+        super().set_parameters(given if isinstance(given, dict) else read_parameters(given), exact_match, device)
 
     def save(self, path: str | Path) -> None:  # type: ignore[override]
         """Write the model to one file; a warning names what is of your own and must be given to `load` again."""

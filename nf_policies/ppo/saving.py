@@ -6,64 +6,34 @@ state, statistics and random numbers. Objects of the user's own cannot be held: 
 
 import inspect
 import json
+import math
 import warnings
 import zipfile
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from msgspec import Meta
+from gymnasium.spaces import flatdim
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, check_for_correct_spaces
 from torch import Tensor
 
 from nf_policies import tensor_files
 from nf_policies.fields.dynamics import under
-from nf_policies.policies.files import space_from_json, space_to_json
+from nf_policies.policies.files import NUMBERS_MAX, space_from_json, space_to_json
+from nf_policies.ppo.model_header import KIND, ModelFileError, State
+from nf_policies.wording import in_short
 
 COUNTS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_total_timesteps", "_num_timesteps_at_start")
 SPACES = ("observation_space", "action_space")
 OPTIMIZER = "policy.optimizer"
 NOT_KEPT = {"self", "policy", "env", "device", "policy_kwargs", "ppo_kwargs", "rollout_buffer_class"}
 NOT_KEPT |= {"rollout_buffer_kwargs", "_init_setup_model"}
-
-
-class ModelFileError(ValueError):
-    """A model's file that cannot be read; the message says which and why."""
-
-
-class Episode(TypedDict):
-    """Return and length of one of the latest episodes."""
-
-    r: float
-    l: float  # noqa: E741 (SB3's name)
-
-
-class State(TypedDict):
-    """What a model has counted, and its optimiser's options."""
-
-    parts: list[str]
-    param_groups: list[dict[str, Any]]
-    """Compared with those of the model that takes them."""
-    counts: dict[str, float]
-    episodes: list[Episode]
-
-
-class Header(State):
-    """The header of a model's file."""
-
-    arguments: dict[str, Any]
-    """Checked by the constructor."""
-    missing: list[str]
-    n_envs: Annotated[int, Meta(ge=1)]
-    observation_space: dict[str, Any]
-    action_space: dict[str, Any]
-
-
-KIND = tensor_files.Kind("model", ModelFileError, "nf_policies_model", version=1, oldest=1, schema=Header)
 
 
 def path_of(path: Any) -> Path:
@@ -111,17 +81,44 @@ def load_model(cls: Any, path: Any, env: Any, device: Any, given: dict[str, Any]
     arguments["policy_kwargs"] = header["arguments"]["policy_kwargs"] | given.get("policy_kwargs", {})
     known = {*given, *(f"policy_kwargs[{name!r}]" for name in arguments["policy_kwargs"])}
     if missing := [name for name in header["missing"] if name not in known]:
-        raise ModelFileError(f"{path_of(path)} does not hold {', '.join(missing)}: give it to {cls.__name__}.load.")
-    model = cls(env=env, device=device, _init_setup_model=False, **arguments)
-    stored = [space_from_json(header[name]) for name in SPACES]
-    if env is None:
+        names = in_short(", ".join(missing))
+        raise ModelFileError(f"{path_of(path)} does not hold {names}: give it to {cls.__name__}.load.")
+    with complete(path_of(path)):
+        stored = [space_from_json(header[name]) for name in SPACES]
+        model = cls(env=None, device=device, _init_setup_model=False, **arguments)
         model.observation_space, model.action_space = stored
         model.n_envs = header["n_envs"]
-    else:
+        check_sizes(model, under(tensors, "policy"))
+    if env is not None:
+        model = cls(env=env, device=device, _init_setup_model=False, **arguments)
         check_for_correct_spaces(model.env, *stored)
-    model._setup_model()
-    load_state(model, header, tensors)
+    with complete(path_of(path)):
+        model._setup_model()
+        load_state(model, header, tensors)
     return model
+
+
+@contextmanager
+def complete(path: Path) -> Iterator[None]:
+    """Turn whatever a malformed file makes go wrong into a ModelFileError."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except Exception as error:
+        raise ModelFileError(f"{path} does not hold a complete model ({tensor_files.reason_of(error)}).") from error
+
+
+def check_sizes(model: Any, tensors: dict[str, Tensor]) -> None:
+    """Refuse, with a ValueError, matrices of far more numbers than there are, before anything of their size is made."""
+    kwargs = model.policy_kwargs
+    named = (kwargs.get("hidden_size"), kwargs.get("critic_hidden_size"), *(kwargs.get("field_kwargs") or {}).values())
+    sizes = [size for size in named if isinstance(size, int)]
+    own = "features_extractor_class" in kwargs
+    sizes += [len(tensors["normalizer.mean"]) if own else flatdim(model.observation_space), flatdim(model.action_space)]
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if math.prod(sorted(sizes)[-2:]) > max(NUMBERS_MAX, held):
+        raise ValueError("its options ask for more numbers than it holds")
 
 
 def state_of(model: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -146,13 +143,13 @@ def load_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor]) 
     Raises: ValueError if it is of a model of another shape, or damaged.
     """
     try:
-        msgspec.convert(numbers, State)
+        episodes = msgspec.convert(numbers, State)["episodes"]
         numbers = numbers | {"param_groups": groups_like(model.policy.optimizer, numbers["param_groups"])}
         check_state(model, numbers, tensors)
         model.set_parameters(parameters_of(numbers, tensors))
         own = {name: type(getattr(model, name)) for name in COUNTS}
         vars(model).update({name: kind(numbers["counts"][name]) for name, kind in own.items()})
-        model.ep_info_buffer = deque(numbers["episodes"], maxlen=model._stats_window_size)
+        model.ep_info_buffer = deque(episodes, maxlen=model._stats_window_size)
         model.ep_success_buffer = deque(maxlen=model._stats_window_size)
         model.random.states = [tensors.get(f"random.{i}", state) for i, state in enumerate(model.random.states)]
         with model.random.drawn():  # whoever damaged them is found now
@@ -215,6 +212,12 @@ def parameters_of(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> dict[s
         state.setdefault(int(index), {})[entry] = value.clone()  # which the optimiser keeps and writes to
     optimizer = {"state": state, "param_groups": numbers["param_groups"]}
     return {part: under(tensors, part) for part in numbers["parts"]} | {OPTIMIZER: optimizer}
+
+
+def read_parameters(path: Any) -> dict[str, Any]:
+    """What `set_parameters` takes, from a model's file. Raises: ModelFileError as `read`."""
+    with complete(path_of(path)):
+        return parameters_of(*read(path))
 
 
 def arguments_of(model: Any) -> tuple[dict[str, Any], list[str]]:

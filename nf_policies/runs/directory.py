@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nf_policies.atomic import write_text
+from nf_policies.wording import in_short
 
 CONFIG = "config.json"
 OLD_CHECKPOINTS = ("checkpoint/evolution.safetensors", "checkpoint/training.safetensors")
@@ -72,7 +73,7 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"There is no run in {run_dir}: it has no {CONFIG}.") from error
     except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{run_dir / CONFIG} cannot be read: {' '.join(str(error).split())[:160]}.") from error
+        raise RunError(f"{run_dir / CONFIG} cannot be read: {in_short(error)}.") from error
     if not isinstance(config, dict):
         raise RunError(f"{run_dir / CONFIG} is not a configuration.")
     return config

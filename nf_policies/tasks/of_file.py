@@ -12,6 +12,7 @@ from gymnasium.envs.registration import EnvSpec, WrapperSpec, find_highest_versi
 from nf_policies.tasks.description import Task, is_json, keywords_of, words_of, wrappers_of
 from nf_policies.tasks.faults import TaskError, errors_of
 from nf_policies.tasks.registry import found, register_installed, registry_id
+from nf_policies.wording import in_short
 
 KNOWN = ("common", "transform_observation", "transform_action", "transform_reward", "stateful_observation",
          "stateful_action", "stateful_reward", "atari_preprocessing")  # fmt: skip
@@ -65,9 +66,7 @@ def of_spec(env_spec: Mapping[str, Any]) -> Task:
         if not whole:
             raise ValueError("a part is of another kind")
     except Exception as error:  # whatever a malformed file makes go wrong
-        raise TaskError(
-            f"The file's description of its task cannot be used: {' '.join(str(error).split())}."
-        ) from error
+        raise TaskError(f"The file's description of its task cannot be used: {in_short(error)}.") from error
     return Task(spec.id, kwargs, wrappers, limit)
 
 
@@ -77,12 +76,13 @@ def _registered(name: str, env_id: str) -> None:
     try:
         namespace, bare, version = parse_env_id(name)
     except gym.error.Error as error:
-        raise TaskError(f"The file's task {name!r} is not an id: name one with --env.") from error
+        raise TaskError(f"The file's task {in_short(name)!r} is not an id: name one with --env.") from error
     if name in gym.registry or (version is None and find_highest_version(namespace, bare) is not None):
         return
-    whole = shlex.quote(env_id if ":" in env_id else f"package.module:{name}")
+    named = in_short(name, 60)
+    whole = shlex.quote(in_short(env_id, 110) if ":" in env_id else f"package.module:{named}")
     raise TaskError(
-        f"The task {name} is not registered, and no module is imported because a file names it: add --env {whole}."
+        f"The task {named} is not registered, and no module is imported because a file names it: add --env {whole}."
     )
 
 
@@ -92,9 +92,10 @@ def _known(wrapper: WrapperSpec, all_wrappers: tuple[WrapperSpec, ...]) -> Wrapp
     cls = vars(gym.wrappers).get(name)
     if module.startswith("gymnasium.wrappers") and getattr(cls, "__module__", "").rpartition(".")[2] in KNOWN:
         return WrapperSpec(name, f"gymnasium.wrappers:{name}", wrapper.kwargs)
-    needed = " ".join(f"--wrapper {shlex.quote(words_of(other))}" for other in all_wrappers)
+    needed = " ".join(f"--wrapper {shlex.quote(in_short(words_of(other)))}" for other in all_wrappers)
     raise TaskError(
-        f"The task is in the wrapper {wrapper.entry_point}, and a file's word imports no module: add {needed}."
+        f"The task is in the wrapper {in_short(wrapper.entry_point, 60)}, and a file's word imports no module: add "
+        f"{needed}."
     )
 
 

@@ -1,6 +1,7 @@
 """Whatever is in a file: one sentence of one kind of error, or it works; no code, little memory, little time."""
 
 import functools
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -8,32 +9,41 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from hostile import Report, read_all
-from mutations import mutations, of_bytes, of_json_file, of_tensor_file
+from mutations import mutations, of_bytes, of_json, of_json_file, of_tensor_file
 from rich.console import Console
 
 from nf_policies import NeuralField, Policy, PolicyFileError, SimpleNeuralField
 from nf_policies.commands.evolve import Evolve
 from nf_policies.evolution.evolution import Evolution
+from nf_policies.export.needs import ExportError
+from nf_policies.export.play import play
+from nf_policies.export.write import Request, write
 from nf_policies.policies.cells import LSTM, Memoryless
 from nf_policies.policies.files import HEADER
 from nf_policies.policies.numbers import ACTION_PROBLEM
 from nf_policies.ppo import FieldPPO
+from nf_policies.ppo.saving import KIND as MODEL_KIND
+from nf_policies.ppo.saving import ModelFileError
 from nf_policies.ppo.training import Training
 from nf_policies.runs.checkpoint import CHECKPOINT, CheckpointError
 from nf_policies.runs.checkpoint import KIND as CHECKPOINT_KIND
 from nf_policies.runs.directory import CONFIG, RunError, write_json
 from nf_policies.runs.progress import Progress, _points, read_table
 from nf_policies.runs.session import Session
+from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.side_by_side import make_envs, training_envs
 
 MANY = pytest.mark.slow
 CHECKPOINTS = int(os.environ.get("NF_POLICIES_CHECKPOINTS", "1000"))
 """Changed checkpoints of each learner in the long form, a tenth of a second each."""
+MODEL_FILES = int(os.environ.get("NF_POLICIES_MODELS", "300"))
+"""Changed models of each kind in the long form."""
 BOX, MANY_CHOICES = spaces.Box(-1, 1, (3,)), spaces.MultiDiscrete([3, 2])
 FIELDS = {
     "simple": (SimpleNeuralField(2, 3, dynamics="capacity_21"), BOX),
@@ -80,6 +90,56 @@ def test_policies(kind, count, tmp_path, monkeypatch) -> None:
     assert report.verdicts["refused"] > count / 3
     assert report.verdicts["loads and acts"] > count / 20
     assert not (tmp_path / "executed").exists()
+
+
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "neural": ("Acrobot-v1", {"normalize_rewards": True, "policy_kwargs": {"hidden_size": 4}}),
+    "simple": (
+        "Pendulum-v1",
+        {
+            "use_sde": True,
+            "policy_kwargs": {"field": "simple", "hidden_size": 3, "critic": "shared", "visible": [0, 1]},
+        },
+    ),
+    "memoryless": (
+        "CartPole-v1",
+        {"policy_kwargs": {"field": "memoryless", "hidden_size": 4, "field_kwargs": {"layers": 2}}},
+    ),
+}
+
+
+def predict(path: Path) -> str:
+    """Load a model and let it act in the space that its file says."""
+    model = FieldPPO.load(path, device="cpu")
+    state, obs = None, np.zeros(model.observation_space.shape, model.observation_space.dtype)
+    for _ in range(3):
+        try:
+            action, state = model.predict(obs, state, deterministic=True)
+        except ValueError as error:
+            if str(error) != ACTION_PROBLEM:
+                raise AssertionError(f"it loads, and then: {error}") from error
+            return "loads, refuses to act"
+        assert model.action_space.contains(action), f"{action} is not in {model.action_space}"
+    model.save(path.with_name("again.safetensors"))
+    return "loads and acts"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("count", [50, pytest.param(MODEL_FILES, marks=MANY)])
+def test_models(kind, count, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NF_POLICIES_FUSED", "0")  # a field of another shape would be compiled
+    env, options = MODELS[kind]
+    options |= {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "seed": 0, "device": "cpu"}
+    FieldPPO("NeuralFieldPolicy", env, **options).learn(32).save("good.safetensors")
+    shutil.copyfile("good.safetensors", "model.safetensors")
+    change = functools.partial(of_tensor_file, Path("good.safetensors"), MODEL_KIND.key)
+    report = read_all(mutations(change, count), Path("model.safetensors"), predict, (ModelFileError,))
+    print(f"models, {kind}: {report}")
+    assert not report.failures, str(report)
+    assert report.verdicts["refused"] > count / 3
+    assert report.verdicts["loads and acts"] > count / 20
+    assert not Path("executed").exists()
 
 
 def evolution() -> Evolution:
@@ -191,3 +251,38 @@ def test_tables(count, tmp_path, monkeypatch) -> None:
     print(f"tables: {report}")
     assert not report.failures, str(report)
     assert report.verdicts["3 rows or more"] > count / 3
+
+
+def onnx_with(good: Path, rng: np.random.Generator) -> bytes:
+    """An ONNX file, changed in its bytes or in its card."""
+    import onnx
+
+    if rng.integers(2):
+        return of_bytes(good.read_bytes(), rng)
+    model = onnx.load(good)
+    card = model.metadata_props[0]
+    card.value = json.dumps(of_json(json.loads(card.value), rng)).encode("utf-8", "replace").decode()
+    return model.SerializeToString()
+
+
+def played(path: Path) -> str:
+    """Play an exported policy for three steps of its task."""
+    score = play(path, episodes=1, seed=0, max_episode_steps=3)
+    return "plays" if score.returns[0] == 3 else "plays with other rewards"
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=MANY)])
+def test_exported_files(count, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    task = gym.make("CartPole-v1")
+    policy = Policy(SimpleNeuralField(4, 1, 2), task.observation_space, task.action_space, env_id="CartPole-v1")
+    good = write(policy, "onnx", Path("good"), Request())[0]
+    shutil.copyfile(good, "policy.onnx")
+    change = functools.partial(onnx_with, good)
+    report = read_all(mutations(change, count), Path("policy.onnx"), played, (ExportError, TaskError))
+    print(f"exported files: {report}")
+    assert not report.failures, str(report)
+    assert report.verdicts["refused"] > count / 3
+    assert report.verdicts["plays"] > count / 20
+    assert not Path("executed").exists()

@@ -1,0 +1,9 @@
+"""What an error or a file says, in few words: it may be another library's complaint, and quote a whole file."""
+
+CHARACTERS_MAX = 160
+
+
+def in_short(said: object, most: int = CHARACTERS_MAX) -> str:
+    """A text, or what an error says, on one line of at most so many characters."""
+    words = " ".join(str(said).split())
+    return words if len(words) <= most else f"{words[: most - 1]}…"
