@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -88,7 +87,7 @@ def _what(error: Exception) -> str:
         return f"{type(error).__name__}: {error} ({place}; NF_POLICIES_DEBUG=1 shows the traceback)"
     if isinstance(error, ValueError | OSError):
         return str(error)
-    traceback.print_exception(error)
+    sys.excepthook(type(error), error, error.__traceback__)
     return "This is a fault of nf-policies, not of your task: please report it with the traceback above."
 
 
