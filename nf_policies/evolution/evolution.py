@@ -16,7 +16,7 @@ from torch import Tensor
 from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import Horizon, Plateau, larger, patience_of
+from nf_policies.evolution.stages import Horizon, Plateau, larger, median, patience_of, rate_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -27,7 +27,8 @@ from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evalu
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
-COUNTS = ("seed", "stage", "iteration", "env_steps", "evaluations", "improved_at", "episodes", "not_finite", "problem")
+COUNTS = ("seed", "stage", "rate", "iteration", "env_steps", "evaluations", "improved_at", "episodes")
+COUNTS += ("not_finite", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
@@ -56,7 +57,8 @@ class Evolution:
         horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start with so many neurons. Where a search comes to rest, the next one then begins
-            with a larger population or more neurons, in turn; by default one search goes on.
+            with a larger population or more neurons, in turn; where it stands still, for more reward per step (see
+            `rate_of`). By default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -89,11 +91,11 @@ class Evolution:
             raise ValueError(f"Each candidate must play at least one episode, not {episodes}.")
         if seed < 0:
             raise ValueError(f"The seed must be 0 or greater, not {seed}.")
-        self.policy, self.seed, self.episodes = policy, seed, episodes
+        self.policy, self.seed, self._episodes = policy, seed, episodes
         self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
-        self.horizon = Horizon(*horizon or (1, 1))
+        self.horizon, self.rate = Horizon(*horizon or (1, 1)), 0.0
         self._neurons, self._pop_size = policy.field.hidden_size, search.pop("pop_size", None)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
@@ -108,12 +110,14 @@ class Evolution:
         self.vector = ParameterVector.of(self.policy.field)
         start, scale = (values.double().cpu().numpy() for values in (self.vector.start, self.vector.scale))
         scale *= scale_factors(self.scales, self.vector.names)
-        seed = int(np.random.SeedSequence([self.seed, self.stage]).generate_state(1)[0]) if self.stage else self.seed
+        number = 2 * self.stage + (self.rate > 0)
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
         pop_size = self._pop_size and self._pop_size * larger(self.stage)[0]
         self.strategy = Strategy(start, scale, seed=seed, pop_size=pop_size, **self._search)
         self._pop_size = self._pop_size or self.strategy.pop_size
         self.plateau = Plateau(patience_of(len(start), self.strategy.pop_size))
         self.horizon.begin()
+        self.episodes = self._episodes
 
     @property
     def is_judged(self) -> bool:
@@ -150,8 +154,10 @@ class Evolution:
         self.problem = self.problem or played.problem
         values = self.objective(returns)
         candidates, of_mean = values[:-1], float(values[-1])
+        lengths = played.lengths.reshape(returns.shape)
+        worth = returns - self.rate * lengths
 
-        lasting = is_short and self.horizon.is_reached(played.lengths.reshape(returns.shape)[:-1])
+        lasting = is_short and self.horizon.is_reached(lengths[:-1])
         if self.incumbent is None:
             hopeful = True
         elif is_short:  # returns of short episodes do not say who is better
@@ -167,22 +173,20 @@ class Evolution:
                 self.improved_at = self.env_steps
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
-        if self.episodes < self.episodes_max and noise_dominates(returns[:-1], self.objective):
+        if self.episodes < self.episodes_max and noise_dominates(worth[:-1], self.objective):
             self.episodes = min(2 * self.episodes, self.episodes_max)
-        self.strategy.tell(candidates)
+        self.strategy.tell(sought := self.objective(worth)[:-1])
         self.iteration += 1
         self.not_finite += int((~np.isfinite(candidates)).sum())
         sigma = self.strategy.sigma
         finite = candidates[np.isfinite(candidates)]
-        median = float(np.median(finite)) if len(finite) else math.nan
-        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median)
+        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought))
         if is_short and (lasting or at_rest):
             self.horizon.grow(whole=not lasting)
             self.plateau = Plateau(self.plateau.patience)  # later returns are others
-        elif at_rest:
-            self.policy = self._policy_of(self.stage + 1)
-            self.stage += 1
-            self._begin_search()
+        elif not is_short and self.grow is not None:
+            stands = self.rate == 0 and self.plateau.is_suspected
+            self._go_on(at_rest, rate_of(returns[:-1], lengths[:-1]) if stands else 0.0)
 
         seconds = time.perf_counter() - began
         self._record = Generation(
@@ -194,13 +198,24 @@ class Evolution:
             sigma=sigma,
             pop_size=len(candidates),
             horizon=self.horizon.steps,
+            rate=self.rate,
             not_finite=self.not_finite,
             return_best=float(finite.max()) if len(finite) else math.nan,
-            return_median=median,
+            return_median=median(candidates),
             return_of_mean=of_mean,
             return_incumbent=self.incumbent.score if self.incumbent else math.nan,
         )
         return self._record
+
+    def _go_on(self, at_rest: bool, rate: float) -> None:
+        """Begin a search for more than `rate` per step, or after one at rest a larger one."""
+        if not (at_rest or rate):
+            return
+        self.rate = rate
+        if not rate:
+            self.policy = self._policy_of(self.stage + 1)
+            self.stage += 1
+        self._begin_search()
 
     def conclude(self) -> dict[str, float]:
         """Nothing is left: every generation's mean has been judged."""
@@ -246,7 +261,7 @@ class Evolution:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
             neurons = self._neurons if self.grow is None else self._neurons * larger(numbers["stage"])[1]
             check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max, self.horizon.whole)
-            self.policy, self.stage = self._policy_of(numbers["stage"]), numbers["stage"]
+            self.policy, self.stage, self.rate = self._policy_of(numbers["stage"]), numbers["stage"], numbers["rate"]
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
             self.plateau, self.horizon.steps = Plateau(**numbers["plateau"]), numbers["horizon"]
@@ -270,14 +285,7 @@ class Evolution:
     def line(self) -> str:
         """The last generation in one line."""
         record = self._record
-        if record is None:
-            return f"{self.env_steps:,} steps"
-        return (
-            f"best so far {record.return_incumbent:.1f}, mean {record.return_of_mean:.1f}, sigma {record.sigma:.2g}, "
-            f"{record.env_steps:,} steps, {record.steps_per_second:,.0f} steps/s"
-            + (f", at most {record.horizon} in an episode" if self.horizon.is_short else "")
-            + (f", {record.not_finite} not finite" if record.not_finite else "")
-        )
+        return f"{self.env_steps:,} steps" if record is None else record.line(is_short=self.horizon.is_short)
 
     def _seeds(self, purpose: int, episodes: int) -> list[int]:
         """Of fresh episodes: they differ between runs, generations and purposes, and are the same in a resumed run."""

@@ -48,6 +48,7 @@ class EvolutionNumbers(TypedDict):
     not_finite: Count
     problem: str | None
     horizon: Annotated[int, Meta(ge=1, le=2**53)]
+    rate: Annotated[float, Meta(ge=0, le=1e15)]
     incumbent_episodes: NotRequired[Annotated[int, Meta(ge=1, le=2**31)]]
     incumbent_stage: NotRequired[Annotated[int, Meta(ge=0, le=62)]]
 

@@ -71,6 +71,33 @@ class Plateau:
             self.best, self.waited = self.level, 0
         return self.waited >= self.patience
 
+    @property
+    def is_suspected(self) -> bool:
+        """Whether an eighth of the patience is over."""
+        return self.waited >= self.patience // 8
+
+
+def median(values: np.ndarray) -> float:
+    """Of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
+
+
+def rate_of(returns: np.ndarray, lengths: np.ndarray) -> float:
+    """The reward per step of a search that does not rise, for the next one to exceed; 0 where that does not lead on.
+
+    Where candidates last, and an end only costs the reward of every further step, standing still is hard to leave: who
+    moves faster falls at first. In `returns - rate * lengths` nothing is lost by falling; what counts is to bring more
+    per step than who stands, and then to last.
+
+    Args:
+        returns: Of the last generation. Shape: (candidates, episodes).
+        lengths: Steps of its episodes; same shape.
+    """
+    rate = median(returns.sum(1) / lengths.sum(1))
+    lasting = np.median((lengths == lengths.max()).mean(1)) >= LASTING and lengths.min() < lengths.max()
+    return rate if lasting and rate > 0 and np.ptp(returns - rate * lengths) > 0 else 0.0
+
 
 def patience_of(n_parameters: int, pop_size: int) -> int:
     """Generations that a search without a rise is given: more of them for more parameters per candidate."""
