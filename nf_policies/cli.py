@@ -51,6 +51,8 @@ def _run(args: Sequence[str] | None) -> int:
     messages = to_stderr()
     try:
         command: Any = tyro.extras.subcommand_cli_from_dict(commands, prog="nf-policies", args=args)
+        if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1" and not isinstance(command, Train):
+            raise ValueError("torchrun starts several processes, which only nf-policies train uses: leave it out.")
         output: str = command.run(messages)
     except BaseException as error:
         sentence = _sentence(error)

@@ -23,13 +23,6 @@ class Entry(NamedTuple):
     high: float
 
 
-class Entries(NamedTuple):
-    """What a policy sees and does."""
-
-    observation: tuple[Entry, ...]
-    action: tuple[Entry, ...]
-
-
 def entries_of(space: Space[Any], names: Sequence[str] = (), what: str = "observation") -> tuple[Entry, ...]:
     """The entries of a space, as many as the features that an `ObservationEncoder` makes of it.
 
@@ -54,14 +47,6 @@ def entries_of(space: Space[Any], names: Sequence[str] = (), what: str = "observ
             value = entry.name.partition("=")[1:] if len(names) != len(entries) else ()
             found.append(entry._replace(name="".join((name, *value)), unit=unit or ""))
     return tuple(found)
-
-
-def entries_of_policy(policy: Any) -> Entries:
-    """What a `Policy` sees, its visible entries only, and what it does."""
-    seen = entries_of(policy.observation_space, policy.names.get("observation", ()))
-    if policy.visible is not None:
-        seen = tuple(seen[i] for i in policy.visible)
-    return Entries(seen, entries_of(policy.action_space, policy.names.get("action", ()), "action"))
 
 
 def _numbers(space: Space[Any], what: str) -> Iterator[list[Entry]]:

@@ -13,11 +13,6 @@ VELOCITY = "velocity"
 NAMES_SHOWN = 12
 
 
-def task_name(env_id: str) -> str:
-    """An id without module, namespace and version."""
-    return re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
-
-
 def velocities_of(env: Any) -> tuple[int, ...]:
     """Indices of the observation's velocities, where a batched task, alone or in a vector environment, knows them."""
     bare = env.unwrapped

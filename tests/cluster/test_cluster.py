@@ -110,6 +110,24 @@ def test_a_sweep_brings_home_what_its_runs_leave(folder, cluster) -> None:
         assert (folder / result["policy"]).exists()
 
 
+def test_of_two_clusters_the_one_plays_whose_address_is_given(folder, cluster, tmp_path) -> None:
+    with nodes(1, tmp_path) as others:
+        assert others[0].head != cluster[0].head
+        running = {
+            name: command(folder, *TASK, "--ray", head, "--workers", "1", "--out", name)
+            for name, head in (("first", cluster[0].head), ("second", others[0].head))
+        }
+        until, seen = time.monotonic() + 100, set()
+        while any(process.poll() is None for process in running.values()) and time.monotonic() < until:
+            seen |= {name for name, node in (("first", cluster[0]), ("second", others[0])) if node.players()}
+            time.sleep(0.2)
+        for name, process in running.items():
+            status, said = finished(process)
+            assert status == 0, said
+            assert same_bytes(folder, name)
+    assert "second" in seen
+
+
 def test_after_the_death_of_the_head_resume_goes_on_to_the_same_bytes(folder, cluster) -> None:
     running = command(folder, *TASK, "--ray", cluster[0].head, "--workers", "2", "--out", "headless")
     until = time.monotonic() + 60

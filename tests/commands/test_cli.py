@@ -71,6 +71,13 @@ def test_ctrl_c_during_imports_ends_without_a_traceback(module) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_what_torchrun_starts_many_times_is_a_training(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["presets"]) == 1
+    assert "only nf-policies train uses: leave it out" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_broken_pipe_of_a_worker_is_an_error_and_of_stdout_is_not(monkeypatch, capsys) -> None:
     def broken(self: Envs, messages: object) -> str:
         raise BrokenPipeError("a worker died")

@@ -8,7 +8,7 @@ import pytest
 import nf_envs
 from nf_policies import Policy
 from nf_policies.cli import main
-from nf_policies.policies.names import Entry, entries_of_policy
+from nf_policies.policies.names import Entry, entries_of
 
 
 def test_all_registered_tasks_are_listed_as_json(capsys):
@@ -65,9 +65,9 @@ def test_entries_are_hidden_by_name_and_named_in_the_file(search, tmp_path, caps
     assert main([command, "Pendulum-v1", *words]) == 0
     policy = Policy.load(tmp_path / "run" / "best.safetensors")
     assert policy.visible == (0, 1)
-    seen, done = entries_of_policy(policy)
-    assert seen == (Entry("angle_cosine", "1", -1, 1), Entry("angle_sine", "1", -1, 1))
-    assert done == (Entry("torque", "N m", -2, 2),)
+    entries = entries_of(policy.observation_space, policy.names["observation"])
+    assert [entries[i] for i in policy.visible] == [Entry("angle_cosine", "1", -1, 1), Entry("angle_sine", "1", -1, 1)]
+    assert entries_of(policy.action_space, policy.names["action"], "action") == (Entry("torque", "N m", -2, 2),)
 
 
 def test_an_entry_that_is_not_there_is_told_with_those_that_are(capsys):

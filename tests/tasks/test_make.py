@@ -14,7 +14,6 @@ from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.make import make_task
 from nf_policies.tasks.registry import register_installed
 from nf_policies.tasks.side_by_side import make_envs, training_envs
-from nf_policies.tasks.visible import task_name
 
 
 class Old(gym.Env):
@@ -56,20 +55,6 @@ def test_a_task_whose_reset_takes_no_seed_is_refused_in_one_sentence(env_id) -> 
         make_task(env_id)
     with pytest.raises(TaskError, match="cannot be reset with a seed"):
         make_envs(env_id, 2)
-
-
-@pytest.mark.parametrize(
-    ("env_id", "name"),
-    [
-        ("CartPole-v1", "CartPole"),
-        ("CartPole", "CartPole"),
-        ("phys2d/CartPole-v1", "CartPole"),
-        ("module:mylab/Two-vases-v12", "Two-vases"),
-        ("a.b:Plain", "Plain"),
-    ],
-)
-def test_the_name_of_a_task_is_its_id_without_module_namespace_and_version(env_id, name) -> None:
-    assert task_name(env_id) == name
 
 
 def test_a_broken_plugin_is_skipped_with_a_warning_and_the_next_one_registered(monkeypatch) -> None:
