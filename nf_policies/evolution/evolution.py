@@ -180,12 +180,12 @@ class Evolution:
         self.not_finite += int((~np.isfinite(candidates)).sum())
         sigma = self.strategy.sigma
         finite = candidates[np.isfinite(candidates)]
-        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought))
+        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought), self.env_steps)
         if is_short and (lasting or at_rest):
             self.horizon.grow(whole=not lasting)
             self.plateau = Plateau(self.plateau.patience)  # later returns are others
         elif not is_short and self.grow is not None:
-            stands = self.rate == 0 and self.plateau.is_suspected
+            stands = self.rate == 0 and self.plateau.is_flat
             self._go_on(at_rest, rate_of(returns[:-1], lengths[:-1]) if stands else 0.0)
 
         seconds = time.perf_counter() - began
