@@ -3,7 +3,7 @@
 import numpy as np
 from small_evolution import assert_same, evolution_for, whole_and_continued
 
-from nf_policies.evolution.stages import rate_of
+from nf_policies.evolution.stages import Plateau, rate_of
 from nf_policies.rollouts.play import FeatureSums, Played
 
 WHOLE, FALLS_AFTER = 100, 20
@@ -46,6 +46,21 @@ def test_there_is_no_such_rate_where_whole_returns_say_more() -> None:
     assert rate_of(-1.0 * lengths + faster, lengths) == 0, "an early end is a gain"
     assert rate_of(2.0 * lengths[::-1] + faster, lengths[[3, 3, 3, 0]]) == 0, "most candidates fall"
     assert rate_of(np.full((4, 2), np.nan), lengths) == 0
+
+
+def test_a_search_is_flat_when_half_as_many_steps_again_brought_no_steep_rise() -> None:
+    plateau = Plateau(patience=100)
+    for generation, median in enumerate([0, 100, 200, 300, 400], 1):
+        plateau.reached(median, 1000 * generation)
+    at_most = plateau.level
+    flat = []
+    for generation in range(6, 12):
+        plateau.reached(at_most, 1000 * generation)
+        flat.append(plateau.is_flat)
+    assert flat == [False, False, False, False, True, True], "5 generations, and 1.5 times the steps"
+    plateau.reached(1000, 12_000)
+    assert not plateau.is_flat, "a steep rise"
+    assert not plateau.reached(1000, 13_000), "and that is not yet a search at rest"
 
 
 def test_a_search_that_stands_still_is_followed_by_one_for_speed_and_then_by_a_larger_one() -> None:
