@@ -1,7 +1,13 @@
-"""python -m nf_policies: the command line."""
+"""The command line as a process of its own, which a Ctrl-C ends without a traceback from here on."""
+
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as in the background
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import sys
 
 from nf_policies.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

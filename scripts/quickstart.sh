@@ -5,10 +5,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" video
 
 began=$SECONDS
 echo "Evolving a neural field for CartPole-v1, velocities hidden ..."
-policy=$("$python" -m nf_policies.cli evolve CartPole-v1 --hide-velocity --target 495 --json |
+policy=$("$python" -m nf_policies evolve CartPole-v1 --hide-velocity --target 495 --json |
     "$python" -c 'import json, sys; print(json.load(sys.stdin)["policy"])')
 run=$(dirname "$policy")
-"$python" -m nf_policies.cli rollout "$policy" --video "$run/film.mp4" --plot "$run/field.png"
+"$python" -m nf_policies rollout "$policy" --video "$run/film.mp4" --plot "$run/field.png"
 
 cat <<END
 

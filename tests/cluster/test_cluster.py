@@ -110,8 +110,8 @@ def test_a_sweep_brings_home_what_its_runs_leave(folder, cluster) -> None:
         assert (folder / result["policy"]).exists()
 
 
-def test_of_two_clusters_the_one_plays_whose_address_is_given(folder, cluster, tmp_path) -> None:
-    with nodes(1, tmp_path) as others:
+def test_of_two_clusters_the_one_plays_whose_address_is_given(folder, cluster, tmp_path_factory) -> None:
+    with nodes(1, tmp_path_factory.mktemp("two")) as others:  # whose sockets need a short path
         assert others[0].head != cluster[0].head
         running = {
             name: command(folder, *TASK, "--ray", head, "--workers", "1", "--out", name)

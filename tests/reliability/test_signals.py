@@ -18,7 +18,7 @@ import pytest
 from forked import RUNS, Forked
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-ENTRY = [sys.executable, "-c", "import sys; from nf_policies.cli import main; sys.exit(main())"]
+ENTRY = [sys.executable, "-c", "import sys; from nf_policies.__main__ import main; sys.exit(main())"]
 """As the installed command begins."""
 
 
