@@ -27,8 +27,10 @@ from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evalu
 DUEL_EPISODES, TARGET_EPISODES = 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
-COUNTS = ("seed", "stage", "rate", "iteration", "env_steps", "evaluations", "improved_at", "episodes")
-COUNTS += ("not_finite", "problem")
+COUNTS = (
+    *("seed", "stage", "rate", "iteration", "env_steps", "evaluations", "improved_at", "episodes", "not_finite"),
+    "problem",
+)
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
