@@ -155,7 +155,7 @@ def test_a_batched_task_is_trained_in_its_own_form(tmp_path) -> None:
         (["CartPole-v1", "--field", "gru", "--field-option", "no_such_option=1"], "'no_such_option'"),
         (["CartPole-v1", "--field", "lstm", "--field-option", "tau_init=2"], "'tau_init'"),
         (["CartPole-v1", "--field", "memoryless", "--field-option", "no_such_option=1"], "'no_such_option'"),
-        (["CartPole-v1", "--field", "memoryless", "--field-option", "layers=x"], "An option of the field does not fit"),
+        (["CartPole-v1", "--field", "memoryless", "--field-option", "layers=x"], "layers must be 0 to 100, not 'x'"),
         (["CartPole-v1", "--field", "gru", "--field-option", "output_size=3"], "cannot set output_size"),
         (["CartPole-v1", "--hidden-size", "0"], "--hidden-size must be at least 1, not 0"),
         (["CartPole-v1", "--num-envs", "0"], "--num-envs must be at least 1"),
