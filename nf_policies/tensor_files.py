@@ -6,7 +6,8 @@ digest tells damage from change. Whatever is wrong comes out as the kind's own e
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nf_policies.atomic import atomic_path
-from nf_policies.wording import in_short
+from nf_policies.wording import reason_of
 
 DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int32: "I32", torch.int64: "I64"}
 DTYPES |= {torch.uint8: "U8", torch.bool: "BOOL"}
@@ -127,6 +128,13 @@ def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def reason_of(error: Exception) -> str:
-    """What went wrong, in few words on one line."""
-    return in_short(f"{type(error).__name__}: {error}")
+@contextmanager
+def complete(path: Path, kind: Kind) -> Iterator[None]:
+    """Turn whatever the contents of a malformed file make go wrong into the kind's error."""
+    try:
+        yield
+    except kind.error:
+        raise
+    except Exception as error:
+        what = kind.name.removesuffix(" file")
+        raise kind.error(f"{path} does not hold a complete {what} ({reason_of(error)}).") from error

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nf_policies.evolution.pycma_state import capture, restore
 from nf_policies.evolution.schema import SearchNumbers, candidates_of
-from nf_policies.wording import in_short
+from nf_policies.wording import reason_of
 
 Restarts = Literal["none", "ipop", "bipop"]
 
@@ -227,7 +227,7 @@ class Strategy:
         except Exception as error:  # whatever a damaged state makes go wrong, in pycma too
             if type(error) is ValueError:
                 raise
-            words = in_short(f"{type(error).__name__}: {error}")
+            words = reason_of(error)
             raise ValueError(f"The state of the search is not whole ({words}).") from error
 
     def _continue(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

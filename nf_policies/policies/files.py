@@ -3,8 +3,8 @@
 The tensors are the field's parameters and buffers, and the normaliser's statistics.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -60,6 +60,7 @@ class Header(TypedDict):
 
 
 KIND = tensor_files.Kind("policy file", PolicyFileError, HEADER, FORMAT_VERSION, 1, "format_version", Header)
+complete = functools.partial(tensor_files.complete, kind=KIND)
 
 
 def write(
@@ -104,17 +105,6 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header["field"] = build_field(**header["field"])
         header |= {name: space_from_json(header[name]) for name in SPACES}
     return header, tensors
-
-
-@contextmanager
-def complete(path: Path) -> Iterator[None]:
-    """Turn whatever a malformed file makes go wrong into a PolicyFileError."""
-    try:
-        yield
-    except PolicyFileError:
-        raise
-    except Exception as error:
-        raise PolicyFileError(f"{path} does not hold a complete policy ({tensor_files.reason_of(error)}).") from error
 
 
 def check_sizes(options: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -10,8 +10,6 @@ import math
 import warnings
 import zipfile
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from nf_policies import tensor_files
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import NUMBERS_MAX, space_from_json, space_to_json
 from nf_policies.ppo.model_header import KIND, ModelFileError, State
-from nf_policies.wording import in_short
+from nf_policies.wording import in_short, reason_of
 
 COUNTS = ("num_timesteps", "_n_updates", "_current_progress_remaining", "_total_timesteps", "_num_timesteps_at_start")
 SPACES = ("observation_space", "action_space")
@@ -83,30 +81,19 @@ def load_model(cls: Any, path: Any, env: Any, device: Any, given: dict[str, Any]
     if missing := [name for name in header["missing"] if name not in known]:
         names = in_short(", ".join(missing))
         raise ModelFileError(f"{path_of(path)} does not hold {names}: give it to {cls.__name__}.load.")
-    with complete(path_of(path)):
+    with tensor_files.complete(path_of(path), KIND):
         stored = [space_from_json(header[name]) for name in SPACES]
         model = cls(env=None, device=device, _init_setup_model=False, **arguments)
         model.observation_space, model.action_space = stored
         model.n_envs = header["n_envs"]
         check_sizes(model, under(tensors, "policy"))
-    if env is not None:
+    if env is not None:  # whose own errors are not the file's
         model = cls(env=env, device=device, _init_setup_model=False, **arguments)
         check_for_correct_spaces(model.env, *stored)
-    with complete(path_of(path)):
+    with tensor_files.complete(path_of(path), KIND):
         model._setup_model()
         load_state(model, header, tensors)
     return model
-
-
-@contextmanager
-def complete(path: Path) -> Iterator[None]:
-    """Turn whatever a malformed file makes go wrong into a ModelFileError."""
-    try:
-        yield
-    except ModelFileError:
-        raise
-    except Exception as error:
-        raise ModelFileError(f"{path} does not hold a complete model ({tensor_files.reason_of(error)}).") from error
 
 
 def check_sizes(model: Any, tensors: dict[str, Tensor]) -> None:
@@ -155,7 +142,7 @@ def load_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor]) 
         with model.random.drawn():  # whoever damaged them is found now
             pass
     except Exception as error:
-        raise ValueError(f"This is the state of another model ({tensor_files.reason_of(error)}).") from error
+        raise ValueError(f"This is the state of another model ({reason_of(error)}).") from error
 
 
 def check_state(model: Any, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -216,7 +203,7 @@ def parameters_of(numbers: dict[str, Any], tensors: dict[str, Tensor]) -> dict[s
 
 def read_parameters(path: Any) -> dict[str, Any]:
     """What `set_parameters` takes, from a model's file. Raises: ModelFileError as `read`."""
-    with complete(path_of(path)):
+    with tensor_files.complete(path_of(path), KIND):
         return parameters_of(*read(path))
 
 

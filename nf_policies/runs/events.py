@@ -56,4 +56,4 @@ class EventFile:
 def _second(run_dir: Path) -> int:
     """A second for a file's name: now, but later than that of every file there, as they are read in this order."""
     seconds = (path.name.removeprefix(PREFIX).split(".")[0] for path in run_dir.glob(f"{PREFIX}*"))
-    return max(int(time.time()), *(int(second) + 1 for second in seconds if second.isdecimal()), 0)
+    return max([int(time.time()), *(int(second) + 1 for second in seconds if second.isdecimal())])

@@ -21,7 +21,7 @@ from nf_policies.runs.lock import claimed
 from nf_policies.runs.presets import BUDGET
 from nf_policies.runs.progress import Progress, plot_progress
 from nf_policies.stopping import check, listening, uninterrupted, way_on
-from nf_policies.wording import in_short
+from nf_policies.wording import in_short, reason_of
 
 CHECKPOINT_SECONDS = 2.0
 Purpose = Literal["confirmation", "choice", "final"]
@@ -98,8 +98,8 @@ class Session:
             self._seconds, self._improved = run.get("seconds", 0.0), run.get("improved", self._improved)
             return int(run["count"]), run["reached"] is not None and run["reached"] == self.config.get("target")
         except Exception as error:  # whatever a damaged state makes go wrong
-            reason = error if type(error) is ValueError else f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{path} does not fit this run: {in_short(reason)}") from error
+            reason = in_short(error) if type(error) is ValueError else reason_of(error)
+            raise CheckpointError(f"{path} does not fit this run: {reason}") from error
 
     def _loop(self, count: int) -> str:
         """Step the learner; the reason for stopping comes back."""

@@ -129,8 +129,8 @@ def predict(path: Path) -> str:
 def test_models(kind, count, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NF_POLICIES_FUSED", "0")  # a field of another shape would be compiled
-    env, options = MODELS[kind]
-    options |= {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "seed": 0, "device": "cpu"}
+    env, own = MODELS[kind]
+    options = {**own, "n_steps": 16, "batch_size": 16, "n_epochs": 1, "seed": 0, "device": "cpu"}
     FieldPPO("NeuralFieldPolicy", env, **options).learn(32).save("good.safetensors")
     shutil.copyfile("good.safetensors", "model.safetensors")
     change = functools.partial(of_tensor_file, Path("good.safetensors"), MODEL_KIND.key)
