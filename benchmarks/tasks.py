@@ -90,16 +90,14 @@ def core(env_id: str, num_envs: int, steps: int) -> tuple[Steps, int]:
     size = 1 if discrete else space.shape[0]
     low, high = (0, int(space.n)) if discrete else (float(space.low.min()), float(space.high.max()))
 
-    step = lanes.storing(lanes.step_same)
-
     def call(now: lanes.Lanes, keys: torch.Tensor, count: torch.Tensor) -> tuple[lanes.Lanes, list[Any]]:
         seen = []
         for i in range(steps):
             drawn = [low + (high - low) * u for u in uniforms(keys, count + i, count, size, torch.float32)]
             action = drawn[0].to(torch.int64) if discrete else torch.stack(drawn, -1)
-            out = step(task, now, action, task.default_params, limit, torch.float32)
+            out = lanes.step_same(task, now, action, task.default_params, limit, torch.float32)
             now = out.lanes
-            seen.append((out.obs, out.reward, out.terminated, out.truncated))
+            seen.append((out.obs, out.reward, lanes.as_bytes(out.terminated), lanes.as_bytes(out.truncated)))
         return now, seen
 
     fast = lanes.compiled(call, num_envs)

@@ -1,6 +1,7 @@
 """The vector view as pure functions: start episodes, step, start the next ones.
 
 `Lanes` is all the memory between steps. Each function is one graph for `torch.compile`.
+Results are not made by `_replace`, because torch 2.11 cannot return them from a graph.
 """
 
 import inspect
@@ -14,6 +15,8 @@ from nf_envs.randomness import uniforms, uniforms_at_once
 
 _ENVS_FOR_THREADS = 4096
 """Number of environments from which several threads speed up a compiled step on a CPU."""
+_STORES_BYTES = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 13)
+"""Torch 2.11 cannot compile what sees bytes as bool."""
 
 
 class Lanes(NamedTuple):
@@ -110,37 +113,30 @@ def step_same(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit:
     """Step, and begin the next episode within the same step (Gymnasium's SAME_STEP)."""
     out = advance(task, lanes, action, params, limit, dtype)
     lanes, obs = restart(task, out.lanes, out.obs, out.lanes.over, params, dtype)
-    return out._replace(lanes=lanes, obs=obs, info=task.state_info(lanes.state, params))
+    info = task.state_info(lanes.state, params)
+    return Outcome(lanes, obs, out.reward, out.terminated, out.truncated, out.final_obs, info, out.final_info)
 
 
 def step_next(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
     """Step; a finished lane begins its next episode instead (Gymnasium's NEXT_STEP)."""
     out = advance(task, lanes, action, params, limit, dtype)
     begun, obs = restart(task, lanes, out.obs, lanes.over, params, dtype)
-    state = where(lanes.over, begun, out.lanes)
-    return out._replace(
-        lanes=state,
-        obs=obs,
-        reward=torch.where(lanes.over, 0.0, out.reward),
-        terminated=out.terminated & ~lanes.over,
-        truncated=out.truncated & ~lanes.over,
-        info=task.state_info(state.state, params),
-    )
+    after = where(lanes.over, begun, out.lanes)
+    reward = torch.where(lanes.over, 0.0, out.reward)
+    terminated, truncated = out.terminated & ~lanes.over, out.truncated & ~lanes.over
+    info = task.state_info(after.state, params)
+    return Outcome(after, obs, reward, terminated, truncated, out.final_obs, info, out.final_info)
 
 
 def step_paused(task: Task[Any], lanes: Lanes, action: Tensor, params: Any, limit: int, dtype: torch.dtype) -> Outcome:
     """Step; a finished lane earns 0 until it is reset (Gymnasium's DISABLED)."""
     out = advance(task, lanes, action, params, limit, dtype)
     held = where(lanes.over, lanes, out.lanes)
-    return out._replace(
-        lanes=held,
-        obs=task.observation(held.state, (), params),
-        reward=torch.where(lanes.over, 0.0, out.reward),
-        # A waiting lane keeps the flags with which its episode ended.
-        terminated=task.terminal(held.state, (), params),
-        truncated=held.steps >= limit,
-        info=task.state_info(held.state, params),
-    )
+    obs, info = task.observation(held.state, (), params), task.state_info(held.state, params)
+    reward = torch.where(lanes.over, 0.0, out.reward)
+    # A waiting lane keeps the flags with which its episode ended.
+    terminated, truncated = task.terminal(held.state, (), params), held.steps >= limit
+    return Outcome(held, obs, reward, terminated, truncated, out.final_obs, info, out.final_info)
 
 
 def lane(state: Any, i: int) -> Any:
@@ -149,24 +145,6 @@ def lane(state: Any, i: int) -> Any:
         return state[i : i + 1]
     parts = [lane(part, i) for part in state]
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-
-
-def storing(step: Any) -> Any:
-    """A step for `compiled` whose flags are stored quickly on a CPU.
-
-    torch 2.13 stores vectors of bool one entry at a time, but vectors of uint8 at once. Nothing more can be computed
-    from such flags in the same graph.
-    """
-
-    def flags(mask: Tensor) -> Tensor:
-        return torch.where(mask, 1.0, 0.0).to(torch.uint8).view(torch.bool)
-
-    def stepped(*arguments: Any) -> Outcome:
-        out = step(*arguments)
-        lanes = out.lanes._replace(over=flags(out.lanes.over))
-        return out._replace(lanes=lanes, terminated=flags(out.terminated), truncated=flags(out.truncated))
-
-    return stepped
 
 
 def compiled(step: Any, num_envs: int) -> Any:
@@ -178,3 +156,27 @@ def compiled(step: Any, num_envs: int) -> Any:
     if "isolate_recompiles" in known:
         options["isolate_recompiles"] = True
     return torch.compile(step, **options)
+
+
+def compiled_step(step: Any, num_envs: int, device: torch.device) -> Any:
+    """One of this module's steps, compiled.
+
+    Torch stores vectors of bool on a CPU one entry at a time, but bytes at once: its flags are stored as bytes there.
+    """
+    return compiled(_storing_bytes(step) if device.type == "cpu" and _STORES_BYTES else step, num_envs)
+
+
+def _storing_bytes(step: Any) -> Any:
+    def flags(mask: Tensor) -> Tensor:
+        return as_bytes(mask).view(torch.bool)  # nothing more can be computed from these in the same graph
+
+    def stepped(*arguments: Any) -> Outcome:
+        (*memory, over), obs, reward, terminated, truncated, *rest = step(*arguments)
+        return Outcome(Lanes(*memory, flags(over)), obs, reward, flags(terminated), flags(truncated), *rest)
+
+    return stepped
+
+
+def as_bytes(mask: Tensor) -> Tensor:
+    """1 where the mask is true, uint8."""
+    return torch.where(mask, 1.0, 0.0).to(torch.uint8)

@@ -93,8 +93,7 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         self.lanes: lanes.Lanes | None = None
         self._how: Any = lanes if self.func_env.compilable else busy_lanes
         self._plain_step = getattr(self._how, _STEPS[mode])
-        step = lanes.storing(self._plain_step) if self.device.type == "cpu" else self._plain_step
-        self._step = lanes.compiled(step, num_envs) if compile else self._plain_step
+        self._step = lanes.compiled_step(self._plain_step, num_envs, self.device) if compile else self._plain_step
         self._compiled = compile
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._painter: Painter | None = None
