@@ -171,8 +171,9 @@ def _storing_bytes(step: Any) -> Any:
         return as_bytes(mask).view(torch.bool)  # nothing more can be computed from these in the same graph
 
     def stepped(*arguments: Any) -> Outcome:
-        (*memory, over), obs, reward, terminated, truncated, *rest = step(*arguments)
-        return Outcome(Lanes(*memory, flags(over)), obs, reward, flags(terminated), flags(truncated), *rest)
+        now, obs, reward, terminated, truncated, *rest = step(*arguments)
+        stored = Lanes(now.state, now.keys, now.episodes, now.steps, flags(now.over))
+        return Outcome(stored, obs, reward, flags(terminated), flags(truncated), *rest)
 
     return stepped
 

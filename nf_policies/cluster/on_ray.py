@@ -1,7 +1,8 @@
 """A pool of workers on a Ray cluster.
 
 Each worker is an actor with one CPU. One that dies, with its node or alone, or hangs, is replaced where there is room,
-and another plays the pieces that it had. Nodes that join later get workers.
+and another plays the pieces that it had; one whose node cannot make the task is left out. Nodes that join later get
+workers.
 """
 
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nf_policies.cluster.connection import WITH_NODE, ClusterError, connected, reach, reason_of, warn
-from nf_policies.cluster.player import Answer, Bits, Failed, Maker, Player
+from nf_policies.cluster.player import Answer, Bits, Failed, Maker, Player, Unmade
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.processes import STEP_TIMEOUT
 
@@ -72,7 +73,7 @@ class RayPool:
         self._head = str(self._ray.get_runtime_context().gcs_address)
         self._workers: list[Worker] = []
         self._grown, self._waiting_since = -GROW, time.monotonic()
-        self._told: set[Bits] = set()
+        self._told: set[Bits | Unmade] = set()
         self.seconds_playing = 0.0
         """Of all workers, for measurements."""
         self._grow()
@@ -91,7 +92,7 @@ class RayPool:
         """The index of each piece and what was played, in the order in which workers answer.
 
         Raises:
-            TaskError: If a piece is lost or raises for the fifth time.
+            TaskError: If a piece is lost or raises for the fifth time, or no node can make the task.
             ClusterError: If the head of the cluster is gone.
         """
         self._grow()
@@ -149,6 +150,8 @@ class RayPool:
             if isinstance(answer, Bits):
                 worker.ready = True
                 self._compare(answer)
+            elif isinstance(answer, Unmade):
+                self._leave_out(worker, answer, waiting)
             else:
                 yield worker.pieces.pop(ref), answer
 
@@ -191,6 +194,19 @@ class RayPool:
         warn(f"A worker of {self._name} {reason}; others play its {len(indices)} pieces.")
         waiting.extendleft(reversed(indices))
         self._replace(worker)
+
+    def _leave_out(self, worker: Worker, answer: Unmade, waiting: deque[int]) -> None:
+        """Go on without a worker whose node cannot make the task; later generations try again."""
+        waiting.extendleft(reversed(worker.pieces.values()))
+        self._workers.remove(worker)
+        with suppress(Exception):
+            self._ray.kill(worker.actor)
+        sentence = f"{self._name} cannot be made on the node {answer.node}: {answer.reason}"
+        if not self._workers:
+            raise TaskError(f"{sentence}. What it needs must be installed on every node.")
+        if answer not in self._told:
+            self._told.add(answer)
+            warn(f"{sentence}. Other workers play its pieces.")
 
     def _count(self, index: int, tries: Counter[int], reason: str) -> None:
         tries[index] += 1

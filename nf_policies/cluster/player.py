@@ -37,6 +37,14 @@ class Failed(NamedTuple):
     reason: str
 
 
+class Unmade(NamedTuple):
+    """A task that cannot be made here, say because its module is not installed."""
+
+    reason: str
+    node: str
+    """The name of this machine."""
+
+
 class Answer(NamedTuple):
     """What was played, and how long it took in the worker."""
 
@@ -77,12 +85,15 @@ class Player:
         """Steps of the environments so far; the time where nobody counts them."""
         return self._steps if self._watched else time.monotonic_ns()
 
-    def play(self, policy: Any, piece: Any) -> Answer | Failed:
+    def play(self, policy: Any, piece: Any) -> Answer | Failed | Unmade:
         """Play a piece; what the task raises comes back as a sentence."""
         began = time.perf_counter()
         try:
             if self._lanes < (lanes := min(piece.episodes, LANES)):
                 (self._evaluator, self._watched), self._lanes = self._make(lanes), lanes
+        except Exception as error:  # of modules and constructors
+            return Unmade(described(error), platform.node())
+        try:
             watch = {"watch": self._count} if self._watched else {}
             _, played = self._evaluator(policy, *piece, **watch)
         except Exception as error:  # whatever a task does wrong

@@ -184,7 +184,7 @@ class Evolution:
         finite = candidates[np.isfinite(candidates)]
         at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought), self.env_steps)
         if is_short and (lasting or at_rest):
-            self.horizon.grow(whole=not lasting)
+            self.horizon.grow(lengths[:-1])
             self.plateau = Plateau(self.plateau.patience)  # later returns are others
         elif not is_short and self.grow is not None:
             stands = self.rate == 0 and self.plateau.is_flat

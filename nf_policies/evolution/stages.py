@@ -22,7 +22,8 @@ class Horizon:
     """Steps after which the episodes of a generation are cut: few at first, more once candidates last so long.
 
     What comes soon is learnt first, where chance and long episodes of the few best cost little; and what pays only in
-    the long run, such as standing still where falling ends an episode, does not yet hide what pays at once.
+    the long run, such as standing still where falling ends an episode, does not yet hide what pays at once. Where no
+    episode ends early, none of this holds, and what pays at once leads astray: there they are whole.
 
     Args:
         first: Steps at first.
@@ -46,9 +47,10 @@ class Horizon:
         """Whether the median candidate lasts. `lengths` are of shape (candidates, episodes)."""
         return bool(np.median((lengths >= self.steps).mean(1)) >= LASTING)
 
-    def grow(self, *, whole: bool) -> None:
-        """Be a quarter longer, or whole."""
-        self.steps = self.whole if whole else min(self.steps + -(-self.steps // 4), self.whole)
+    def grow(self, lengths: np.ndarray) -> None:
+        """Be a quarter longer where the median candidate lasts; whole where no episode ends, or the median does not."""
+        quarter = self.is_reached(lengths) and lengths.min() < self.steps
+        self.steps = min(self.steps + -(-self.steps // 4), self.whole) if quarter else self.whole
 
 
 @dataclass

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def environment(folder: Path) -> dict[str, str]:
 class Node:
     """A node with two CPUs."""
 
-    def __init__(self, number: int, head: str, folder: Path) -> None:
+    def __init__(self, number: int, head: str, folder: Path, variables: Mapping[str, str]) -> None:
         self.ip, self.head = f"127.0.0.{number + 1}", head  # for 127.0.0.1, Ray takes the address of the machine
         place = ["--head", f"--port={head.rpartition(':')[2]}"] if number == 1 else [f"--address={head}"]
         words = [f"--node-ip-address={self.ip}", f"--num-cpus={CPUS}", "--object-store-memory=80000000"]
@@ -39,7 +39,8 @@ class Node:
         self.log = (folder / f"node-{number}.log").open("w+")
         self.process = subprocess.Popen(
             [RAY, "start", "--block", "--disable-usage-stats", *place, *words],
-            env=environment(folder), stdout=self.log, stderr=self.log, cwd=folder, start_new_session=True,
+            env={**environment(folder), **variables}, cwd=folder, start_new_session=True,
+            stdout=self.log, stderr=self.log,
         )  # fmt: skip
 
     def wait(self, seconds: float = 90.0) -> None:
@@ -83,14 +84,14 @@ def name_of(process: psutil.Process) -> str:
 
 
 @contextmanager
-def nodes(count: int, folder: Path) -> Iterator[list[Node]]:
-    """A cluster of so many nodes; the first one is its head."""
+def nodes(count: int, folder: Path, **variables: str) -> Iterator[list[Node]]:
+    """A cluster of so many nodes; the first one is its head, and the others have further environment variables."""
     head = f"127.0.0.2:{random.randint(20_000, 30_000)}"
-    running = [Node(1, head, folder)]
+    running = [Node(1, head, folder, {})]
     try:
         running[0].wait()
         for number in range(2, count + 1):  # side by side they would take too long for Ray
-            running.append(Node(number, head, folder))
+            running.append(Node(number, head, folder, variables))
             running[-1].wait()
         yield running
     finally:

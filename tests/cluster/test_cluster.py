@@ -1,6 +1,7 @@
 """Evolution on a real cluster of three nodes: the bytes of one machine, whoever plays, dies, hangs or raises."""
 
 import json
+import platform
 import random
 import shutil
 import time
@@ -98,6 +99,15 @@ def test_a_task_that_raises_on_the_workers_is_told_in_one_sentence(folder, clust
     assert status == 1, said
     assert "RuntimeError: the motor is not there" in said
     assert "Traceback" not in said
+
+
+def test_a_node_without_what_the_task_needs_is_told_and_left_out(folder, tmp_path_factory) -> None:
+    with nodes(2, tmp_path_factory.mktemp("poor"), WITHOUT_MOTORS="1") as (head, _):
+        status, said = finished(command(folder, *TASK, "--ray", head.head, "--workers", "4", "--out", "half"))
+        assert status == 0, said
+        assert f"cannot be made on the node {platform.node()}" in said
+        assert "No module named 'motors'" in said
+        assert same_bytes(folder, "half")
 
 
 def test_a_sweep_brings_home_what_its_runs_leave(folder, cluster) -> None:

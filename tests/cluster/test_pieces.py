@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+import platform
 import random
 import sys
 
@@ -11,7 +12,7 @@ import torch
 from gymnasium import spaces
 
 from nf_policies import ParameterVector, Policy, SimpleNeuralField, field_sizes
-from nf_policies.cluster.player import Failed, Player
+from nf_policies.cluster.player import Failed, Player, Unmade
 from nf_policies.evolution.evolution import Evolution
 from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import evaluate
@@ -104,14 +105,22 @@ def test_pieces_hold_every_episode_once_in_order(count, candidates) -> None:
     assert len(pieces) >= min(count, whole.episodes) // 2
 
 
-def test_a_task_that_raises_comes_back_as_a_sentence_that_names_the_line() -> None:
-    def make(lanes: int):
-        raise ZeroDivisionError("no motor")
+def broken(*_):
+    raise ZeroDivisionError("no motor")
 
-    answer = Player(make).play(None, Piece(None, [1]))
+
+def test_a_task_that_raises_comes_back_as_a_sentence_that_names_the_line() -> None:
+    answer = Player(lambda lanes: (broken, False)).play(None, Piece(None, [1]))
     assert isinstance(answer, Failed)
     assert answer.reason.startswith("ZeroDivisionError: no motor (")
     assert "test_pieces.py, line" in answer.reason
+
+
+def test_a_task_that_cannot_be_made_comes_back_with_the_name_of_the_machine() -> None:
+    answer = Player(broken).play(None, Piece(None, [1]))
+    assert isinstance(answer, Unmade)
+    assert answer.reason.startswith("ZeroDivisionError: no motor (")
+    assert answer.node == platform.node()
 
 
 def test_a_player_counts_its_steps_so_that_one_that_hangs_is_known() -> None:

@@ -11,15 +11,17 @@ WHOLE = 100
 
 
 class Falling:
-    """An evaluator whose candidates fall after so many steps, and get a reward of 1 for each."""
+    """An evaluator whose candidates fall after so many steps, the first one at once; each step brings 1."""
 
-    def __init__(self, falls_after: int) -> None:
-        self.falls_after, self.limits = falls_after, []
+    def __init__(self, falls_after: int, one_falls: bool = True) -> None:
+        self.falls_after, self.one_falls, self.limits = falls_after, one_falls, []
 
     def __call__(self, policy, population, seeds, limit=None):
         shape = 1 if population is None else len(population), len(seeds)
         self.limits.append((population is not None, limit))
         lengths = np.full(shape, min(self.falls_after, limit or WHOLE))
+        if population is not None and self.one_falls:
+            lengths[0] = 1
         sums = FeatureSums.of_nothing(np.zeros(1), 1)
         return lengths.astype(float), Played(lengths.reshape(-1).astype(float), lengths.reshape(-1), sums, None)
 
@@ -35,6 +37,13 @@ def test_the_horizon_grows_while_candidates_last() -> None:
     horizons = [evolution.step().horizon for _ in range(8)]
     assert horizons == [13, 17, 22, 28, 35, 35, 35, 35], "by a quarter, up to the first one that is out of reach"
     assert not evolution.is_judged
+
+
+def test_where_no_episode_ends_early_they_are_whole_from_the_second_generation_on() -> None:
+    evolution = falling_after(WHOLE)
+    evolution.evaluate = Falling(WHOLE, one_falls=False)
+    assert [evolution.step().horizon for _ in range(2)] == [WHOLE, WHOLE]
+    assert [limit for of_generation, limit in evolution.evaluate.limits if of_generation] == [10, None]
 
 
 def test_generations_are_cut_and_the_best_policy_plays_whole_episodes() -> None:
