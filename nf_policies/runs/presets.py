@@ -67,14 +67,18 @@ def _neurons(facts: Facts) -> int:
 
 
 def _evolve(facts: Facts) -> dict[str, Any]:
-    """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest."""
+    """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest.
+
+    Where a thousand episodes at once take little more time than a few, searches are large from the beginning.
+    """
+    many = {"hidden_size": max(facts.n_outputs, 4), "population": 64, "episodes": 8} if facts.batched else {}
     return {
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "scale": {},
         "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
         "population": 16, "episodes": 2, "episodes_max": 16, "horizon": round(horizon_of(facts)),
         "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
-    }  # fmt: skip
+    } | many  # fmt: skip
 
 
 # fmt: off
@@ -86,7 +90,7 @@ LONG: Preset = {  # for a task without a preset of its own these are worse
 """Whole rollouts as sequences, for training on few steps."""
 
 SEARCH: Preset = {
-    "hidden_size": None, "self_excitation": 1.0, "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
+    "population": 16, "hidden_size": None, "self_excitation": 1.0, "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
     "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
 }
 """One search from slow neurons that excite themselves."""
