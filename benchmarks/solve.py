@@ -64,13 +64,14 @@ def solve(goal: Goal, options: Options) -> list[dict[str, Any]]:
     """One row per seed: its evolution, and its policy on fresh episodes of Gymnasium's task."""
     folder = options.runs / goal.env_id
     if (folder / "config.json").exists():
-        command("sweep", "--resume", str(folder), "--seeds", options.seeds)
+        swept = command("sweep", "--resume", str(folder), "--seeds", options.seeds)
     else:
         words = ["--", "evolve", goal.env_id, "--hide-velocity"]
-        command("sweep", "--seeds", options.seeds, "--workers", "1", "--out", str(folder), *words)
+        swept = command("sweep", "--seeds", options.seeds, "--workers", "1", "--out", str(folder), *words)
     rows = []
-    for run in sorted(folder.glob("seed-*"), key=lambda run: int(run.name[5:])):
-        seed, found = int(run.name[5:]), json.loads((run / "result.json").read_text())
+    for seed in swept["settings"][0]["seeds"]:
+        run = folder / f"seed-{seed}"
+        found = json.loads((run / "result.json").read_text())
         episodes = ["--episodes", str(goal.episodes), "--seed", str(10**7 + seed)]
         played = command("rollout", str(run / "best.safetensors"), *episodes)
         kept = {name: found[name] for name in ("wall_seconds", "env_steps", "evaluations", "stop_reason")}

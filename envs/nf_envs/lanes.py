@@ -15,7 +15,7 @@ from nf_envs.randomness import uniforms, uniforms_at_once
 
 _ENVS_FOR_THREADS = 4096
 """Number of environments from which several threads speed up a compiled step on a CPU."""
-_STORES_BYTES = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 13)
+_STORES_BYTES = torch.__version__ >= "2.13"
 """Torch 2.11 cannot compile what sees bytes as bool."""
 
 
