@@ -50,6 +50,7 @@ class Evolve(RunOptions):
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
     normalise: Switch = None  # Whether observations are normalised by what has been seen.
     self_excitation: float | None = None  # Start value of a simple field's interaction of each neuron with itself.
+    output_weight: float | None = None  # Start value of the weight to each output from a neuron of its own.
     backend: Literal["auto", "gymnasium", "batched"] = "auto"  # Gymnasium's environments or their batched twin, if any.
     engine: Literal["auto", "eager", "compiled"] = "auto"  # How a batched task runs; compiling pays for long runs.
     workers: int | None = None  # Play in this many processes; by default one per core where a step takes a millisecond.
@@ -89,7 +90,7 @@ class Evolve(RunOptions):
         check_file(policy, seen)
         on_ray = options.ray is not None
         env_id, workers = options.env, 0 if on_ray else options.workers or 0
-        device, at_once = device_of(options.device), options.population * options.episodes
+        device, at_once = device_of(options.device), (options.population + 1) * options.episodes  # the mean plays along
         batched = batched_task(task, options.backend, device=device, workers=workers)
         if batched and options.engine == "auto":
             if options.minutes:
@@ -137,10 +138,11 @@ def new_policy(options: Any, task: "Shown") -> "Policy":
     if policy := start_policy(options, task):
         return policy
     n_inputs, n_outputs = task.sizes
-    start: dict[str, Any] = {"self_excitation": options.self_excitation, "seed": options.seed}
-    more = pairs(options.field_option)
+    start = {name: getattr(options, name) for name in ("self_excitation", "output_weight", "seed")}
+    more: dict[str, Any] = {name: value for name, value in start.items() if value is not None}  # a run begun before one
+    more |= pairs(options.field_option)
     with fitting():  # which says what is given twice
-        field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
+        field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **more)
     policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
     policy.names = task.names._asdict()
     return policy

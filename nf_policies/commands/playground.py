@@ -63,5 +63,5 @@ def untrained(env_id: str) -> "Policy":
     spaces = envs.single_observation_space, envs.single_action_space
     sizes = field_sizes(*spaces)
     preset = preset_of("evolve", env_id, Facts(*sizes, envs.spec.max_episode_steps, batched=True))
-    more = {"self_excitation": preset["self_excitation"], **preset["field_option"]}
+    more = {name: preset[name] for name in ("self_excitation", "output_weight")} | preset["field_option"]
     return Policy(start_field(preset["field"], *sizes, preset["hidden_size"], **more), *spaces, env_id=env_id)

@@ -1,7 +1,6 @@
 """Evolution: CMA-ES on the parameters of a policy, one generation at a time, and the best policy so far."""
 
 import copy
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.evolution.generation import Generation
-from nf_policies.evolution.objective import Incumbent, Objective, duel, mean, noise_dominates
+from nf_policies.evolution.objective import Incumbent, Objective, duel, episodes_of, mean, noise_dominates, rounds
 from nf_policies.evolution.schema import check_numbers, check_sizes
 from nf_policies.evolution.stages import Horizon, Plateau, larger, median, patience_of, rate_of
 from nf_policies.evolution.start import scale_factors
@@ -24,7 +23,7 @@ from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
-DUEL_EPISODES, TARGET_EPISODES = 20, 100
+DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
 COUNTS = (
@@ -151,7 +150,8 @@ class Evolution:
         everyone = np.vstack((self.strategy.ask(), self.strategy.mean))
         is_short = self.horizon.is_short
         limit = {"limit": self.horizon.steps} if is_short else {}
-        returns, played = self.evaluate(self.policy, everyone, self._seeds(GENERATION, self.episodes), **limit)
+        seeds = self._seeds(GENERATION, episodes_of(self.iteration, self.episodes, self.episodes_max))
+        returns, played = self.evaluate(self.policy, everyone, seeds, **limit)
         self.count(int(played.lengths.sum()), len(returns))
         self.problem = self.problem or played.problem
         values = self.objective(returns)
@@ -167,12 +167,11 @@ class Evolution:
         else:
             hopeful = of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
         if np.isfinite(of_mean) and hopeful:
-            play = functools.partial(self._returns_of, seeds=self._seeds(DUEL, DUEL_EPISODES))
-            policy = self.last()
-            challenger = Incumbent(policy, play(policy), self.objective, self.episodes, self.stage)
-            self.incumbent = duel(before := self.incumbent, challenger, play)
-            if self.incumbent is challenger and (before is None or challenger.score > before.score):
-                self.improved_at = self.env_steps
+            challenger = Incumbent(self.last(), np.empty(0), self.objective, self.episodes, self.stage)
+            fresh = rounds(self._seeds(DUEL, DUEL_EPISODES), max(DUEL_FIRST, self.episodes))
+            before, self.incumbent = self.incumbent, duel(self.incumbent, challenger, self._returns_of, fresh)
+            if (now := self.incumbent) and now.policy is challenger.policy:
+                self.improved_at = self.env_steps if before is None or now.score > before.score else self.improved_at
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
         if self.episodes < self.episodes_max and noise_dominates(worth[:-1], self.objective):

@@ -6,7 +6,7 @@ value NaN.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 from nf_policies.policies.policy import Policy
 
 Objective = Callable[[np.ndarray], np.ndarray]
+PROBE_EVERY = 5
+"""Generations, of which one looks for noise."""
 KEPT = 4096
 """Episodes that say how good a policy is, to 1.6 % of a standard deviation; checkpoints need not grow with more."""
 
@@ -63,6 +65,14 @@ def objective_of(name: str) -> Objective:
     return chosen
 
 
+def episodes_of(generation: int, episodes: int, most: int) -> int:
+    """How many a candidate plays in a generation that is given so many: of one alone nobody can tell what was luck.
+
+    So every fifth generation of one episode has two, where it may have; from two on `noise_dominates` halves them.
+    """
+    return 2 if episodes == 1 < most and generation % PROBE_EVERY == PROBE_EVERY - 1 else episodes
+
+
 def noise_dominates(returns: np.ndarray, objective: Objective = mean) -> bool:
     """Whether half of the episodes say next to nothing about how candidates rank in the other half.
 
@@ -107,7 +117,16 @@ class Incumbent:
     @property
     def worst_score(self) -> float:
         """Two standard errors below the score: who plays better than that may be the better one."""
-        return self.score - 2 * float(self.returns.std() / np.sqrt(len(self._blocks())))
+        return self.score - 2 * self._error
+
+    @property
+    def best_score(self) -> float:
+        """Two standard errors above the score."""
+        return self.score + 2 * self._error
+
+    @property
+    def _error(self) -> float:
+        return float(self.returns.std() / np.sqrt(len(self._blocks())))
 
     def _blocks(self) -> np.ndarray:
         """The returns in blocks of at least `episodes`. Shape: (blocks, episodes)."""
@@ -120,20 +139,47 @@ class Incumbent:
         return replace(self, returns=np.concatenate((self.returns, returns))[-KEPT:])
 
 
-def duel(incumbent: Incumbent | None, challenger: Incumbent, play: Callable[[Policy], np.ndarray]) -> Incumbent | None:
-    """Who is the incumbent after the challenger has played fresh episodes?
+def rounds(seeds: Sequence[int], first: int) -> Iterator[Sequence[int]]:
+    """The seeds in rounds: `first` of them, then as many as before again, until there are no more."""
+    end = 0
+    while end < len(seeds):
+        begin, end = end, 2 * end or first
+        yield seeds[begin:end]
 
-    The incumbent plays the same episodes (by `play`) wherever its score may be luck, so that a lucky one is found out.
-    The challenger wins if it is better both on these episodes and than the incumbent on all of its own.
+
+def duel(
+    incumbent: Incumbent | None,
+    challenger: Incumbent,
+    play: Callable[[Policy, Sequence[int]], np.ndarray],
+    rounds: Iterable[Sequence[int]],
+) -> Incumbent | None:
+    """Who is the incumbent after the challenger, without returns, has played fresh episodes?
+
+    The challenger wins if it is clearly better after a round, or better after each of them: both on these episodes and
+    than the incumbent on all of its own. The incumbent plays the same episodes wherever its score may be luck, so that
+    a lucky one is found out. Without an incumbent, one round is enough.
+
+    Args:
+        incumbent: None if there is none yet.
+        challenger: Its `episodes` are those of both from now on.
+        play: Returns of a policy on episodes with these seeds.
+        rounds: Seeds of the episodes.
     """
-    if not np.isfinite(challenger.returns).all():
-        return incumbent
-    if incumbent is not None:
+    theirs = np.empty(0)
+    for seeds in rounds:
+        challenger = challenger.with_returns(play(challenger.policy, seeds))
+        if not np.isfinite(challenger.returns).all():
+            return incumbent
+        if incumbent is None:
+            return challenger
         incumbent = replace(incumbent, episodes=challenger.episodes)
         if challenger.score <= incumbent.worst_score:
             return incumbent
-        same = play(incumbent.policy)
+        same = play(incumbent.policy, seeds)
         incumbent = incumbent.with_returns(same)
-        if challenger.score <= max(incumbent.score, replace(challenger, returns=same).score):
+        on_these = replace(incumbent, returns=(theirs := np.concatenate((theirs, same))))
+        if challenger.score <= max(incumbent.score, on_these.score):
             return incumbent
+        if challenger.worst_score > on_these.best_score:
+            break
     return challenger

@@ -12,10 +12,15 @@ from nf_policies.fields.simple import SimpleNeuralField
 
 
 @torch.no_grad()
-def quiet(field: Field) -> Field:
-    """Set a field's input and output weights and resting levels to 0, so that none has the wrong sign; return it."""
+def quiet(field: Field, output_weight: float = 0.0) -> Field:
+    """Set a field's input weights and resting levels to 0, so that none has the wrong sign; return it.
+
+    Output weights are 0, too, but for `output_weight` from a neuron to each output, as far as there are neurons. With
+    an output of its own, a neuron need not find out with the others which of them is for which.
+    """
     for name in ("input_embedding.weight", "output_embedding.weight", "resting_level"):
         field.get_parameter(name).zero_()
+    field.get_parameter("output_embedding.weight").fill_diagonal_(output_weight)
     return field
 
 
@@ -26,6 +31,7 @@ def start_field(
     hidden_size: int | None = None,
     *,
     self_excitation: float = 1.0,
+    output_weight: float = 0.0,
     seed: int = 0,
     **options: Any,
 ) -> Field:
@@ -37,6 +43,7 @@ def start_field(
         output_size: From `field_sizes`.
         hidden_size: Number of neurons; by default one per output and at least 2 (simple), or 16 (neural).
         self_excitation: Start value of a simple field's interaction of each neuron with itself.
+        output_weight: See `quiet`.
         seed: Of the start values that are random.
         options: Of the field's constructor.
     Raises: ValueError if the kind is unknown or an option does not fit.
@@ -44,13 +51,13 @@ def start_field(
     options["generator"] = torch.Generator().manual_seed(seed)
     if kind == "neural":
         hidden_size = 16 if hidden_size is None else hidden_size
-        return quiet(NeuralField(input_size, hidden_size, output_size, bell_init=True, **options))
+        return quiet(NeuralField(input_size, hidden_size, output_size, bell_init=True, **options), output_weight)
     if kind != "simple":
         raise ValueError(f"Unknown field {kind!r}: choose simple or neural.")
     hidden_size = max(output_size, 2) if hidden_size is None else hidden_size
     simple = SimpleNeuralField(input_size, output_size, hidden_size, self_centric_init=True, **options)
     simple.interaction.weight.detach().fill_diagonal_(self_excitation)
-    return quiet(simple)
+    return quiet(simple, output_weight)
 
 
 def scale_factors(scales: Mapping[str, float], names: Sequence[str]) -> list[float]:

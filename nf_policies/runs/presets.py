@@ -73,9 +73,9 @@ def _evolve(facts: Facts) -> dict[str, Any]:
     """
     many = {"hidden_size": max(facts.n_outputs, 4), "population": 64, "episodes": 8} if facts.batched else {}
     return {
-        "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "scale": {},
-        "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
-        "population": 16, "episodes": 2, "episodes_max": 16, "horizon": round(horizon_of(facts)),
+        "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "output_weight": 1.0,
+        "scale": {}, "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
+        "population": 16, "episodes": 1, "episodes_max": 16, "horizon": round(horizon_of(facts)),
         "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
     } | many  # fmt: skip
@@ -90,14 +90,15 @@ LONG: Preset = {  # for a task without a preset of its own these are worse
 """Whole rollouts as sequences, for training on few steps."""
 
 SEARCH: Preset = {
-    "population": 16, "hidden_size": None, "self_excitation": 1.0, "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
-    "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
+    "population": 16, "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
+    "hidden_size": None, "self_excitation": 1.0, "output_weight": 0.0,
+    "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
 }
 """One search from slow neurons that excite themselves."""
 
 POLES: Preset = {
     "population": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6, "restart_after": 60,
-    "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0,
+    "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "output_weight": 0.0,
     "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,

@@ -73,6 +73,7 @@ SPACES: dict[str, Space] = {
         "sigma": Range(0.1, 3.0, log=True),
         "tau_init": Range(1.0, 20.0, log=True),
         "self_excitation": Range(0.0, 1.5),
+        "output_weight": Choice((0.0, 1.0)),
         "normalise": YES_OR_NO,
         "restarts": Choice(("none", "grow", "ipop", "bipop")),
         "restart_after": Choice((None, 30, 100)),

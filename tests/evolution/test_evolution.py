@@ -8,7 +8,7 @@ from small_evolution import assert_same, evolution_for, through_a_file, whole_an
 
 from nf_policies import Policy
 from nf_policies.evolution import Evolution, Incumbent
-from nf_policies.evolution.objective import duel, objective_of, worst
+from nf_policies.evolution.objective import duel, objective_of, rounds, worst
 from nf_policies.evolution.stages import Plateau
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
@@ -50,6 +50,15 @@ def test_the_reported_score_of_pure_noise_is_noise() -> None:
     assert evolution.incumbent.score < 1
 
 
+def test_a_search_on_one_episode_goes_on_with_more_where_returns_are_noise() -> None:
+    noise, skill = (evolution_for(f"test/{name}-v0", episodes=1, episodes_max=4) for name in ("Noise", "Move"))
+    for _ in range(60):
+        noise.step()
+        skill.step()
+    assert noise.episodes == 4
+    assert skill.episodes == 1
+
+
 def test_every_generation_has_fresh_episodes_the_same_for_all_candidates() -> None:
     played = []
     for _ in range(2):
@@ -66,7 +75,7 @@ def test_every_generation_has_fresh_episodes_the_same_for_all_candidates() -> No
             evolution.step()
         played.append(seeds)
     assert played[0] == played[1]
-    fresh = [*played[0][:24], *played[0][24:124]]
+    fresh = played[0][: 4 + 5 + 100]
     assert len(set(fresh)) == len(fresh), "a generation, a duel and a confirmation have seeds of their own"
     assert record.evaluations == 6, "four candidates, the mean, and the mean again in a duel"
     population = np.random.default_rng(0).normal(size=(40, evolution.policy.n_parameters))
@@ -264,20 +273,41 @@ def test_rows_have_the_columns_and_a_line_for_people() -> None:
     assert evolution.line().startswith("best so far 1.0, mean 1.0")
 
 
+def meet(incumbent, challenger, *, returns, seen=None):
+    """The winner of a duel whose policies are names, each with its returns by seed."""
+
+    def play(policy, seeds):
+        if seen is not None:
+            seen.append((policy, list(seeds)))
+        return np.array([returns[policy](seed) for seed in seeds], dtype=float)
+
+    return duel(incumbent, Incumbent(challenger, np.empty(0)), play, rounds(range(20), 5))
+
+
 def test_a_lucky_incumbent_is_corrected_before_it_turns_down_a_better_policy() -> None:
-    def play(policy):
-        return np.full(20, {"lucky": 1.0, "better": 2.0}[policy])
+    returns = {"lucky": lambda _: 1.0, "better": lambda _: 2.0}
+    assert meet(Incumbent("lucky", np.full(20, 1.9)), "better", returns=returns).policy == "better"
+    assert meet(Incumbent("better", np.full(20, 2.0)), "lucky", returns=returns).policy == "better"
 
-    def challenger(policy):
-        return Incumbent(policy, play(policy))
 
-    lucky = Incumbent("lucky", np.full(20, 1.9))  # type: ignore[arg-type]
-    after = duel(lucky, challenger("better"), play)
-    assert after is not None
-    assert after.policy == "better"
-    unlucky = duel(Incumbent("better", np.full(20, 2.0)), challenger("lucky"), play)  # type: ignore[arg-type]
-    assert unlucky is not None
-    assert unlucky.policy == "better"
+def test_a_duel_is_as_long_as_it_is_unclear_who_is_better() -> None:
+    luck = np.random.default_rng(0).normal(size=20)
+    returns = {
+        "held": lambda seed: luck[seed],
+        "far better": lambda seed: luck[seed] + 10,
+        "a little better": lambda seed: luck[seed] + 0.1,
+        "worse": lambda seed: luck[seed] - 0.1,
+    }
+
+    def of(challenger):
+        meet(Incumbent("held", luck), challenger, returns=returns, seen=(seen := []))
+        return [(policy, len(seeds)) for policy, seeds in seen]
+
+    assert of("far better") == [("far better", 5), ("held", 5)]
+    assert of("a little better") == [
+        (policy, episodes) for episodes in (5, 5, 10) for policy in ("a little better", "held")
+    ]
+    assert len(of("worse")) <= 2, "who is behind loses at once"
 
 
 def test_a_target_is_confirmed_on_a_hundred_fresh_episodes() -> None:

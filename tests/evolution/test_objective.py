@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from nf_policies.evolution.objective import KEPT, Incumbent, cvar, mean, noise_dominates, objective_of, worst
+from nf_policies.evolution.objective import (
+    KEPT,
+    Incumbent,
+    cvar,
+    episodes_of,
+    mean,
+    noise_dominates,
+    objective_of,
+    worst,
+)
 
 RETURNS = np.array([[1.0, 2.0, 3.0, 10.0], [4.0, 4.0, 4.0, 4.0], [0.0, np.nan, 9.0, 9.0]])
 
@@ -46,3 +55,9 @@ def test_what_is_kept_of_an_incumbent_does_not_grow_with_its_duels() -> None:
     for _ in range(300):
         incumbent = incumbent.with_returns(np.tile([0.0, 2.0], 10))
     assert (len(incumbent.returns), incumbent.score) == (KEPT, 1.0)
+
+
+def test_of_single_episodes_every_fifth_generation_has_two() -> None:
+    assert [episodes_of(generation, 1, 16) for generation in range(10)] == [1, 1, 1, 1, 2] * 2
+    assert [episodes_of(generation, 1, 1) for generation in range(5)] == [1] * 5, "where it may not have more"
+    assert [episodes_of(generation, 4, 16) for generation in range(5)] == [4] * 5
