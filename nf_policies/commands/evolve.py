@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Restarts = Literal["none", "grow", "ipop", "bipop"]
 GYMNASIUM_ENVS = 128
 SCORE_EPISODES = 100
+GROWN_MAX = 100
+"""Parameters of a policy that grows; one that has more at its start keeps its size."""
 
 
 @dataclass
@@ -152,9 +154,13 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: 
     """The evolution at its start, of resolved options of `Evolve`."""
     from nf_policies.evolution.evolution import Evolution
     from nf_policies.evolution.objective import objective_of
+    from nf_policies.evolution.stages import larger
 
-    def grown(neurons: int) -> "Policy":
-        return new_policy(dataclasses.replace(options, hidden_size=neurons), task)
+    def grown(stage: int) -> "Policy":
+        first = policy.field.hidden_size
+        sizes = range(first * larger(stage)[1], first, -1)
+        policies = (new_policy(dataclasses.replace(options, hidden_size=neurons), task) for neurons in sizes)
+        return next((p for p in policies if p.n_parameters <= GROWN_MAX), None) or new_policy(options, task)
 
     grow = options.restarts == "grow" and not options.start
     same = ("seed", "episodes", "sigma", "sigma_min", "restart_after")

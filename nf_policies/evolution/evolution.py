@@ -57,9 +57,9 @@ class Evolution:
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
         horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
-        grow: Makes a policy at its start with so many neurons. Where a search comes to rest, the next one then begins
-            with a larger population or more neurons, in turn; where it stands still, for more reward per step (see
-            `rate_of`). By default one search goes on.
+        grow: Makes a policy at its start for a stage, 0 for the first (see `larger`). Where a search comes to rest, the
+            next one then begins with a larger population or such a policy; where it stands still, for more reward
+            per step (see `rate_of`). By default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -97,7 +97,7 @@ class Evolution:
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
         self.horizon, self.rate = Horizon(*horizon or (1, 1)), 0.0
-        self._neurons, self._pop_size = policy.field.hidden_size, search.pop("pop_size", None)
+        self._pop_size = search.pop("pop_size", None)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
         """Searches before this one, generations over all of them, and what they have played and found."""
@@ -127,10 +127,9 @@ class Evolution:
 
     def _policy_of(self, stage: int) -> Policy:
         """A policy of a stage's size, with today's statistics."""
-        neurons = self._neurons * larger(stage)[1]
-        if self.grow is None or neurons == self.policy.field.hidden_size:
+        if self.grow is None:
             return copy.deepcopy(self.policy)
-        policy = self.grow(neurons)
+        policy = self.grow(stage)
         policy.normalizer.load_state_dict(self.policy.normalizer.state_dict())
         return policy
 
@@ -260,9 +259,10 @@ class Evolution:
             check_numbers(numbers)
             if numbers["seed"] != self.seed:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
-            neurons = self._neurons if self.grow is None else self._neurons * larger(numbers["stage"])[1]
+            policy = self._policy_of(numbers["stage"])
+            neurons = policy.field.hidden_size
             check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max, self.horizon.whole)
-            self.policy, self.stage, self.rate = self._policy_of(numbers["stage"]), numbers["stage"], numbers["rate"]
+            self.policy, self.stage, self.rate = policy, numbers["stage"], numbers["rate"]
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
             self.plateau, self.horizon.steps = Plateau(**numbers["plateau"]), numbers["horizon"]

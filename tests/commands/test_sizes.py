@@ -7,9 +7,12 @@ from small_tasks import Recall
 
 from nf_policies.cli import main
 from nf_policies.commands import sizes
+from nf_policies.commands.evolve import Evolve, new_evolution, new_policy
 from nf_policies.commands.sizes import bytes_in_words
+from nf_policies.commands.task import shown
 from nf_policies.commands.train import Train
 from nf_policies.evolution.strategy import PARAMETERS_MAX, Strategy
+from nf_policies.tasks.side_by_side import make_envs
 
 
 class Robot(Recall):
@@ -102,3 +105,13 @@ def test_a_time_limit_of_steps_needs_workers(capsys) -> None:
     assert "--step-timeout needs --workers" in capsys.readouterr().err
     assert main(["evolve", "test/Robot-v0", "--step-timeout", "0", "--workers", "1"]) == 1
     assert "--step-timeout must be above 0, not 0.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("neurons", "sizes"), [(3, [3, 3, 6, 6, 6]), (8, [8] * 5)])
+def test_a_policy_grows_to_at_most_a_hundred_parameters_and_keeps_its_size_where_it_has_more(neurons, sizes) -> None:
+    options = Evolve(env="Acrobot-v1", hidden_size=neurons).resolved()
+    task = shown(options)
+    evolution = new_evolution(options, new_policy(options, task), make_envs("Acrobot-v1", 1), task)
+    assert [evolution.grow(stage).field.hidden_size for stage in range(5)] == sizes
+    of_weights = sizes[2] * (6 + sizes[2] + 2)  # from what is seen, to each other, to two outputs
+    assert evolution.grow(2).n_parameters == of_weights + 2 * sizes[2] + 1, "resting levels, scales, a time constant"

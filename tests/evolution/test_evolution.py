@@ -9,7 +9,7 @@ from small_evolution import assert_same, evolution_for, through_a_file, whole_an
 from nf_policies import Policy
 from nf_policies.evolution import Evolution, Incumbent
 from nf_policies.evolution.objective import duel, objective_of, rounds, worst
-from nf_policies.evolution.stages import Plateau
+from nf_policies.evolution.stages import Plateau, larger
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts import rollout
 from nf_policies.rollouts.play import FeatureSums, Played, evaluate, first_seed
@@ -140,10 +140,10 @@ def test_continuing_right_after_restarts_and_before_the_first_generation_is_exac
 
 def test_a_search_at_rest_is_followed_by_larger_ones_with_more_candidates_and_neurons_in_turn() -> None:
     def make() -> Evolution:
-        def grow(neurons: int) -> Policy:
-            return evolution_for("test/Constant-v0", neurons=neurons).policy
+        def grow(stage: int) -> Policy:
+            return evolution_for("test/Constant-v0", neurons=larger(stage)[1]).policy
 
-        return evolution_for("test/Constant-v0", grow=grow, episodes=1, pop_size=40)
+        return evolution_for("test/Constant-v0", neurons=1, grow=grow, episodes=1, pop_size=40)
 
     whole, again, sizes = make(), make(), []
     for _ in range(75):
@@ -155,11 +155,10 @@ def test_a_search_at_rest_is_followed_by_larger_ones_with_more_candidates_and_ne
         sizes.append((record.pop_size, whole.policy.field.hidden_size, record.generation))
     assert_same(whole, again)
     stages = [sizes[i][:2] for i in range(75) if not i or sizes[i][:2] != sizes[i - 1][:2]]
-    neurons = stages[0][1]
-    assert stages[:3] == [(40, neurons), (80, neurons), (80, 2 * neurons)]
+    assert stages[:3] == [(40, 1), (80, 1), (80, 2)]
     assert [generation for *_, generation in sizes] == list(range(1, 76))
     assert whole.summary()["restarts"] == whole.stage >= 2
-    assert whole.best().field.hidden_size == neurons, "the incumbent keeps its size"
+    assert whole.best().field.hidden_size == 1, "the incumbent keeps its size"
 
 
 def test_a_search_that_rises_is_not_at_rest() -> None:

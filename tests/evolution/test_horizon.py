@@ -57,7 +57,7 @@ def test_generations_are_cut_and_the_best_policy_plays_whole_episodes() -> None:
 
 
 def test_a_search_at_rest_sees_whole_episodes_before_a_larger_one_begins() -> None:
-    evolution = falling_after(5, grow=lambda neurons: evolution_for("test/Constant-v0", neurons=neurons).policy)
+    evolution = falling_after(5, grow=lambda stage: evolution_for("test/Constant-v0", neurons=1 + stage).policy)
     seen = []
     while evolution.stage == 0:
         seen.append(evolution.step().horizon)

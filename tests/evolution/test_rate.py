@@ -29,7 +29,9 @@ class Walking:
 
 
 def walking():
-    evolution = evolution_for("test/Constant-v0", grow=lambda n: evolution_for("test/Constant-v0", neurons=n).policy)
+    evolution = evolution_for(
+        "test/Constant-v0", grow=lambda stage: evolution_for("test/Constant-v0", neurons=1 + stage).policy
+    )
     evolution.evaluate = Walking(float(evolution.vector.start[0]))
     return evolution
 
