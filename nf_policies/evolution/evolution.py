@@ -168,9 +168,10 @@ class Evolution:
         if np.isfinite(of_mean) and hopeful:
             challenger = Incumbent(self.last(), np.empty(0), self.objective, self.episodes, self.stage)
             fresh = rounds(self._seeds(DUEL, DUEL_EPISODES), max(DUEL_FIRST, self.episodes))
-            before, self.incumbent = self.incumbent, duel(self.incumbent, challenger, self._returns_of, fresh)
-            if (now := self.incumbent) and now.policy is challenger.policy:
-                self.improved_at = self.env_steps if before is None or now.score > before.score else self.improved_at
+            before = self.incumbent
+            self.incumbent = now = duel(before, challenger, self._returns_of, fresh)
+            if now and now.policy is challenger.policy and (before is None or now.score > before.score):
+                self.improved_at = self.env_steps
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
         if self.episodes < self.episodes_max and noise_dominates(worth[:-1], self.objective):
