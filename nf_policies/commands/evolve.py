@@ -140,11 +140,11 @@ def new_policy(options: Any, task: "Shown") -> "Policy":
     if policy := start_policy(options, task):
         return policy
     n_inputs, n_outputs = task.sizes
-    start = {name: getattr(options, name) for name in ("self_excitation", "output_weight", "seed")}
-    more: dict[str, Any] = {name: value for name, value in start.items() if value is not None}  # a run begun before one
-    more |= pairs(options.field_option)
+    settings = {name: getattr(options, name) for name in ("self_excitation", "output_weight", "seed")}
+    start: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}  # as in older runs
+    more = pairs(options.field_option)
     with fitting():  # which says what is given twice
-        field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **more)
+        field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
     policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
     policy.names = task.names._asdict()
     return policy

@@ -276,7 +276,7 @@ def test_rollout_plays_the_batched_twin_where_it_is_told_to(tmp_path, capsys) ->
 
 
 @pytest.mark.parametrize(
-    ("backend", "where"), [("gymnasium", "in 8 environments"), ("batched", "all episodes at once")]
+    ("backend", "where"), [("gymnasium", "in 10 environments"), ("batched", "all episodes at once")]
 )
 def test_a_batched_task_is_played_where_the_backend_says(backend, where, tmp_path, capsys) -> None:
     words = ["evolve", "nf/TMaze-v0", "--population", "4", "--episodes", "2", "--generations", "1"]

@@ -75,7 +75,7 @@ def test_evolve_searches_in_lanes_and_is_scored_on_gymnasiums_task(tmp_path, cap
     plain, told = run(
         capsys, "evolve", "InvertedPendulum-v5", *words, "--out", str(tmp_path / "plain"), "--backend", "gymnasium"
     )
-    assert "playing InvertedPendulum-v5: in 8 environments" in told
+    assert "playing InvertedPendulum-v5: in 10 environments" in told
     assert plain["env_steps"] > 0
     file = str(tmp_path / "run" / "best.safetensors")
     score, _ = run(capsys, "rollout", file, "--backend", "batched", "--episodes", "5")
@@ -96,7 +96,7 @@ def test_a_model_of_ones_own_is_trained_and_evolved_by_its_id(tmp_path, capsys, 
     env_id = "robot_for_a_test:mine/Robot-v0"
     sizes = ("--generations", "1", "--population", "4", "--episodes", "1", "--hide-velocity")
     result, told = run(capsys, "evolve", env_id, *sizes, "--out", str(tmp_path / "evolved"))
-    assert f"playing {env_id}: in 4 environments" in told
+    assert f"playing {env_id}: in 5 environments" in told
     assert 0 < result["return_mean"] <= 20
     words = ("--steps", "64", "--num-envs", "2", "--n-steps", "16", "--batch-size", "32")
     result, _ = run(capsys, "train", env_id, *words, "--out", str(tmp_path / "trained"))
