@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from rich.console import Console
 
 from nf_policies.commands.options import Begun, OneAddress, Repeated, RunOptions, Switch, pairs, words
-from nf_policies.commands.start import start_policy
+from nf_policies.commands.start import OF_START, start_policy
 
 if TYPE_CHECKING:
     from nf_policies.commands.task import Shown
@@ -140,7 +140,7 @@ def new_policy(options: Any, task: "Shown") -> "Policy":
     if policy := start_policy(options, task):
         return policy
     n_inputs, n_outputs = task.sizes
-    settings = {name: getattr(options, name) for name in ("self_excitation", "output_weight", "seed")}
+    settings = {name: getattr(options, name) for name in (*OF_START, "seed")}
     start: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}  # as in older runs
     more = pairs(options.field_option)
     with fitting():  # which says what is given twice

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 from rich.console import Console
 
+from nf_policies.commands.start import OF_START
 from nf_policies.runs.directory import to_json
 from nf_policies.runs.presets import Facts, preset_of
 
@@ -63,5 +64,5 @@ def untrained(env_id: str) -> "Policy":
     spaces = envs.single_observation_space, envs.single_action_space
     sizes = field_sizes(*spaces)
     preset = preset_of("evolve", env_id, Facts(*sizes, envs.spec.max_episode_steps, batched=True))
-    more = {name: preset[name] for name in ("self_excitation", "output_weight")} | preset["field_option"]
+    more = {name: preset[name] for name in OF_START} | preset["field_option"]
     return Policy(start_field(preset["field"], *sizes, preset["hidden_size"], **more), *spaces, env_id=env_id)

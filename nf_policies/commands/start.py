@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 START = "start.safetensors"
 """Its copy in the run's folder, from which a resumed run begins."""
 OF_START = ("self_excitation", "output_weight")
+"""Options that are start values of a field's weights."""
 OF_FIELD = ("field", "hidden_size", "dynamics", "activation", "tau", "field_option", *OF_START)
 OF_THE_FILE = (*OF_FIELD, "hide_velocity", "hide")
 """Options that the file decides."""
