@@ -95,7 +95,8 @@ def check_file(policy: Policy, task: Shown) -> None:
 def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
     task = asked(options)
-    twin = batched_twin(task)
+    one_by_one = options.workers or getattr(options, "backend", "") == "gymnasium"
+    twin = None if one_by_one else batched_twin(task)
     in_batches = twin is not None and is_compilable(twin) and (options.command == "evolve" or twin == options.env)
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)

@@ -35,11 +35,11 @@ def test_options_of_the_field_reach_it_by_name() -> None:
 
 
 def test_another_kind_of_field_has_its_own_size() -> None:
-    assert Train(env="Pendulum-v1").resolved().hidden_size == 24
+    assert Train(env="Pendulum-v1").resolved().hidden_size == 32
     assert Train(env="Pendulum-v1", field="gru").resolved().hidden_size == 16
     assert Train(env="Pendulum-v1", field="gru").resolved().field_option == ()
     assert Evolve(env="Pendulum-v1", hide_velocity=True, field="neural").resolved().hidden_size == 16
-    assert Train(env="Pendulum-v1", batch_size=64).resolved().seq_len is None, "25 steps would not divide it"
+    assert Train(env="Pendulum-v1", batch_size=64).resolved().seq_len is None, "the preset's need not divide it"
 
 
 @pytest.mark.parametrize(

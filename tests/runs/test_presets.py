@@ -94,6 +94,8 @@ def test_a_task_in_batches_is_played_in_more_environments() -> None:
     [
         (Train(env="CartPole-v1"), Facts(4, 1, 500, batched=False)),
         (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, batched=True)),
+        (Evolve(env="CartPole-v1", backend="gymnasium"), Facts(4, 1, 500, batched=False)),
+        (Evolve(env="CartPole-v1", workers=2), Facts(4, 1, 500, batched=False)),
         (Train(env="nf/CartPole-v1", hide=(0,), max_episode_steps=20), Facts(3, 1, 20, batched=True)),
         (Evolve(env="test/Move-v0"), Facts(2, 2, 10, batched=False)),
     ],
