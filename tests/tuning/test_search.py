@@ -123,7 +123,9 @@ def test_a_killed_search_loses_the_running_trial_only_and_tries_it_again(tmp_pat
     assert not worker.exists(), "no process is left behind"
     with (tmp_path / "study.journal").open("a") as journal:  # as if it had been killed while it wrote
         journal.write('{"op_code":4,"wor')
-    (tmp_path / "study.journal.lock").symlink_to(tmp_path / "study.journal")
+    lock = tmp_path / "study.journal.lock"
+    lock.unlink(missing_ok=True)  # it may really have been killed while it wrote
+    lock.symlink_to(tmp_path / "study.journal")
     study = Study.open(tmp_path)
     assert [trial.state.name for trial in study.trials()] == ["COMPLETE", "WAITING"]
     planned = Plan({"sigma": SPACE["sigma"]}, preset_of("evolve", ""), Climbing, 100, 3, 600, 1, 0)
