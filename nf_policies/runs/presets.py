@@ -5,7 +5,6 @@ simulation of the poles outside this repository, on few seeds, and then measured
 Pendulum and MountainCarContinuous with velocities are a target and a budget. `nf-policies tune` finds such settings.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ def _train(facts: Facts) -> dict[str, Any]:
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon_of(facts), "gae_lambda": 0.95, "ent_coef": 0.0,
-        "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": _noise(facts),
+        "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | many  # fmt: skip
@@ -65,11 +64,6 @@ def _neurons(facts: Facts) -> int:
     """Neurons of a simple field for PPO: at most 32, and few enough for 2,000 parameters if 8 can be."""
     sizes = range(32, 8, -4)
     return next((n for n in sizes if n * (facts.n_inputs + n + 4 + facts.n_outputs) <= 2000), 8)
-
-
-def _noise(facts: Facts) -> float:
-    """First log standard deviation of each action: less where more of them act together, all of it for one."""
-    return round(math.log(1 / max(facts.n_outputs, 1)) / 3, 2)
 
 
 def _evolve(facts: Facts) -> dict[str, Any]:
