@@ -10,7 +10,7 @@ from nf_policies.ranks import Ranks, use_own_gpu
 from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
 from nf_policies.runs.directory import RunError
-from nf_policies.tasks.batched import batched_twin, is_batched, is_compilable, make_batched
+from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, twin_to_play
 from nf_policies.tasks.description import Task, task_of
 from nf_policies.tasks.faults import TaskError
 from nf_policies.tasks.side_by_side import make_envs, with_limit
@@ -29,7 +29,7 @@ def batched_task(task: Task | str, backend: Backend, *, device: str = "cpu", wor
     if backend == "batched" and workers:
         raise TaskError("A batched task has no workers: use --backend gymnasium, or leave out --workers.")
     env_id = task_of(task).env_id
-    batched = None if backend == "gymnasium" or workers else batched_twin(task)
+    batched = twin_to_play(task, backend, workers)
     if batched is None and backend == "batched":
         raise TaskError(f"There is no batched task that equals {env_id}: use --backend gymnasium.")
     if device != "cpu" and (batched is None or not is_compilable(replace(task_of(task), env_id=batched))):

@@ -20,7 +20,7 @@ from nf_policies.policies.names import entries_of
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import ObservationEncoder
 from nf_policies.runs.presets import Facts
-from nf_policies.tasks.batched import batched_twin, is_compilable
+from nf_policies.tasks.batched import batched_twin, is_compilable, twin_to_play
 from nf_policies.tasks.description import Task, described, keywords_of, task_of, wrappers_of
 from nf_policies.tasks.faults import errors_of
 from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
@@ -95,8 +95,7 @@ def check_file(policy: Policy, task: Shown) -> None:
 def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
     task = asked(options)
-    one_by_one = options.workers or getattr(options, "backend", "") == "gymnasium"
-    twin = None if one_by_one else batched_twin(task)
+    twin = twin_to_play(task, getattr(options, "backend", "auto"), options.workers or 0)
     in_batches = twin is not None and is_compilable(twin) and (options.command == "evolve" or twin == options.env)
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)

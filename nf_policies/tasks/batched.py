@@ -22,6 +22,11 @@ def batched_twin(task: Task | str) -> str | None:
     return twin if make_batched(twin).func_env.twin == task.env_id else None  # type: ignore[attr-defined]
 
 
+def twin_to_play(task: Task | str, backend: str, workers: int) -> str | None:
+    """As `batched_twin`, or None where the backend "gymnasium" or workers, which are Gymnasium's, are asked for."""
+    return None if backend == "gymnasium" or workers else batched_twin(task)
+
+
 def is_batched(task: Task | str) -> bool:
     """Whether a task, alone and not in wrappers, has a vector view of its own on a functional core."""
     task = task_of(task)
