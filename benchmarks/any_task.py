@@ -12,7 +12,9 @@ were searched. `suite/plan.py` has the tasks and goals, `peers/` the settings of
 
 Every run is a process of its own and one line of a file, which is not repeated; a run that is stopped before its end
 leaves no line, one that fails leaves its error. To repeat a run, delete its line; to repeat all, raise PROTOCOL in
-`suite/plan.py`. Figures of speed want one worker and nothing else running.
+`suite/plan.py`. Figures of speed want one worker and nothing else running. With `--own-minutes 2` the tasks of nf_envs
+are tried for less time first: a run that reaches its goal stands, one that was cut short is repeated when it may take
+longer.
 """
 
 import os
@@ -27,7 +29,7 @@ import tyro
 
 from suite.execute import Budget, Processes, execute
 from suite.page import page
-from suite.plan import METHODS, OURS, Part, Run, finished, plan, run_of, steps_of_ours
+from suite.plan import METHODS, MINUTES, OURS, Part, Run, finished, may_gain, plan, run_of, steps_of_ours
 from suite.rows import Row, append, read
 
 RESULTS = Path(__file__).parent / "results" / "any_task.jsonl"
@@ -54,6 +56,8 @@ class Options:
     """Start no further run after this time; what runs is finished."""
     workers: int = 1
     """Runs at a time, which share the cores."""
+    own_minutes: float = MINUTES
+    """What each run of `own` may take."""
     train_steps: int | None = None
     """Steps in place of every budget, to try whether everything runs; such rows never count."""
     results: Path = RESULTS
@@ -67,9 +71,9 @@ def wanted(options: Options) -> list[Run]:
     return [run for run in of_tasks if not options.methods or run.method in options.methods]
 
 
-def next_run(wanted: list[Run], rows: list[Row], under_way: set[Run]) -> Run | None:
-    """The first run without a row that can start: a peer of `evolve` waits for our steps."""
-    done = {run_of(row) for row in rows} | under_way
+def next_run(wanted: list[Run], rows: list[Row], under_way: set[Run], minutes: float = MINUTES) -> Run | None:
+    """The first run without a row that stands which can start: a peer of `evolve` waits for our steps."""
+    done = {run_of(row) for row in rows if not may_gain(row, minutes, rows)} | under_way
     for run in wanted:
         waits = run.part == "evolve" and run.method not in OURS and steps_of_ours(run, rows) is None
         if run not in done and not waits:
@@ -79,14 +83,16 @@ def next_run(wanted: list[Run], rows: list[Row], under_way: set[Run]) -> Run | N
 
 def work(options: Options) -> None:
     """Run what is missing, a row for each."""
-    budget, runs, end = Budget(options.train_steps), wanted(options), time.monotonic() + 60 * options.minutes
+    budget, runs = Budget(options.train_steps, options.own_minutes), wanted(options)
+    end = time.monotonic() + 60 * options.minutes
     processes = Processes(max(1, len(os.sched_getaffinity(0)) // options.workers))
     under_way: dict[Future[Row], Run] = {}
     with ThreadPoolExecutor(options.workers) as pool:
         try:
             while True:
                 rows = finished(read(options.results), budget.protocol)
-                run = next_run(runs, rows, set(under_way.values())) if time.monotonic() < end else None
+                busy, in_time = set(under_way.values()), time.monotonic() < end
+                run = next_run(runs, rows, busy, budget.own_minutes) if in_time else None
                 if run and len(under_way) < options.workers:
                     under_way[pool.submit(execute, run, budget, steps_of_ours(run, rows), processes)] = run
                     continue

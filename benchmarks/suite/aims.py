@@ -55,7 +55,7 @@ class Reached(NamedTuple):
     method: str
     cell: Cell
     complete: bool
-    """Whether all methods were run."""
+    """Whether all methods were run for as long as they may."""
 
     @property
     def met(self) -> bool | None:
@@ -79,7 +79,7 @@ def reached(part: Part, cells: Cells, methods: Iterable[str]) -> list[Reached]:
     found = []
     for task, view in tasks_of(part):
         tried = {method: cells(part, task, view, method) for method in methods}
-        complete = all(cell != Cell() for cell in tried.values())
+        complete = all(cell != Cell() and cell.in_full for cell in tried.values())
         method = max(tried, key=lambda name: tried[name].median if tried[name] else -math.inf)
         found.append(Reached(task, view, goals(task, view), method, tried[method], complete))
     return found

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from suite.plan import Part, Run, View, run_of
+from suite.plan import MINUTES, Part, Run, View, minutes_of, run_of
 from suite.rows import Row
 
 Key = tuple[Part, str, View, str]
@@ -27,6 +27,11 @@ class Cell:
     def seeds(self) -> int:
         """How many seeds have a return."""
         return len(self.rows)
+
+    @property
+    def in_full(self) -> bool:
+        """Whether each run had the minutes that it may take."""
+        return all(minutes_of(row) >= MINUTES for row in self.rows)
 
     @property
     def returns(self) -> list[float]:

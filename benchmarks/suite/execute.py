@@ -25,6 +25,8 @@ class Budget(NamedTuple):
     """What a run may use; a smoke test has `smoke` steps for everything, and its rows do not count."""
 
     smoke: int | None = None
+    own_minutes: float = MINUTES
+    """For each task of nf_envs."""
 
     @property
     def protocol(self) -> int | str:
@@ -42,7 +44,11 @@ class Budget(NamedTuple):
             return ["--steps", str(self.smoke)]
         if run.part == "train":
             return ["--steps", str(TRAIN_STEPS)]
-        return [] if run.part == "tuned" else ["--minutes", str(MINUTES)]
+        return [] if run.part == "tuned" else ["--minutes", str(self.minutes(run))]
+
+    def minutes(self, run: Run) -> float:
+        """Of our command, where time is its budget."""
+        return self.own_minutes if run.part == "own" else MINUTES
 
     def of_peer(self, run: Run, steps_of_ours: int | None) -> list[str]:
         """Steps and minutes of a peer."""
@@ -114,6 +120,7 @@ def peer(run: Run, budget: Budget, steps_of_ours: int | None, processes: Process
 def execute(run: Run, budget: Budget, steps_of_ours: int | None, processes: Processes) -> Row:
     """The row of one run; where the run fails, it holds the reason as "error"."""
     row: Row = {"protocol": budget.protocol, **run._asdict(), "threads": processes.threads, "commit": commit()}
+    row |= {"minutes": budget.minutes(run)} if run.part == "own" else {}
     try:
         with TemporaryDirectory() as folder:
             if run.method in OURS:

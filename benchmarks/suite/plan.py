@@ -119,12 +119,27 @@ def run_of(row: Row) -> Run:
 
 
 def finished(rows: Iterable[Row], protocol: int | str = PROTOCOL) -> list[Row]:
-    """The rows that count, the first of each run."""
-    first: dict[Run, Row] = {}
+    """The rows that count, one of each run: the first of those that had the most minutes."""
+    kept: dict[Run, Row] = {}
     for row in rows:
         if row["protocol"] == protocol:
-            first.setdefault(run_of(row), row)
-    return list(first.values())
+            before = kept.setdefault(run_of(row), row)
+            if minutes_of(row) > minutes_of(before):
+                kept[run_of(row)] = row
+    return list(kept.values())
+
+
+def minutes_of(row: Row) -> float:
+    """What the run could take, where that is a choice."""
+    return float(row.get("minutes", MINUTES))
+
+
+def may_gain(row: Row, minutes: float, rows: Sequence[Row]) -> bool:
+    """Whether a run of `own` that missed its goal had less than these minutes."""
+    if row["part"] != "own" or minutes_of(row) >= minutes or "error" in row:
+        return False
+    goal = threshold(row["task"], rows)
+    return goal is None or row["return_mean"] < goal
 
 
 def steps_of_ours(run: Run, rows: Iterable[Row]) -> int | None:

@@ -1,11 +1,13 @@
 """Where a task is played: in Gymnasium's environments or as the batched task that equals it, and on which device."""
 
 import functools
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
 
+from nf_policies.policies.policy import Policy
 from nf_policies.ranks import Ranks, use_own_gpu
 from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Evaluator, evaluate
@@ -84,6 +86,14 @@ def in_words(num_envs: int, workers: int) -> str:
     """Where single environments are played."""
     many = f"{num_envs} environment{'s' * (num_envs > 1)}"
     return f"{many}, a process each" if workers else many
+
+
+def operations_of_step(task: Task, policy: Policy) -> int:
+    """How many operations on tensors a step of a batched task and of a policy takes; 0 where a simulator steps."""
+    if not is_compilable(task):
+        return 0
+    with closing(with_limit(make_batched(task))) as envs:
+        return Engine(envs).operations(policy)
 
 
 def played_on_ray(

@@ -81,7 +81,7 @@ class Evolve(RunOptions):
     def begun(self) -> Iterator[Begun]:
         """Resolved options as an evolution at its start, in environments that are closed in the end."""
         options: Any = self
-        from nf_policies.commands.backends import batched_task, device_of, played_on, played_on_ray
+        from nf_policies.commands.backends import batched_task, device_of, operations_of_step, played_on, played_on_ray
         from nf_policies.commands.task import asked, check_file, shown
         from nf_policies.rollouts.engine import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
@@ -94,16 +94,16 @@ class Evolve(RunOptions):
         env_id, workers = options.env, 0 if on_ray else options.workers or 0
         device, at_once = device_of(options.device), (options.population + 1) * options.episodes  # the mean plays along
         batched = batched_task(task, options.backend, device=device, workers=workers)
+        played_as = dataclasses.replace(task, env_id=batched or env_id)
         if batched and options.engine == "auto":
-            if options.minutes:
-                seconds = 60 * options.minutes / 5  # which may go into compiling
-            else:
-                steps = options.steps or (options.generations or 1) * at_once * seen.limit.steps
-                seconds = eager_seconds(steps, at_once)
-            options = dataclasses.replace(options, engine=engine_mode(seconds))
+            operations = operations_of_step(played_as, policy)
+            steps = options.steps or (options.generations or 1) * at_once * seen.limit.steps
+            # A fifth of the minutes may go into compiling.
+            ahead = 60 * options.minutes / 5 if options.minutes else eager_seconds(operations, steps, at_once)
+            episode = eager_seconds(operations, seen.limit.steps)
+            options = dataclasses.replace(options, engine=engine_mode(max(ahead, episode)))
         how = {"backend": options.backend, "device": device, "mode": options.engine}
         how["moments"] = bool(options.normalise)
-        played_as = dataclasses.replace(task, env_id=batched or env_id)
         if on_ray:
             of_pool = {"workers": options.workers, "timeout": options.step_timeout}
             evaluator, envs, where = played_on_ray(played_as, options.ray, **of_pool, **how)

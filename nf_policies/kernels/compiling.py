@@ -107,11 +107,16 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def steps_per_call(one_step: Callable[[], Any]) -> int:
-    """How many steps of a task and a policy go into one compiled call, from the operations of one."""
+def steps_per_call(operations: int) -> int:
+    """How many steps go into one compiled call, from the operations of one."""
+    return min(max(OPERATIONS_MAX // operations, 1), STEPS_MAX)
+
+
+def operations_of(function: Callable[[], Any]) -> int:
+    """How many operations on tensors a call takes."""
     with Operations() as operations:
-        one_step()
-    return min(max(OPERATIONS_MAX // operations.count, 1), STEPS_MAX)
+        function()
+    return operations.count
 
 
 class Operations(TorchDispatchMode):

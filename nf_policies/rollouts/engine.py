@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
-from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
+from nf_policies.kernels.compiling import compiled, operations_of, steps_per_call, where_possible
 from nf_policies.memory import out_of_memory
 from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
@@ -25,7 +25,7 @@ from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fu
 from nf_policies.rollouts.pieces import Piece, halves
 from nf_policies.rollouts.play import FeatureSums, Played
 
-Mode = Literal["eager", "compiled"]
+Mode = Literal["auto", "eager", "compiled"]
 
 STEPS_PER_CALL = 10
 BYTES_MAX = 2**30
@@ -36,8 +36,8 @@ COMPACT_FROM = 1024
 """Episodes from which it pays to leave out the finished ones, once they are half of all."""
 COMPILE_SECONDS = 30.0
 """What compiling costs on two cores, generously."""
-EAGER_SECONDS_PER_CALL, EAGER_SECONDS_PER_STEP = 1.5e-4, 3e-8
-"""What a step of all episodes, and of each, costs without compiling: for a small field and a small task."""
+SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 4e-6, 3e-10
+"""What an operation on tensors costs without compiling: for all episodes, and for each."""
 
 
 class Prepared(NamedTuple):
@@ -61,13 +61,13 @@ class Sums(NamedTuple):
     """Steps, features and their squares, over the episodes of each candidate. Shape: (1 + 2 · features, candidates)."""
 
 
-def eager_seconds(env_steps: int, episodes: int) -> float:
-    """How long so many steps of all environments take, so many episodes at once: a plain estimate."""
-    return env_steps / max(episodes, 1) * EAGER_SECONDS_PER_CALL + env_steps * EAGER_SECONDS_PER_STEP
+def eager_seconds(operations: int, env_steps: int, episodes: int = 1) -> float:
+    """How long so many steps of all environments take, so many episodes at once, from the operations of a step."""
+    return operations * env_steps * (SECONDS_PER_OPERATION / max(episodes, 1) + SECONDS_PER_NUMBER)
 
 
 def engine_mode(seconds: float) -> Mode:
-    """Whether compiling pays for so much work ahead, so that a resumed run decides the same."""
+    """Whether compiling pays for so much work ahead, which is not measured: so a resumed run decides the same."""
     return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"
 
 
@@ -80,7 +80,8 @@ class Engine:
     Args:
         envs: A vector environment with a functional core: `func_env`, `params`, `uniforms` and `lane_keys`. Its
             number of environments does not matter; its constants and time limit are those at each call.
-        mode: "eager", or "compiled", which takes long at first and is faster then.
+        mode: "eager", or "compiled", which takes long at first and is faster then; "auto" becomes one of them at the
+            first call: the latter if a single whole episode would take longer than the compiler.
         dtype: Of the physics, the field and the returns; by default that of the environments.
         moments: Whether to sum up the features for the normaliser.
         steps_per_call: Steps between two looks at which episodes are under way; by default 10, or, compiled, as many
@@ -94,7 +95,7 @@ class Engine:
         self,
         envs: VectorEnv,
         *,
-        mode: Mode = "eager",
+        mode: Mode = "auto",
         dtype: torch.dtype | None = None,
         moments: bool = True,
         steps_per_call: int | None = None,
@@ -144,6 +145,11 @@ class Engine:
         problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
         return returns, Played(returns.reshape(-1), lengths.reshape(-1), seen, problem)
+
+    def operations(self, policy: Policy) -> int:
+        """How many operations on tensors a step takes, the policy's and the task's."""
+        prepared = self.prepare(policy, None, [0])
+        return operations_of(functools.partial(prepared.fused.advance, *prepared[1:4], 0, n_steps=1))
 
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
@@ -226,14 +232,17 @@ class Engine:
         episodes = fused.start(keys, coefficients, self.dtype)
         wanted = self.moments or policy.normalizer.count > 0
         normal = normalisation(policy.normalizer, centre) if wanted else None
+        if not known and self.mode != "eager":
+            operations = operations_of(functools.partial(fused.advance, episodes, coefficients, normal, 0, n_steps=1))
+            if self.mode == "auto":
+                self.mode = engine_mode(eager_seconds(operations, self._limit()))
         if known:
             n_steps, advance = known[1:]
         elif self.mode == "eager":
             n_steps = self.steps_per_call or STEPS_PER_CALL
             advance = functools.partial(fused.advance, n_steps=n_steps)
         else:
-            one_step = functools.partial(fused.advance, episodes, coefficients, normal, 0, n_steps=1)
-            n_steps = self.steps_per_call or steps_per_call(one_step)
+            n_steps = self.steps_per_call or steps_per_call(operations)
             plain = functools.partial(fused.advance, n_steps=n_steps)
             advance = where_possible(compiled(plain), plain, functools.partial(setattr, self, "mode", "eager"))
             self._known[key] = fused, n_steps, advance

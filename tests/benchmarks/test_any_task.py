@@ -146,6 +146,21 @@ def test_a_goal_is_missed_only_when_both_methods_were_run(benchmark, plan) -> No
     assert state_of(benchmark, [second], "| nf/Acrobot-v1 | -100.0 | evolve") == "met, 1 of 3 seeds"
 
 
+def test_a_run_with_less_time_counts_if_it_reaches_the_goal_and_is_else_repeated(benchmark, plan) -> None:
+    run = plan.Run("own", "nf/Acrobot-v1", "all", "train", 0)
+    other = run._replace(method="evolve")
+    slow, quick = row(run, -200.0, minutes=1.0), row(run, -90.0, minutes=1.0)
+    assert benchmark.next_run([run], [slow], set(), 10.0) == run
+    assert benchmark.next_run([run], [slow], set(), 1.0) is None
+    assert benchmark.next_run([run], [quick], set(), 10.0) is None
+    rows = [slow, row(other, -150.0, minutes=10.0)]
+    assert state_of(benchmark, rows, "| nf/Acrobot-v1 | -100.0 | evolve") == "open, 1 of 3 seeds"
+    longer = row(run, -140.0, minutes=10.0)
+    assert plan.finished([slow, longer]) == plan.finished([longer, slow]) == [longer]
+    rows = plan.finished([*rows, longer])
+    assert state_of(benchmark, rows, "| nf/Acrobot-v1 | -100.0 | train") == "**not met**, 1 of 3 seeds"
+
+
 def test_medians_worst_seeds_and_speed_are_in_the_tables(benchmark, plan) -> None:
     run = plan.Run("train", "Hopper-v5", "hidden", "train", 0)
     rows = [row(run._replace(seed=seed), mean, last=[mean / 2]) for seed, mean in enumerate((10.0, 30.0, 20.0))]

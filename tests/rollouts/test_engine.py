@@ -191,8 +191,23 @@ def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() 
 
 
 def test_compiling_is_chosen_for_long_runs_alone() -> None:
-    assert engine_mode(eager_seconds(1_000_000, 128)) == "eager"
-    assert engine_mode(eager_seconds(10_000_000_000, 4096)) == "compiled"
+    assert engine_mode(eager_seconds(120, 1_000_000, 128)) == "eager"
+    assert engine_mode(eager_seconds(120, 10_000_000_000, 4096)) == "compiled"
+
+
+@pytest.mark.parametrize(("name", "mode"), [("CartPole-v1", "eager"), ("SinglePole-v0", "compiled")])
+def test_long_episodes_of_a_costly_task_are_compiled_without_being_asked_to(name, mode) -> None:
+    envs = make_batched(f"nf/{name}")
+    engine = Engine(envs)
+    assert engine.mode == "auto"
+    engine.prepare(policy_for(envs), None, [0])
+    assert engine.mode == mode
+
+
+def test_operations_of_a_step_are_counted() -> None:
+    cheap, costly = (make_batched(f"nf/{name}") for name in ("CartPole-v1", "DoublePole-v0"))
+    few, many = (Engine(envs).operations(policy_for(envs)) for envs in (cheap, costly))
+    assert 50 < few < many / 3, "a Runge-Kutta step evaluates the physics four times"
 
 
 def test_a_policy_for_another_task_is_refused() -> None:
