@@ -103,7 +103,7 @@ POLES: Preset = {
 PRESETS: dict[str, dict[str, Preset]] = {
     "evolve": {
         "CartPole": {**SEARCH, "episodes": 4, "scale": STILL, "target": 498.0, "steps": 3_000_000},
-        "DoublePoleDampingNoVel": POLES,
+        "DoublePoleDamping": POLES,
         "DoublePole": {**POLES, "scale": {**POLES["scale"], "input_embedding": 7.3}},
         "MountainCarContinuous": {**SEARCH, "target": 92.0, "steps": 3_000_000},
         "MountainCarContinuousNoVel": {
@@ -116,7 +116,6 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "scale": {"output_embedding": 100, **STILL},
             "target": -170.0, "steps": 1_000_000_000,
         },
-        "Pendulum": {**SEARCH, "target": -208.0, "steps": 5_000_000},
     },
     "train": {
         "CartPole": {**SMALL, "steps": 100_000},

@@ -20,10 +20,10 @@ def test_every_setting_is_an_option_of_its_command(command, name) -> None:
 
 
 def test_a_task_without_velocities_has_a_preset_of_its_own_or_that_of_the_whole_task() -> None:
-    hidden = preset_of("evolve", "Pendulum-v1", hide_velocity=True)
-    assert hidden == preset_of("evolve", "nf_envs:nf/PendulumNoVel-v1")
-    assert hidden["episodes"] == 32
-    assert preset_of("evolve", "Pendulum-v1")["episodes"] == 8
+    hidden = preset_of("evolve", "MountainCarContinuous-v0", hide_velocity=True)
+    assert hidden == preset_of("evolve", "nf_envs:nf/MountainCarContinuousNoVel-v0")
+    assert hidden["target"] == 94.5
+    assert preset_of("evolve", "MountainCarContinuous-v0")["target"] == 92.0
     assert preset_of("train", "CartPole-v1", hide_velocity=True) == preset_of("train", "CartPole")
     assert preset_of("train", "CartPole")["field"] == "neural", "an id needs no version"
 
