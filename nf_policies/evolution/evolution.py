@@ -15,7 +15,7 @@ from torch import Tensor
 from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, episodes_of, mean, noise_dominates, rounds
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import Horizon, Plateau, larger, median, patience_of, rate_of
+from nf_policies.evolution.stages import Horizon, Plateau, larger, median, patience_of, rate_of, wider
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -57,9 +57,9 @@ class Evolution:
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
         horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
-        grow: Makes a policy at its start for a stage, 0 for the first (see `larger`). Where a search comes to rest, the
-            next one then begins with a larger population or such a policy; where it stands still, for more reward
-            per step (see `rate_of`). By default one search goes on.
+        grow: Makes a policy at its start for a stage, 0 for the first. Where a search comes to rest, the next one then
+            is `larger`, and every other one `wider`; where it stands still, it is for more reward per step (see
+            `rate_of`). By default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -97,7 +97,7 @@ class Evolution:
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
         self.horizon, self.rate = Horizon(*horizon or (1, 1)), 0.0
-        self._pop_size = search.pop("pop_size", None)
+        self._pop_size, self._sigma = search.pop("pop_size", None), search.pop("sigma", 1.0)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
         """Searches before this one, generations over all of them, and what they have played and found."""
@@ -114,7 +114,8 @@ class Evolution:
         number = 2 * self.stage + (self.rate > 0)
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
         pop_size = self._pop_size and self._pop_size * larger(self.stage)[0]
-        self.strategy = Strategy(start, scale, seed=seed, pop_size=pop_size, **self._search)
+        more = {"pop_size": pop_size, "sigma": self._sigma * wider(self.stage)} | self._search
+        self.strategy = Strategy(start, scale, seed=seed, **more)
         self._pop_size = self._pop_size or self.strategy.pop_size
         self.plateau = Plateau(patience_of(len(start), self.strategy.pop_size))
         self.horizon.begin()

@@ -13,6 +13,8 @@ STEEP = 0.1
 """The same, of a rise that is worth many steps."""
 FEW = 5
 """Generations that a search is given in any case."""
+WIDER = 3.0
+"""Times the deviation at the start of every other search."""
 LASTING = 0.5
 """Of the median candidate's episodes, those that last to the horizon before it grows."""
 
@@ -117,6 +119,11 @@ def rate_of(returns: np.ndarray, lengths: np.ndarray) -> float:
 def patience_of(n_parameters: int, pop_size: int) -> int:
     """Generations that a search without a rise is given: more of them for more parameters per candidate."""
     return 20 + 20 * n_parameters // pop_size
+
+
+def wider(stage: int) -> float:
+    """The factor of the first deviation in a stage: where no candidate does better than others, steps were too small."""
+    return WIDER if stage % 2 else 1.0
 
 
 def larger(stage: int) -> tuple[int, int]:

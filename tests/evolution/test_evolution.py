@@ -161,6 +161,33 @@ def test_a_search_at_rest_is_followed_by_larger_ones_with_more_candidates_and_ne
     assert whole.best().field.hidden_size == 1, "the incumbent keeps its size"
 
 
+class Far:
+    """An evaluator: 1 for candidates whose first parameter is five deviations from its start or more, 0 for all others.
+
+    As on a mountain car whose position alone is seen, few policies do anything that is better than nothing.
+    """
+
+    def __init__(self, start: float, scale: float) -> None:
+        self.start, self.scale = start, scale
+
+    def __call__(self, policy, population, seeds, limit=None):
+        first = np.full(1, self.start) if population is None else population[:, 0]
+        found = np.abs(first - self.start) >= 5 * self.scale
+        returns = found[:, None].repeat(len(seeds), 1).astype(float)
+        lengths = np.ones(returns.size, dtype=np.int64)
+        return returns, Played(returns.reshape(-1), lengths, FeatureSums.of_nothing(np.zeros(1), 1), None)
+
+
+def test_what_no_candidate_reaches_is_found_by_the_next_search_which_begins_wider() -> None:
+    evolution = evolution_for(
+        "test/Constant-v0", grow=lambda stage: evolution_for("test/Constant-v0", neurons=1 + stage).policy
+    )
+    evolution.evaluate = Far(float(evolution.vector.start[0]), float(evolution.vector.scale[0]))
+    while evolution.stage == 0:
+        assert evolution.step().return_best == 0
+    assert any(evolution.step().return_best == 1 for _ in range(5))
+
+
 def test_a_search_that_rises_is_not_at_rest() -> None:
     rising, resting = Plateau(10), Plateau(10)
     assert not any(rising.reached(0.1 * generation) for generation in range(100))
