@@ -30,9 +30,10 @@ episodes included. `train` and `evolve` play the best policy that they found, th
 
 OWN = f"""## The tasks of this package
 
-`train ID --minutes {MINUTES}` and `evolve ID --minutes {MINUTES}`, or first with fewer minutes, as their seconds show: a
-run that reaches its goal then stands, the others are open. A task asks for what its source calls solved, or else for
-90 % of the best return that any run here, or one known before, had with everything to see: a tenth of its size below it.
+`train ID --minutes {MINUTES}` and `evolve ID --minutes {MINUTES}`, or first with fewer minutes, as their seconds show:
+a run that reaches its goal then stands, the others are open. A task asks for what its source calls solved, or else for
+90 % of the best return that any run here, or one known before, had with everything to see: a tenth of its size below
+it.
 """
 
 TRAIN = f"""## Tasks no one here wrote

@@ -81,8 +81,8 @@ KNOWN: dict[str, float] = {
 }
 """Returns that are known to be reached outside the results.
 
-Furuta with settings found by hand; Pendulum and Walker2d (then v3) by TD3, of RL Baselines3 Zoo's benchmark.md; 1 by the
-right memory.
+Furuta with settings found by hand; Pendulum and Walker2d (then v3) by TD3, of RL Baselines3 Zoo's benchmark.md; 1 by
+the right memory.
 """
 
 METHODS: dict[Part, dict[str, float]] = {

@@ -122,7 +122,7 @@ def patience_of(n_parameters: int, pop_size: int) -> int:
 
 
 def wider(stage: int) -> float:
-    """The factor of the first deviation in a stage: where no candidate does better than others, steps were too small."""
+    """The factor of the first deviation in a stage: where no candidate does better, steps were too small."""
     return WIDER if stage % 2 else 1.0
 
 
