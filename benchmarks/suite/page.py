@@ -32,8 +32,8 @@ OWN = f"""## The tasks of this package
 
 `train ID --minutes {MINUTES}` and `evolve ID --minutes {MINUTES}`, or first with fewer minutes, as their seconds show:
 a run that reaches its goal then stands, the others are open. A task asks for what its source calls solved, or else for
-90 % of the best return that any run here, or one known before, had with everything to see: a tenth of its size below
-it.
+90 % of the best return that any run here, with or without velocities, or one known before had: a tenth of its size
+below it.
 """
 
 TRAIN = f"""## Tasks no one here wrote

@@ -172,13 +172,14 @@ def full_view(task: str) -> str:
 
 
 def threshold(task: str, rows: Iterable[Row]) -> float | None:
-    """What a task of ours asks for: solved by its source, or else 90 % of the best return with everything to see.
+    """What a task of ours asks for: solved by its source, or else 90 % of the best return.
 
-    That is a tenth of the best return's size below it, whatever its sign. None while there is no such return.
+    That is a tenth of the best return's size below it, whatever its sign. Who sees everything can do what is done
+    without velocities, so both views count. None while there is no return.
     """
     whole = full_view(task)
     if whole in SOLVED:
         return SOLVED[whole]
-    seen = [row["return_mean"] for row in rows if row["task"] == whole and row["view"] == "all" and "error" not in row]
-    best = max([*seen, KNOWN.get(whole, float("-inf"))])
+    returns = [r["return_mean"] for r in rows if full_view(r["task"]) == whole and "error" not in r]
+    best = max([*returns, KNOWN.get(whole, float("-inf"))])
     return None if best == float("-inf") else best - 0.1 * abs(best)

@@ -93,7 +93,7 @@ def test_work_adds_a_line_for_each_missing_run_and_repeats_none(benchmark, plan,
     ("task", "best", "asks"),
     [
         ("nf/CartPoleNoVel-v1", 10.0, 475.0),  # solved, as Gymnasium says
-        ("nf/BallOnBeamNoVel-v0", 200.0, 180.0),  # nine tenths of the best with everything to see
+        ("nf/BallOnBeamNoVel-v0", 200.0, 189.0),  # nine tenths of the best, which the blind policy had: 210
         ("nf/PendulumNoVel-v1", -100.0, -110.0),
         ("nf/PendulumNoVel-v1", -400.0, -167.09),  # of what others reached
         ("nf/RepeatFirst-v0", 0.5, 0.9),  # of the 1 that the right memory earns
@@ -103,7 +103,7 @@ def test_a_task_of_ours_asks_for_what_its_source_calls_solved_or_a_share_of_the_
     whole = task.replace("NoVel", "")
     rows = [row(plan.Run("own", whole, "all", "train", seed), best - seed) for seed in (0, 1)]
     if task != whole:
-        rows.append(row(plan.Run("own", task, "all", "evolve", 0), 10_000.0))  # does not see everything
+        rows.append(row(plan.Run("own", task, "all", "evolve", 0), best + (10 if best > 0 else -10)))
     assert plan.threshold(task, rows) == pytest.approx(asks)
 
 
