@@ -15,7 +15,7 @@ from torch import Tensor
 from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, episodes_of, mean, noise_dominates, rounds
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import Horizon, Plateau, larger, median, patience_of, rate_of, wider
+from nf_policies.evolution.stages import WIDER, Horizon, Plateau, larger, median, patience_of, rate_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -26,10 +26,19 @@ from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evalu
 DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
-COUNTS = (
-    *("seed", "stage", "rate", "iteration", "env_steps", "evaluations", "improved_at", "episodes", "not_finite"),
+COUNTS = [
+    "seed",
+    "stage",
+    "rate",
+    "width",
+    "iteration",
+    "env_steps",
+    "evaluations",
+    "improved_at",
+    "episodes",
+    "not_finite",
     "problem",
-)
+]
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
@@ -58,8 +67,8 @@ class Evolution:
         horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start for a stage, 0 for the first. Where a search comes to rest, the next one then
-            is `larger`, and every other one `wider`; where it stands still, it is for more reward per step (see
-            `rate_of`). By default one search goes on.
+            is `larger`, and wider if its median never changed; where it stands still, it is for more reward per step
+            (see `rate_of`). By default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -96,7 +105,7 @@ class Evolution:
         self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
-        self.horizon, self.rate = Horizon(*horizon or (1, 1)), 0.0
+        self.horizon, self.rate, self.width = Horizon(*horizon or (1, 1)), 0.0, 1.0
         self._pop_size, self._sigma = search.pop("pop_size", None), search.pop("sigma", 1.0)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
@@ -114,7 +123,7 @@ class Evolution:
         number = 2 * self.stage + (self.rate > 0)
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
         pop_size = self._pop_size and self._pop_size * larger(self.stage)[0]
-        more = {"pop_size": pop_size, "sigma": self._sigma * wider(self.stage)} | self._search
+        more = {"pop_size": pop_size, "sigma": self._sigma * self.width} | self._search
         self.strategy = Strategy(start, scale, seed=seed, **more)
         self._pop_size = self._pop_size or self.strategy.pop_size
         self.plateau = Plateau(patience_of(len(start), self.strategy.pop_size))
@@ -215,6 +224,7 @@ class Evolution:
             return
         self.rate = rate
         if not rate:
+            self.width = 1.0 if self.plateau.has_moved else WIDER
             self.policy = self._policy_of(self.stage + 1)
             self.stage += 1
         self._begin_search()
@@ -264,7 +274,7 @@ class Evolution:
             policy = self._policy_of(numbers["stage"])
             neurons = policy.field.hidden_size
             check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max, self.horizon.whole)
-            self.policy, self.stage, self.rate = policy, numbers["stage"], numbers["rate"]
+            vars(self).update({name: numbers[name] for name in ("stage", "rate", "width")}, policy=policy)
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
             self.plateau, self.horizon.steps = Plateau(**numbers["plateau"]), numbers["horizon"]

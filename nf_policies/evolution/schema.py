@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 from torch import Tensor
 
-from nf_policies.evolution.stages import Plateau, larger
+from nf_policies.evolution.stages import WIDER, Plateau, larger
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import check_tensors
 from nf_policies.policies.numbers import check_returns
@@ -49,6 +49,7 @@ class EvolutionNumbers(TypedDict):
     problem: str | None
     horizon: Annotated[int, Meta(ge=1, le=2**53)]
     rate: Annotated[float, Meta(ge=0, le=1e15)]
+    width: Annotated[float, Meta(ge=1, le=WIDER)]
     incumbent_episodes: NotRequired[Annotated[int, Meta(ge=1, le=2**31)]]
     incumbent_stage: NotRequired[Annotated[int, Meta(ge=0, le=62)]]
 

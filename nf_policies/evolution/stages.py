@@ -14,7 +14,7 @@ STEEP = 0.1
 FEW = 5
 """Generations that a search is given in any case."""
 WIDER = 3.0
-"""Times the deviation at the start of every other search."""
+"""The first deviation of a search after one whose candidates were all alike, in that of others."""
 LASTING = 0.5
 """Of the median candidate's episodes, those that last to the horizon before it grows."""
 
@@ -89,6 +89,11 @@ class Plateau:
         return self.waited >= self.patience
 
     @property
+    def has_moved(self) -> bool:
+        """Whether the median has ever changed: if not, the search's steps were too small for the task."""
+        return self.best > self.lowest
+
+    @property
     def is_flat(self) -> bool:
         """Whether half as many steps again as the last steep rise had taken have brought no other."""
         return self.passed >= FEW and self.steps_now >= 1.5 * self.steps_then
@@ -119,11 +124,6 @@ def rate_of(returns: np.ndarray, lengths: np.ndarray) -> float:
 def patience_of(n_parameters: int, pop_size: int) -> int:
     """Generations that a search without a rise is given: more of them for more parameters per candidate."""
     return 20 + 20 * n_parameters // pop_size
-
-
-def wider(stage: int) -> float:
-    """The factor of the first deviation in a stage: where no candidate does better, steps were too small."""
-    return WIDER if stage % 2 else 1.0
 
 
 def larger(stage: int) -> tuple[int, int]:

@@ -179,13 +179,29 @@ class Far:
 
 
 def test_what_no_candidate_reaches_is_found_by_the_next_search_which_begins_wider() -> None:
-    evolution = evolution_for(
-        "test/Constant-v0", grow=lambda stage: evolution_for("test/Constant-v0", neurons=1 + stage).policy
-    )
-    evolution.evaluate = Far(float(evolution.vector.start[0]), float(evolution.vector.scale[0]))
+    def make() -> Evolution:
+        evolution = evolution_for(
+            "test/Constant-v0", grow=lambda stage: evolution_for("test/Constant-v0", neurons=1 + stage).policy
+        )
+        evolution.evaluate = Far(float(evolution.vector.start[0]), float(evolution.vector.scale[0]))
+        return evolution
+
+    evolution, continued = make(), make()
     while evolution.stage == 0:
         assert evolution.step().return_best == 0
+    continued.load(through_a_file(evolution.state()))
     assert any(evolution.step().return_best == 1 for _ in range(5))
+    assert any(continued.step().return_best == 1 for _ in range(5))
+
+
+def test_a_search_whose_median_changed_is_not_followed_by_a_wider_one() -> None:
+    evolution = evolution_for(
+        "test/Constant-v0", grow=lambda stage: evolution_for("test/Constant-v0", neurons=1).policy, sigma=0.5
+    )
+    evolution.evaluate = Far(float(evolution.vector.start[0]), float(evolution.vector.scale[0]) / 10)
+    while evolution.stage == 0:
+        evolution.step()
+    assert evolution.strategy.sigma == 0.5
 
 
 def test_a_search_that_rises_is_not_at_rest() -> None:
