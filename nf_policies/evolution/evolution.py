@@ -26,19 +26,8 @@ from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evalu
 DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
-COUNTS = [
-    "seed",
-    "stage",
-    "rate",
-    "width",
-    "iteration",
-    "env_steps",
-    "evaluations",
-    "improved_at",
-    "episodes",
-    "not_finite",
-    "problem",
-]
+COUNTS: tuple[str, ...] = ("seed", "stage", "rate", "width", "iteration", "env_steps", "evaluations", "improved_at")
+COUNTS += ("episodes", "not_finite", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
 
 
