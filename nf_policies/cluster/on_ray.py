@@ -219,10 +219,8 @@ class RayPool:
         self._workers[self._workers.index(worker)] = self._new()
 
     def _new(self) -> Worker:
-        actor_class = self._ray.remote(num_cpus=1, concurrency_groups={"signs": 1}, scheduling_strategy="SPREAD")(
-            Player
-        )
-        actor = actor_class.remote(self._make, sys.path, os.getcwd())
+        how = {"num_cpus": 1, "concurrency_groups": {"signs": 1}, "scheduling_strategy": "SPREAD"}
+        actor = self._ray.remote(**how)(Player).remote(self._make, sys.path, os.getcwd())
         return Worker(actor, actor.hello.remote())
 
     def _grow(self) -> None:

@@ -93,7 +93,8 @@ def operations_of_step(task: Task, policy: Policy) -> int:
     if not is_compilable(task):
         return 0
     with closing(with_limit(make_batched(task))) as envs:
-        return Engine(envs).operations(policy)
+        start = Engine(envs).prepare(policy, None, [0])
+        return start.fused.operations(start.episodes, start.coefficients, start.normal)
 
 
 def played_on_ray(

@@ -98,34 +98,30 @@ class Evolve(RunOptions):
         if batched and options.engine == "auto":
             operations = operations_of_step(played_as, policy)
             steps = options.steps or (options.generations or 1) * at_once * seen.limit.steps
-            # A fifth of the minutes may go into compiling.
             ahead = 60 * options.minutes / 5 if options.minutes else eager_seconds(operations, steps, at_once)
-            episode = eager_seconds(operations, seen.limit.steps)
-            options = dataclasses.replace(options, engine=engine_mode(max(ahead, episode)))
-        how = {"backend": options.backend, "device": device, "mode": options.engine}
-        how["moments"] = bool(options.normalise)
+            mode = engine_mode(max(ahead, eager_seconds(operations, seen.limit.steps)))
+            options = dataclasses.replace(options, engine=mode)  # a fifth of the minutes may go into compiling
+        how = {"backend": options.backend, "device": device, "mode": options.engine, "moments": bool(options.normalise)}
+        how |= {"workers": options.workers if on_ray else workers, "timeout": options.step_timeout}
         if on_ray:
-            of_pool = {"workers": options.workers, "timeout": options.step_timeout}
-            evaluator, envs, where = played_on_ray(played_as, options.ray, **of_pool, **how)
+            evaluator, envs, where = played_on_ray(played_as, options.ray, **how)
         else:
-            lanes = min(at_once, GYMNASIUM_ENVS)
-            how |= {"workers": workers, "timeout": options.step_timeout}
-            evaluator, envs, where = played_on(played_as, lanes, **how)
-        same = "" if batched in (None, env_id) else f", which equals {env_id} step by step"
+            evaluator, envs, where = played_on(played_as, min(at_once, GYMNASIUM_ENVS), **how)
+        is_twin = batched not in (None, env_id)
+        same = f", which equals {env_id} step by step" if is_twin else ""
         options = dataclasses.replace(options, backend="batched" if batched else "gymnasium")
         purposes = {"confirmation": CONFIRMATION, "choice": CHOICE, "final": FINAL}
 
         def score(policy: "Policy", purpose: str, iteration: int) -> Score:
             seed = first_seed(options.seed, purposes[purpose], iteration)
-            if batched in (None, env_id):  # the same task, of which there may be no second one
+            if not is_twin:  # the same task, of which there may be no second one
                 of_score: Any = {"episodes": SCORE_EPISODES, "seed": seed, "limit": seen.limit}
                 return score_of(policy, evaluator, env_id, **of_score)
             return rollout(policy, task, episodes=SCORE_EPISODES, seed=seed)
 
         with closing(envs):
             evolution = new_evolution(options, policy, evaluator, seen)
-            more = {"is_twin": batched not in (None, env_id), "extra": {"backend": options.backend}}
-            more |= {"env_spec": seen.env_spec}
+            more = {"is_twin": is_twin, "extra": {"backend": options.backend}, "env_spec": seen.env_spec}
             size = f"{policy.n_parameters:,} parameters, {options.population} candidates on {options.episodes} episodes"
             playing = f"playing {batched or env_id}{same}: {where}, {size}, {SCORE_EPISODES} for the score"
             yield Begun(options, evolution, score, playing, more)

@@ -213,7 +213,7 @@ class Evolution:
             return
         self.rate = rate
         if not rate:
-            self.width = 1.0 if self.plateau.has_moved else WIDER
+            self.width = 1.0 if self.plateau.best > self.plateau.lowest else WIDER
             self.policy = self._policy_of(self.stage + 1)
             self.stage += 1
         self._begin_search()

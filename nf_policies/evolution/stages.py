@@ -89,11 +89,6 @@ class Plateau:
         return self.waited >= self.patience
 
     @property
-    def has_moved(self) -> bool:
-        """Whether the median has ever changed: if not, the search's steps were too small for the task."""
-        return self.best > self.lowest
-
-    @property
     def is_flat(self) -> bool:
         """Whether half as many steps again as the last steep rise had taken have brought no other."""
         return self.passed >= FEW and self.steps_now >= 1.5 * self.steps_then

@@ -112,19 +112,10 @@ def steps_per_call(operations: int) -> int:
     return min(max(OPERATIONS_MAX // operations, 1), STEPS_MAX)
 
 
-def operations_of(function: Callable[[], Any]) -> int:
-    """How many operations on tensors a call takes."""
-    with Operations() as operations:
-        function()
-    return operations.count
-
-
 class Operations(TorchDispatchMode):
     """Counts the operations on tensors that run inside a `with`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
+    count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += 1

@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
-from nf_policies.kernels.compiling import compiled, operations_of, steps_per_call, where_possible
+from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
 from nf_policies.memory import out_of_memory
 from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
@@ -146,11 +146,6 @@ class Engine:
         seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
         return returns, Played(returns.reshape(-1), lengths.reshape(-1), seen, problem)
 
-    def operations(self, policy: Policy) -> int:
-        """How many operations on tensors a step takes, the policy's and the task's."""
-        prepared = self.prepare(policy, None, [0])
-        return operations_of(functools.partial(prepared.fused.advance, *prepared[1:4], 0, n_steps=1))
-
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
         """All episodes at their start in one piece, for callers who advance them themselves."""
@@ -233,7 +228,7 @@ class Engine:
         wanted = self.moments or policy.normalizer.count > 0
         normal = normalisation(policy.normalizer, centre) if wanted else None
         if not known and self.mode != "eager":
-            operations = operations_of(functools.partial(fused.advance, episodes, coefficients, normal, 0, n_steps=1))
+            operations = fused.operations(episodes, coefficients, normal)
             if self.mode == "auto":
                 self.mode = engine_mode(eager_seconds(operations, self._limit()))
         if known:

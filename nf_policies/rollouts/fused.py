@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from nf_policies.kernels.compiling import Operations
 from nf_policies.policies.policy import CLIP, Normalizer
 
 
@@ -124,6 +125,12 @@ class Fused:
             alive = alive & ~task.terminal(after, (), params)
             state = after
         return self._packed([total, length, alive.to(dtype), *sums], state, memory, episodes.keys)
+
+    def operations(self, episodes: Episodes, coefficients: Any, normal: Any) -> int:
+        """How many operations on tensors a step takes, the policy's and the task's."""
+        with Operations() as operations:
+            self.advance(episodes, coefficients, normal, 0, n_steps=1)
+        return operations.count
 
     def _packed(self, rows: list[Tensor], state: Any, memory: tuple[Tensor, ...], keys: Tensor) -> Episodes:
         rows = [*rows]

@@ -206,7 +206,8 @@ def test_long_episodes_of_a_costly_task_are_compiled_without_being_asked_to(name
 
 def test_operations_of_a_step_are_counted() -> None:
     cheap, costly = (make_batched(f"nf/{name}") for name in ("CartPole-v1", "DoublePole-v0"))
-    few, many = (Engine(envs).operations(policy_for(envs)) for envs in (cheap, costly))
+    starts = [Engine(envs).prepare(policy_for(envs), None, [0]) for envs in (cheap, costly)]
+    few, many = (s.fused.operations(s.episodes, s.coefficients, s.normal) for s in starts)
     assert 50 < few < many / 3, "a Runge-Kutta step evaluates the physics four times"
 
 
