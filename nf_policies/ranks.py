@@ -54,6 +54,11 @@ class Ranks:
         counts, means, variances = (self.gathered(part) for part in (count, mean, var))
         return [(int(n), *of_rank) for n, *of_rank in zip(counts.tolist(), means, variances, strict=True)]
 
+    def standardised(self, mine: Tensor, least: float) -> Tensor:
+        """Numbers (n,) by mean and standard deviation of all ranks' numbers; the latter counts as at least so much."""
+        of_all = self.gathered(mine)
+        return (mine - of_all.mean()) / (of_all.std() + 1e-8).clamp(min=least) if of_all.numel() > 1 else mine
+
     def all_of(self, mine: Any) -> list[Any]:
         """Every rank's object, in their order."""
         theirs = [mine] * self.size

@@ -236,9 +236,5 @@ class RayPool:
         here = Bits.here()
         if bits != here and bits not in self._told:
             self._told.add(bits)
-            words = " and ".join(
-                f"{there} in place of {here}" for there, here in zip(bits, here, strict=True) if there != here
-            )
-            warn(
-                f"A node of the Ray cluster has {words}: the last bits of a result may be others than on this machine."
-            )
+            words = " and ".join(f"{a} in place of {b}" for a, b in zip(bits, here, strict=True) if a != b)
+            warn(f"A node of the Ray cluster has {words}: the last bits of a result may be others than here.")

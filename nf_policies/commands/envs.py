@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from nf_policies.commands.tables import drawn
 from nf_policies.runs.directory import to_json
 
 ENTRIES_SHOWN = 500
@@ -33,15 +34,8 @@ class Envs:
         if self.json:
             named = {kind: [entry._asdict() for entry in found] for kind, found in (entries or {}).items()}
             return to_json({"tasks": tasks, **named}) + "\n"
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 160  # of a table that goes into a file
-        with console.capture() as table:
-            if tasks:
-                console.print(_table(tasks))
-            for kind, found in (entries or {}).items():
-                console.print(_table_of_entries(f"{kind} of {self.words[0]}", found), markup=False)
-        return table.get()
+        of_entries = (_table_of_entries(f"{kind} of {self.words[0]}", e) for kind, e in (entries or {}).items())
+        return drawn(*([_table(tasks)] if tasks else []), *of_entries)
 
 
 def batched_tasks() -> list[dict[str, Any]]:

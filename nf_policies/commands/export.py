@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from nf_policies.commands.tables import drawn
 from nf_policies.runs.directory import to_json
 
 
@@ -58,7 +59,7 @@ class Export:
             table = [row._asdict() for row in rows]
             return to_json({"files": list(map(str, files)), "limit": limit, "check": table}) + "\n"
         told = "".join(f"wrote {file}\n" for file in files)
-        return told + (_drawn(rows, self.steps, limit) if rows else "")
+        return told + (_summary(rows, self.steps, limit) if rows else "")
 
 
 def score_beside(file: Path) -> dict[str, Any] | None:
@@ -70,21 +71,15 @@ def score_beside(file: Path) -> dict[str, Any] | None:
         return None
 
 
-def _drawn(rows: list[Any], steps: int, limit: float) -> str:
+def _summary(rows: list[Any], steps: int, limit: float) -> str:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("target")
-    for name in ("largest difference", "step [µs]", "size [bytes]"):
-        table.add_column(name, justify="right")
+    for name in ("target", "largest difference", "step [µs]", "size [bytes]"):
+        table.add_column(name, justify="left" if name == "target" else "right")
     for row in rows:
         if row.problem:
             table.add_row(row.target, "–", "–", f"{row.size:,}" if row.size else "–", row.problem)
         else:
             table.add_row(row.target, f"{row.difference:.1e}", f"{row.seconds * 1e6:,.2f}", f"{row.size:,}")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160  # of a table that goes into a file
-    with console.capture() as drawn:
-        console.print(table, markup=False)
     worst = max((row.difference for row in rows if row.difference is not None), default=0.0)
     verdict = "within" if worst <= limit else "ABOVE"
-    return f"{drawn.get()}{steps:,} recorded steps; {verdict} {limit:.1e} of what the policy does\n"
+    return f"{drawn(table)}{steps:,} recorded steps; {verdict} {limit:.1e} of what the policy does\n"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nf_policies.commands.options import Repeated, searches
+from nf_policies.commands.tables import drawn
 from nf_policies.runs.directory import to_json
 from nf_policies.runs.presets import PRESETS, own_preset
 
@@ -29,7 +30,7 @@ class Presets:
     def run(self, messages: Console) -> str:
         """Look them up. Returns the text for stdout."""
         if self.env is None:
-            return to_json({"presets": PRESETS}) + "\n" if self.json else _drawn(_table_of_all())
+            return to_json({"presets": PRESETS}) + "\n" if self.json else drawn(_table_of_all())
         task: Any = {name: getattr(self, name) for name in ("env", "env_kwargs", "wrapper", "hide_velocity")}
         known = "" if self.env_kwargs or self.wrapper else self.env
         settings = {name: search(**task).resolved().settings() for name, search in searches().items()}
@@ -38,7 +39,7 @@ class Presets:
             of_task = {name: sorted(of_one) for name, of_one in own.items()}
             found = {"env_id": self.env, **settings, "about": {"from the task's preset": of_task}}
             return json.dumps(found, indent=2) + "\n"
-        return "\n".join(_drawn(_table_of_one(name, settings[name], own[name])) for name in settings)
+        return "\n".join(drawn(_table_of_one(name, settings[name], own[name])) for name in settings)
 
 
 def _table_of_one(command: str, settings: dict[str, Any], own: Any) -> Table:
@@ -65,12 +66,3 @@ def _table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, no_wrap=name != columns[-1])
     return table
-
-
-def _drawn(table: Table) -> str:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160  # of a table that goes into a file
-    with console.capture() as drawn:
-        console.print(table, markup=False)
-    return drawn.get()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import Space
+from gymnasium.spaces import Box, Space
 
 from nf_policies.policies.kinds import field_sizes
 from nf_policies.policies.names import entries_of
@@ -100,7 +100,8 @@ def facts_of(options: Any) -> Facts:
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
-    return Facts(*seen.sizes, seen.limit.steps, in_batches, cores() if slow else 0)
+    choices = not isinstance(seen.action_space, Box)
+    return Facts(*seen.sizes, seen.limit.steps, choices, in_batches, cores() if slow else 0)
 
 
 def remarks_on(options: Any) -> list[str]:

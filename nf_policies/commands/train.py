@@ -212,10 +212,8 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
     first_rate = options.learning_rate
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
+        **{name: getattr(options, name) for name in ("field", "hidden_size", "log_std_init")},
         "visible": task.visible,
-        "field": options.field,
-        "hidden_size": options.hidden_size,
-        "log_std_init": options.log_std_init,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),
     }

@@ -106,8 +106,7 @@ class FieldPPO(PPO):
                 f"Sequences of seq_len={length} steps must divide both n_steps={self.n_steps} and "
                 f"batch_size={self.batch_size}: {math.gcd(self.n_steps, self.batch_size)} would."
             )
-        self.rollout_buffer_class = SequenceBuffer
-        self.rollout_buffer_kwargs = {"seq_len": length}
+        self.rollout_buffer_class, self.rollout_buffer_kwargs = SequenceBuffer, {"seq_len": length}
         self.random = OwnRandom(self.device, self.seed)
         with self.random.drawn():
             super()._setup_model()
@@ -129,7 +128,8 @@ class FieldPPO(PPO):
 
     def train(self) -> None:
         """Update the parameters with the rollout that was collected last."""
-        with self.random.drawn(), as_one(self) if self.ranks.size > 1 else nullcontext():
+        together = as_one(self) if self.ranks.size > 1 else nullcontext()
+        with self.random.drawn(), self.rollout_buffer.standardising(self), together:
             super().train()
 
     def predict(

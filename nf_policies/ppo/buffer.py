@@ -3,7 +3,8 @@
 A minibatch is some sequences and the memory at their starts. SB3's loss sees them flattened, time-major.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -51,6 +52,9 @@ def gae(
         ahead = torch.addcmul(delta, kept, ahead, out=advantage)  # Eq. 16, as a recursion
     return advantages
 
+
+LEAST = 0.1
+"""Where returns vary by 1, advantages that vary less are mostly the critic's errors, and count less than entropy."""
 
 FLAT = ("actions", "values", "log_probs", "advantages", "targets")
 """What SB3's loss sees of a rollout, in the order of its `RolloutBufferSamples`."""
@@ -115,7 +119,6 @@ class SequenceBuffer(RolloutBuffer):
         self.trajectories: Callable[[Sequences], tuple[Tensor, ...]] | None = None
         """Potentials after every step under the present parameters, to refresh the stored ones with each epoch."""
         self.standardize: Callable[[Tensor], Tensor] | None = None
-        """What several ranks make of a minibatch's advantages (n,), in place of SB3's standardisation."""
         self.storage: dict[str, Any] = {}
         """Preallocated, reused between rollouts: under each name all steps."""
         self.steps: dict[str, Any] = {}
@@ -220,9 +223,20 @@ class SequenceBuffer(RolloutBuffer):
             features = each(partial(pick, chosen=chosen), q["features"])
             observations = Sequences(features, potentials[chosen], pick(q["episode_starts"], chosen))
             batch = {name: self.flat[name].index_select(1, chosen).flatten(0, 1) for name in FLAT}
-            if self.standardize is not None:
+            if self.standardize:
                 batch["advantages"] = self.standardize(batch["advantages"])
             yield RolloutBufferSamples(observations, *batch.values())  # type: ignore[arg-type]
+
+    @contextmanager
+    def standardising(self, model: Any) -> Iterator[None]:
+        """Standardise advantages here in place of the model's `train`: over all ranks, and not what says nothing."""
+        wanted, least = model.normalize_advantage, LEAST if model.normalize_rewards and model.ent_coef > 0 else 0.0
+        self.standardize = partial(model.ranks.standardised, least=least) if wanted else None
+        model.normalize_advantage = False
+        try:
+            yield
+        finally:
+            model.normalize_advantage, self.standardize = wanted, None
 
     @property
     def values(self) -> np.ndarray:  # type: ignore[override]

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from nf_policies.policies.policy import Normalizer
 from nf_policies.ppo.saving import load_state, state_of
 from nf_policies.ranks import RankError, Ranks
 
@@ -73,18 +71,11 @@ def follow(model: Any, ranks: Ranks) -> None:
 
 @contextmanager
 def as_one(model: Any) -> Iterator[None]:
-    """Let SB3's `train` take the steps that one process would take with the minibatches of all ranks.
-
-    Advantages are standardised by the statistics of all of them, and gradients averaged before they are clipped.
+    """Let SB3's `train` take the steps of one process with the minibatches of all ranks: gradients are averaged.
 
     Raises: RankError if the ranks' parameters are not equal in the end, bit for bit.
     """
-    ranks, buffer, limit, standardized = (
-        model.ranks,
-        model.rollout_buffer,
-        model.max_grad_norm,
-        model.normalize_advantage,
-    )
+    ranks, limit = model.ranks, model.max_grad_norm
 
     def average(*_: Any) -> None:
         learned = [parameter for parameter in model.policy.parameters() if parameter.grad is not None]
@@ -93,23 +84,13 @@ def as_one(model: Any) -> Iterator[None]:
             parameter.grad.copy_(part.view_as(parameter))
         clip_grad_norm_(learned, limit)
 
-    model.max_grad_norm, model.normalize_advantage = math.inf, False
-    buffer.standardize = (lambda advantages: standardised(advantages, ranks)) if standardized else None
+    model.max_grad_norm = math.inf
     hook = model.policy.optimizer.register_step_pre_hook(average)
     try:
         yield
     finally:
         hook.remove()
-        model.max_grad_norm, model.normalize_advantage, buffer.standardize = limit, standardized, None
+        model.max_grad_norm = limit
     bits = torch.cat([parameter.detach().flatten().view(torch.uint8) for parameter in model.policy.parameters()])
     if not (ranks.gathered(bits) == bits).all():
         raise RankError("The processes' parameters are no longer equal: their machines compute differently.")
-
-
-def standardised(advantages: Tensor, ranks: Ranks) -> Tensor:
-    """Advantages (n,) of this rank with mean 0 and standard deviation 1 over those of all, as SB3 has it for one."""
-    statistics = Normalizer(1).to(advantages.device)
-    for of_rank in ranks.moments(advantages[:, None]):
-        statistics.update(*of_rank)
-    count = statistics.count
-    return (advantages - statistics.mean) / ((statistics.var * count / (count - 1)).sqrt() + 1e-8)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from example_tasks import Walk, side_by_side
 from gymnasium import spaces
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nf_policies.ppo import FieldPPO
@@ -189,3 +190,20 @@ def test_a_rollouts_observations_change_the_normaliser_and_nothing_else_does() -
     assert all(torch.equal(b, now) for b, now in zip(before, normalizer.buffers(), strict=True))
     model.learn(48, reset_num_timesteps=False)
     assert not torch.equal(before[1], normalizer.mean)
+
+
+@pytest.mark.parametrize(
+    ("ent_coef", "normalize_rewards", "spread"), [(0.002, True, 0.2), (0.0, True, 1.0), (0.002, False, 1.0)]
+)
+def test_small_advantages_count_less_than_entropy(ent_coef, normalize_rewards, spread) -> None:
+    """Where the critic nearly foretells returns that vary by 1, what is left are its errors: no reason to choose."""
+    options = {"ent_coef": ent_coef, "normalize_rewards": normalize_rewards, "batch_size": 48, "n_epochs": 1}
+    model = collected(walks(ACTIONS["discrete"]), **options)
+    of_rollout = model.rollout_buffer.flat["advantages"]
+    of_rollout *= 0.02 / of_rollout.std()
+    seen, get = [], model.rollout_buffer.get
+    model.rollout_buffer.get = lambda size: (seen.append(batch.advantages.std()) or batch for batch in get(size))
+    model.set_logger(Logger(None, []))
+    model.train()
+    assert seen == [pytest.approx(spread, rel=1e-4)]
+    assert model.normalize_advantage, "the option is as it was"

@@ -65,9 +65,10 @@ def test_a_general_field_has_at_most_2000_parameters_wherever_a_small_one_has(co
     assert sizes == sorted(sizes, reverse=True), "more to see, no more neurons"
 
 
+@pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("batched", [False, True])
-def test_an_update_is_cut_into_whole_minibatches_of_whole_sequences(batched) -> None:
-    settings = general("train", Facts(batched=batched))
+def test_an_update_is_cut_into_whole_minibatches_of_whole_sequences(batched, discrete) -> None:
+    settings = general("train", Facts(discrete=discrete, batched=batched))
     n_steps, batch_size, seq_len = (settings[name] for name in ("n_steps", "batch_size", "seq_len"))
     assert settings["num_envs"] * n_steps % batch_size == 0
     assert n_steps % seq_len == batch_size % seq_len == 0
@@ -82,12 +83,12 @@ def test_a_task_in_batches_is_played_in_more_environments() -> None:
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        (Train(env="CartPole-v1"), Facts(4, 1, 500, batched=False)),
-        (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, batched=True)),
-        (Evolve(env="CartPole-v1", backend="gymnasium"), Facts(4, 1, 500, batched=False)),
-        (Evolve(env="CartPole-v1", workers=2), Facts(4, 1, 500, batched=False)),
-        (Train(env="nf/CartPole-v1", hide=(0,), max_episode_steps=20), Facts(3, 1, 20, batched=True)),
-        (Evolve(env="test/Move-v0"), Facts(2, 2, 10, batched=False)),
+        (Train(env="CartPole-v1"), Facts(4, 1, 500, discrete=True)),
+        (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, discrete=True, batched=True)),
+        (Evolve(env="CartPole-v1", backend="gymnasium"), Facts(4, 1, 500, discrete=True)),
+        (Evolve(env="CartPole-v1", workers=2), Facts(4, 1, 500, discrete=True)),
+        (Train(env="nf/CartPole-v1", hide=(0,), max_episode_steps=20), Facts(3, 1, 20, discrete=True, batched=True)),
+        (Evolve(env="test/Move-v0"), Facts(2, 2, 10)),
     ],
 )
 def test_facts_are_what_is_seen_acted_and_played(options, facts) -> None:
