@@ -49,6 +49,11 @@ class Shown(NamedTuple):
         """The input_size and output_size of a field."""
         return field_sizes(self.observation_space, self.action_space, self.visible)
 
+    @property
+    def discrete(self) -> bool:
+        """Whether every action is a choice, none a number."""
+        return not isinstance(self.action_space, Box)
+
 
 def asked(options: Any) -> Task:
     """The task that options name, with its arguments, wrappers and time limit."""
@@ -100,8 +105,7 @@ def facts_of(options: Any) -> Facts:
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
-    choices = not isinstance(seen.action_space, Box)
-    return Facts(*seen.sizes, seen.limit.steps, choices, in_batches, cores() if slow else 0)
+    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, cores() if slow else 0)
 
 
 def remarks_on(options: Any) -> list[str]:

@@ -118,8 +118,6 @@ class Tune:
 
     def plan(self) -> "Plan":
         """What these options search. A TaskError or a RunError if there is nothing to search."""
-        from gymnasium.spaces import Box
-
         from nf_policies.commands.task import shown
         from nf_policies.tuning.search import Plan
         from nf_policies.tuning.space import space_of
@@ -128,7 +126,6 @@ class Tune:
         search = searches()[self.learner]
         steps = self.steps or search(**task).resolved().steps or STEPS[self.learner]
         base = search(**task, steps=steps).resolved()
-        discrete = not isinstance(shown(base).action_space, Box)
         start = base.settings() | {"steps": steps}
 
         def with_settings(settings: dict[str, Any], seed: int) -> Any:
@@ -138,7 +135,7 @@ class Tune:
             return dataclasses.replace(base, **as_options(settings) | of_run)
 
         return Plan(
-            space=space_of(self.learner, discrete=discrete, only=self.only),
+            space=space_of(self.learner, discrete=shown(base).discrete, only=self.only),
             start=start,
             with_settings=with_settings,
             steps=steps,
