@@ -72,9 +72,7 @@ def reason_of(error: Exception) -> str:
         return f"raised {type(cause).__name__}: {cause}"
     if "ModuleNotFoundError" in text:
         return text[text.index("ModuleNotFoundError") :].split(" At least")[0][:200]
-    if "node" in text and "dead" in text.lower():
-        return WITH_NODE
-    return "died"
+    return WITH_NODE if "because its node" in text or type(error).__name__ == "NodeDiedError" else "died"
 
 
 def warn(message: str) -> None:

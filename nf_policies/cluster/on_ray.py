@@ -22,7 +22,9 @@ from nf_policies.tasks.processes import STEP_TIMEOUT
 PER_WORKER = 2
 """Pieces that a worker has: the next one waits there while one is played."""
 TRIES = 5
-"""How often a piece is begun before the task is given up."""
+"""How often a piece is begun, or in a row a worker dies while it starts, before the task is given up."""
+STARTING = -1
+"""Stands for the start of a worker among the indices of pieces."""
 LOOK = 1.0
 """Seconds without an answer after which workers and the head are looked at."""
 GROW = 10.0
@@ -148,7 +150,7 @@ class RayPool:
                 continue
             worker.seen, worker.steps = time.monotonic(), -1
             if isinstance(answer, Bits):
-                worker.ready = True
+                worker.ready, tries[STARTING] = True, 0
                 self._compare(answer)
             elif isinstance(answer, Unmade):
                 self._leave_out(worker, answer, waiting)
@@ -190,7 +192,7 @@ class RayPool:
         elif indices:
             self._count(indices[0], tries, reason)
         elif not worker.ready:
-            self._count(-1, tries, f"could not start: {reason}")
+            self._count(STARTING, tries, f"could not start: {reason}")
         warn(f"A worker of {self._name} {reason}; others play its {len(indices)} pieces.")
         waiting.extendleft(reversed(indices))
         self._replace(worker)

@@ -58,7 +58,7 @@ def test_killed_workers_and_a_killed_node_cost_nothing_but_time(folder, cluster)
     chance, killed = random.Random(0), 0
     until = time.monotonic() + 100
     while running.poll() is None and killed < 10 and time.monotonic() < until:
-        time.sleep(chance.uniform(0.2, 1.0))
+        time.sleep(chance.uniform(0.5, 2.0))
         players = [player for node in cluster for player in node.players()]
         if players and (folder / "killed" / "progress.csv").exists():
             if killed == 4:
@@ -99,6 +99,13 @@ def test_a_task_that_raises_on_the_workers_is_told_in_one_sentence(folder, clust
     assert status == 1, said
     assert "RuntimeError: the motor is not there" in said
     assert "Traceback" not in said
+
+
+def test_a_task_that_kills_its_worker_each_time_is_given_up(folder, cluster) -> None:
+    words = ("--ray", cluster[0].head, "--workers", "2", "--out", "dies")
+    status, said = in_trouble(folder, "die", command(folder, *TASK, *words), "dies")
+    assert status == 1, said
+    assert "cannot be played on the Ray cluster: 5 times a worker died." in said
 
 
 def test_a_node_without_what_the_task_needs_is_told_and_left_out(folder, tmp_path_factory) -> None:

@@ -1,6 +1,7 @@
 """A task in a module that is found by its folder only: a step takes 2 ms, and files beside it make trouble."""
 
 import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 class Troubled(gym.Env):
-    """Keep a drifting number near zero. With a file "raise" each step raises; with a file "hang" one step hangs."""
+    """Keep a drifting number near zero. A file "raise" lets steps raise, "die" kill the process, "hang" one hang."""
 
     observation_space = gym.spaces.Box(-10, 10, (1,), np.float64)
     action_space = gym.spaces.Box(-1, 1, (1,), np.float64)
@@ -29,6 +30,8 @@ class Troubled(gym.Env):
         time.sleep(0.002)
         if (FOLDER / "raise").exists():
             raise RuntimeError("the motor is not there")
+        if (FOLDER / "die").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
         with suppress(FileNotFoundError):
             (FOLDER / "hang").rename(FOLDER / "hung")  # for one process only
             time.sleep(1000)
