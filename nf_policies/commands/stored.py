@@ -65,6 +65,8 @@ def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
     """What the number of an option must be, in words, where it is not; else nothing. Those in `positive` are 1 up."""
     if value is None:
         return ""
+    if value != value:
+        return "a number"
     if isinstance(value, int) and abs(value) > INTEGER_MAX:
         return f"at most {INTEGER_MAX:,} in size"
     if name in positive and value < 1:
