@@ -206,8 +206,6 @@ class FieldPPO(PPO):
             if isinstance(env, GymnasiumVecEnv) and self.ep_info_buffer is not None:
                 for episodes in self.ranks.all_of(env.finished_episodes(self._stats_window_size)):
                     self.ep_info_buffer.extend(episodes)
-            if self.reward_scale is not None:
-                self.reward_scale.share()
             callback.update_locals({"self": self, "env": env, "rollout_buffer": buffer})
             callback.on_rollout_end()
         elif uneven or policy.critic is None:
@@ -220,15 +218,14 @@ class FieldPPO(PPO):
 
     def _store(self, actions: Tensor, now: Advance) -> None:
         """Keep what a step brought."""
-        policy, buffer, scale = self.policy, self.rollout_buffer, self.reward_scale
-        rewards = now.rewards if scale is None else scale(now.rewards, now.over, now.real)
+        policy, buffer = self.policy, self.rollout_buffer
         if isinstance(now.infos, list):
             self._update_info_buffer(now.infos, now.over.cpu().numpy())
         final = None if now.final_obs is None else policy.encode(tensors_of(now.final_obs, self.device))
         if now.real is not None or buffer.pos == buffer.buffer_size - 1:
             followed = policy.encode(tensors_of(now.obs, self.device))
             final = followed if final is None else each(partial(where_rows, now.over), final, followed)
-        buffer.add(Outcome(actions, rewards, now.terminated, now.truncated, final), now.real)
+        buffer.add(Outcome(actions, now.rewards, now.terminated, now.truncated, final), now.real)
 
     def _evaluate(self, before: Tensor, first: FirstStatistics | None) -> Evaluated:
         """Values, log-probabilities and advantages of the rollout that began with the memory `before`."""
@@ -237,6 +234,8 @@ class FieldPPO(PPO):
         kept = stored["features"]
         for what, values in (("reward", stored["rewards"]), ("observation", kept)):
             check_numbers(what, values)
+        if self.reward_scale is not None:
+            stored["rewards"] = self.reward_scale(stored["rewards"], stored["episode_starts"])
         seen = policy.normalize(kept) if first is None else stored["seen"]
         evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():

@@ -96,9 +96,8 @@ def test_the_reward_scale_follows_the_rewards_of_all_ranks() -> None:
     def work(ranks: Ranks) -> Any:
         model = model_of(ranks, side_by_side("same_step", [3, 5, 7]), gamma=0.5)
         scale = model.reward_scale
-        for row in rewards[ranks.number]:
-            scale(row, torch.zeros(3, dtype=torch.bool))
-        scale.share()
+        for piece in rewards[ranks.number].split(3):
+            scale(piece, torch.zeros(3, 3, dtype=torch.bool))
         return arrays(scale.state_dict())
 
     running, rows = torch.zeros(2, 3), []

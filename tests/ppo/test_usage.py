@@ -7,14 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from example_tasks import Identity, Walk
+from example_tasks import MODES, Identity, Walk, side_by_side
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from nf_policies import Policy, UnsupportedSpaceError
@@ -118,29 +117,22 @@ def test_vec_normalize_may_scale_rewards_and_an_export_refuses_foreign_observati
         both.export_policy(tmp_path / "other.safetensors")
 
 
-def test_rewards_are_scaled_as_vec_normalize_does() -> None:
+def test_rewards_are_divided_by_the_deviation_of_discounted_returns() -> None:
     rng = np.random.default_rng(0)
-    ours, statistics, running = RewardScale(3, 0.9), RunningMeanStd(epsilon=1e-9, shape=()), np.zeros(3)
-    for _ in range(50):
-        rewards, over = rng.normal(2, 5, size=3), rng.random(3) < 0.2
-        running = running * 0.9 + rewards
-        statistics.update(running)
-        expected = np.clip(rewards / np.sqrt(statistics.var + 1e-8), -10, 10)
-        running[over] = 0
-        scaled = ours(torch.as_tensor(rewards).float(), torch.as_tensor(over))
-        np.testing.assert_allclose(scaled, expected, rtol=1e-4)
+    ours, returns, running = RewardScale(3, 0.9), [], np.zeros(3)
+    for _ in range(5):
+        rewards, starts = rng.normal(2, 5, size=(10, 3)), rng.random((10, 3)) < 0.2
+        for reward, start in zip(rewards, starts, strict=True):
+            running = np.where(start, 0, running) * 0.9 + reward
+            returns.append(running)
+        scaled = ours(torch.as_tensor(rewards).float(), torch.as_tensor(starts))
+        np.testing.assert_allclose(scaled, np.clip(rewards / np.std(returns), -10, 10), rtol=1e-4)
 
 
-def test_steps_that_only_reset_an_environment_do_not_scale_rewards() -> None:
-    rng = np.random.default_rng(0)
-    with_resets, without = RewardScale(1, 0.9), RewardScale(1, 0.9)
-    no, yes = torch.tensor([False]), torch.tensor([True])
-    for step in range(60):
-        reward, over = torch.tensor([rng.normal(2, 5)]).float(), yes if step % 5 == 4 else no
-        torch.testing.assert_close(with_resets(reward, over, yes), without(reward, over))
-        if over:
-            with_resets(torch.zeros(1), no, no)
-    torch.testing.assert_close(with_resets.var, without.var)
+@pytest.mark.parametrize("mode", MODES)
+def test_each_step_of_the_task_counts_once_for_the_scale_of_rewards(mode) -> None:
+    model = small(side_by_side(mode, [3, 5]), normalize_rewards=True).learn(64)
+    assert model.reward_scale.count == 64, "resets are no steps"
 
 
 @pytest.mark.parametrize("many", [False, True])
