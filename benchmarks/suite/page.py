@@ -25,9 +25,9 @@ What `train` and `evolve` reach with no option but a budget. `python benchmarks/
 `benchmarks/results/any_task.jsonl`, and `--run` adds what is missing. A return is the mean of 100 fresh episodes.
 Medians and worst are over seeds, of which {SEEDS} are asked for. Seconds are those of the whole command, the final
 episodes included. `train` and `evolve` play the best policy that they found, the peers their last one. Judging is what
-`train` plays beside its steps to choose the best; `evolve` counts it in its steps. Where `train` and a peer ran at
-different commits, as their rows in the results say, the machine may have had other jobs beside: their seconds are then a
-coarse comparison. Beside their peers two runs of `train` were 13 and 15 times as fast as RecurrentPPO.
+`train` plays beside its steps to choose the best; `evolve` counts it in its steps. Where `train` and a peer
+ran at different commits, as their rows in the results say, one of them may have had other jobs beside it: their seconds
+compare coarsely.
 """
 
 OWN = f"""## The tasks of this package
