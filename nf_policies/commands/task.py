@@ -1,6 +1,7 @@
 """The task of a run as its options and its learner need it: spaces, what the policy sees, facts, and remarks."""
 
 import copy
+import math
 import os
 import random
 import tempfile
@@ -105,7 +106,8 @@ def facts_of(options: Any) -> Facts:
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
-    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, cores() if slow else 0)
+    budget = options.steps or (math.inf if options.minutes else None)
+    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, cores() if slow else 0, budget)
 
 
 def remarks_on(options: Any) -> list[str]:

@@ -7,7 +7,7 @@ MountainCarContinuous with velocities is a target and a budget. `nf-policies tun
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Preset = Mapping[str, Any]
@@ -29,6 +29,7 @@ class Facts:
         discrete: Whether every action is a choice, none a number.
         batched: Whether the task is played in batches, so that more environments cost little.
         workers: Processes that the task is worth, because a step takes long; else 0.
+        budget: Steps of the whole run; infinite where time ends it, None where its preset decides.
     """
 
     n_inputs: int = 4
@@ -37,6 +38,7 @@ class Facts:
     discrete: bool = False
     batched: bool = False
     workers: int = 0
+    budget: float | None = None
 
 
 def general(command: str, facts: Facts) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def _train(facts: Facts) -> dict[str, Any]:
     a little entropy keeps choices open as long as no reward tells them apart.
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
-    many = {"num_envs": 64, "n_steps": 128, "batch_size": 1024} if facts.batched else {}
+    n = _side_by_side(facts.budget)
+    many = {"num_envs": n, "n_steps": 64, "batch_size": 8 * n, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
@@ -59,7 +62,13 @@ def _train(facts: Facts) -> dict[str, Any]:
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
-    } | of_choices | many  # fmt: skip
+    } | of_choices | (many if facts.batched else {})  # fmt: skip
+
+
+def _side_by_side(budget: float | None) -> int:
+    """Environments of a batched task: as many as leave a hundred updates in the budget, between 64 and 2,048."""
+    sizes = (n for n in (2048, 1024, 512, 256, 128) if budget is None or 100 * 64 * n <= budget)
+    return next(sizes, 64)
 
 
 def horizon_of(facts: Facts) -> float:
@@ -161,7 +170,8 @@ def _is_somebody_elses(env_id: str) -> bool:
 
 def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:
     """The settings for a task: the general ones of its facts, and over them its own."""
-    own, rest = own_preset(command, env_id, hide_velocity=hide_velocity), general(command, facts)
+    own = own_preset(command, env_id, hide_velocity=hide_velocity)
+    rest = general(command, facts if facts.budget else replace(facts, budget=own.get("steps")))
     if "steps" in own:
         rest |= {"minutes": None, "patience": None}
     return {**rest, **own, "field_option": {**rest["field_option"], **own.get("field_option", {})}}
