@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 
 STEPS = {"train": 300_000, "evolve": 1_000_000}
-"""Of a run, where the settings without options end it otherwise."""
+"""Of a run at least, where the settings without options end it otherwise: a hundred updates or generations."""
+PLAYED = {"train": ("num_envs", "n_steps"), "evolve": ("population", "episodes", "horizon")}
+"""Options whose product are the steps of the first update or generation."""
 
 
 @dataclass
@@ -124,7 +126,9 @@ class Tune:
 
         task = {name: getattr(self, name) for name in OF_THE_TASK}
         search = searches()[self.learner]
-        steps = self.steps or search(**task).resolved().steps or STEPS[self.learner]
+        first = search(**task).resolved()
+        played = math.prod(getattr(first, name) or 1 for name in PLAYED[self.learner])
+        steps = self.steps or first.steps or max(STEPS[self.learner], 100 * played)
         base = search(**task, steps=steps).resolved()
         start = base.settings() | {"steps": steps}
 

@@ -1,6 +1,7 @@
 """Presets: known tasks by name, and no one else's; what is general follows from the facts of a task."""
 
 import dataclasses
+import math
 
 import gymnasium as gym
 import pytest
@@ -78,6 +79,32 @@ def test_a_task_in_batches_is_played_in_more_environments() -> None:
     for env_id, more in (("nf/Pendulum-v1", True), ("Acrobot-v1", False)):
         found = preset_of("train", "", facts_of(Train(env=env_id)))["num_envs"]
         assert (found > general("train", Facts())["num_envs"]) == more
+
+
+def test_a_training_in_batches_keeps_a_hundred_updates_whatever_its_budget() -> None:
+    sizes = []
+    for budget in (100, 500_000, 1_500_000, 5_000_000, 20_000_000, math.inf):
+        settings = general("train", Facts(batched=True, budget=budget))
+        rollout = settings["num_envs"] * settings["n_steps"]
+        assert rollout == 8 * settings["batch_size"]
+        assert budget < 400_000 or budget / rollout >= 100
+        sizes.append(settings["num_envs"])
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 64
+    assert sizes[-1] == 2048
+
+
+@pytest.mark.parametrize(
+    ("options", "environments"),
+    [({}, 2048), ({"minutes": 1.0}, 2048), ({"steps": 2_000_000}, 256), ({"steps": 2_000_000, "minutes": 9.0}, 256)],
+)
+def test_the_budget_is_that_of_the_options(options, environments) -> None:
+    assert Train(env="nf/FurutaSwingUp-v0", **options).resolved().num_envs == environments
+
+
+def test_the_budget_is_the_presets_where_no_other_is_given() -> None:
+    assert Train(env="nf/CartPoleNoVel-v1").resolved().num_envs == 64, "100,000 steps"
+    assert Train(env="nf/CartPoleNoVel-v1", minutes=1.0).resolved().num_envs == 2048
 
 
 @pytest.mark.parametrize(
