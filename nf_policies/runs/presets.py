@@ -5,6 +5,7 @@ simulation of the poles outside this repository, on few seeds, and then measured
 MountainCarContinuous with velocities is a target and a budget. `nf-policies tune` finds such settings.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -53,8 +54,7 @@ def _train(facts: Facts) -> dict[str, Any]:
     a little entropy keeps choices open as long as no reward tells them apart.
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
-    n = _side_by_side(facts.budget)
-    many = {"num_envs": n, "n_steps": 64, "batch_size": 8 * n, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
+    many = _in_batches(facts.budget or math.inf) if facts.batched else {}
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
@@ -62,13 +62,15 @@ def _train(facts: Facts) -> dict[str, Any]:
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
-    } | of_choices | (many if facts.batched else {})  # fmt: skip
+    } | of_choices | many  # fmt: skip
 
 
-def _side_by_side(budget: float | None) -> int:
-    """Environments of a batched task: as many as leave a hundred updates in the budget, between 64 and 2,048."""
-    sizes = (n for n in (2048, 1024, 512, 256, 128) if budget is None or 100 * 64 * n <= budget)
-    return next(sizes, 64)
+def _in_batches(budget: float) -> dict[str, Any]:
+    """Of batched tasks: as many environments as leave a hundred updates in the budget, but 64 where steps are dear."""
+    n = next((n for n in (2048, 1024, 512) if 100 * 64 * n <= budget), None)
+    if n is None:
+        return {"num_envs": 64, "n_steps": 128, "batch_size": 1024}
+    return {"num_envs": n, "n_steps": 64, "batch_size": 8 * n, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
 
 
 def horizon_of(facts: Facts) -> float:

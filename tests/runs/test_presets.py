@@ -83,11 +83,11 @@ def test_a_task_in_batches_is_played_in_more_environments() -> None:
 
 def test_a_training_in_batches_keeps_a_hundred_updates_whatever_its_budget() -> None:
     sizes = []
-    for budget in (100, 500_000, 1_500_000, 5_000_000, 20_000_000, math.inf):
+    for budget in (100, 1_000_000, 4_000_000, 10_000_000, 20_000_000, math.inf):
         settings = general("train", Facts(batched=True, budget=budget))
         rollout = settings["num_envs"] * settings["n_steps"]
         assert rollout == 8 * settings["batch_size"]
-        assert budget < 400_000 or budget / rollout >= 100
+        assert budget < 1_000_000 or budget / rollout >= 100
         sizes.append(settings["num_envs"])
     assert sizes == sorted(sizes)
     assert sizes[0] == 64
@@ -96,7 +96,7 @@ def test_a_training_in_batches_keeps_a_hundred_updates_whatever_its_budget() -> 
 
 @pytest.mark.parametrize(
     ("options", "environments"),
-    [({}, 2048), ({"minutes": 1.0}, 2048), ({"steps": 2_000_000}, 256), ({"steps": 2_000_000, "minutes": 9.0}, 256)],
+    [({}, 2048), ({"minutes": 1.0}, 2048), ({"steps": 9_000_000}, 1024), ({"steps": 9_000_000, "minutes": 9.0}, 1024)],
 )
 def test_the_budget_is_that_of_the_options(options, environments) -> None:
     assert Train(env="nf/FurutaSwingUp-v0", **options).resolved().num_envs == environments
