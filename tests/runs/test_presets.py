@@ -104,7 +104,8 @@ def test_the_budget_is_that_of_the_options(options, environments) -> None:
 
 def test_the_budget_is_the_presets_where_no_other_is_given() -> None:
     assert Train(env="nf/CartPoleNoVel-v1").resolved().num_envs == 64, "100,000 steps"
-    assert Train(env="nf/CartPoleNoVel-v1", minutes=1.0).resolved().num_envs == 2048
+    large = Train(env="nf/CartPoleNoVel-v1", minutes=1.0).resolved()
+    assert (large.num_envs, large.batch_size, large.hidden_size) == (2048, 8 * 2048, 16), "the preset's field alone"
 
 
 @pytest.mark.parametrize(
