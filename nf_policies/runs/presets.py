@@ -15,8 +15,8 @@ Preset = Mapping[str, Any]
 BUDGET = ("generations", "steps", "minutes")
 """Settings that end a run."""
 
-MANY = 64
-"""Environments side by side from which on minibatches follow their number, whatever a preset says."""
+FEW = 64
+"""Environments side by side, with more of which minibatches are large, whatever a preset says."""
 
 STILL = {"resting_level": 0.01, "activation_scale": 0.01}
 """Scales that leave a resting level and a steepness nearly where they are: symmetric tasks do not need them."""
@@ -69,11 +69,10 @@ def _train(facts: Facts) -> dict[str, Any]:
 
 
 def _in_batches(budget: float) -> dict[str, Any]:
-    """Of batched tasks: as many environments as leave a hundred updates in the budget, but 64 where steps are dear."""
-    n = next((n for n in (2048, 1024, 512) if 100 * 64 * n <= budget), None)
-    if n is None:
-        return {"num_envs": MANY, "n_steps": 128, "batch_size": 1024}
-    return {"num_envs": n, "n_steps": 64, "batch_size": 8 * n, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
+    """Of batched tasks: many environments where the budget leaves them a hundred updates, few where steps are dear."""
+    if budget < 100 * 512 * 64:
+        return {"num_envs": FEW, "n_steps": 128, "batch_size": 1024}
+    return {"num_envs": 512, "n_steps": 64, "batch_size": 4096, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
 
 
 def horizon_of(facts: Facts) -> float:
@@ -179,6 +178,6 @@ def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocit
     rest = general(command, facts if facts.budget else replace(facts, budget=own.get("steps")))
     if "steps" in own:
         rest |= {"minutes": None, "patience": None}
-    if rest.get("num_envs", 0) > MANY:
+    if rest.get("num_envs", 0) > FEW:
         own = {name: value for name, value in own.items() if name not in ("batch_size", "seq_len")}
     return {**rest, **own, "field_option": {**rest["field_option"], **own.get("field_option", {})}}
