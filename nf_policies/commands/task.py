@@ -102,12 +102,13 @@ def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
     task = asked(options)
     twin = twin_to_play(task, getattr(options, "backend", "auto"), options.workers or 0)
-    in_batches = twin is not None and is_compilable(twin) and (options.command == "evolve" or twin == options.env)
+    tensors = twin is not None and is_compilable(twin)
+    in_batches, lanes = tensors and (options.command == "evolve" or twin == options.env), bool(twin) and not tensors
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
     budget = options.steps or (math.inf if options.minutes else None)
-    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, cores() if slow else 0, budget)
+    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, lanes, cores() if slow else 0, budget)
 
 
 def remarks_on(options: Any) -> list[str]:

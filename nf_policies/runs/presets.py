@@ -32,6 +32,7 @@ class Facts:
         steps: Time limit of an episode.
         discrete: Whether every action is a choice, none a number.
         batched: Whether the task is played in batches, so that more environments cost little.
+        lanes: Whether a simulator steps many environments at once, which cost less than one by one.
         workers: Processes that the task is worth, because a step takes long; else 0.
         budget: Steps of the whole run; infinite where time ends it, None where its preset decides.
     """
@@ -41,6 +42,7 @@ class Facts:
     steps: int = 1000
     discrete: bool = False
     batched: bool = False
+    lanes: bool = False
     workers: int = 0
     budget: float | None = None
 
@@ -57,7 +59,7 @@ def _train(facts: Facts) -> dict[str, Any]:
     a little entropy keeps choices open as long as no reward tells them apart.
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
-    many = _in_batches(facts.budget or math.inf) if facts.batched else {}
+    many = _side_by_side(facts, facts.budget or math.inf)
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
@@ -68,11 +70,13 @@ def _train(facts: Facts) -> dict[str, Any]:
     } | of_choices | many  # fmt: skip
 
 
-def _in_batches(budget: float) -> dict[str, Any]:
-    """Of batched tasks: many environments where the budget leaves them a hundred updates, few where steps are dear."""
-    if budget < 100 * 512 * 64:
+def _side_by_side(facts: Facts, budget: float) -> dict[str, Any]:
+    """Sizes where more environments cost little: the larger, the more steps leave a hundred updates in the budget."""
+    if facts.batched and budget >= 100 * 512 * 64:
+        return {"num_envs": 512, "n_steps": 64, "batch_size": 4096, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
+    if facts.batched or (facts.lanes and budget >= 100 * FEW * 128):
         return {"num_envs": FEW, "n_steps": 128, "batch_size": 1024}
-    return {"num_envs": 512, "n_steps": 64, "batch_size": 4096, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
+    return {}
 
 
 def horizon_of(facts: Facts) -> float:

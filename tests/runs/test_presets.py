@@ -94,6 +94,12 @@ def test_a_training_in_batches_keeps_a_hundred_updates_whatever_its_budget() -> 
     assert sizes[-1] == 512
 
 
+def test_a_simulators_lanes_are_more_where_the_budget_leaves_them_a_hundred_updates() -> None:
+    few, many = (general("train", Facts(lanes=True, budget=budget)) for budget in (300_000, 1_000_000))
+    assert few == general("train", Facts(budget=300_000))
+    assert 64 == many["num_envs"] > few["num_envs"]
+
+
 @pytest.mark.parametrize(
     ("options", "environments"),
     [({}, 512), ({"minutes": 1.0}, 512), ({"steps": 900_000}, 64), ({"steps": 900_000, "minutes": 9.0}, 64)],
