@@ -47,6 +47,22 @@ def test_runs_differ_from_those_without_options_by_what_is_searched_only(learner
     assert "use_sde" not in Tune(env="CartPole-v1").plan().space
 
 
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ({"env": "Acrobot-v1"}, 300_000),
+        ({"env": "nf/Acrobot-v1"}, 100 * 512 * 64),
+        ({"env": "nf/Acrobot-v1", "learner": "evolve"}, 100 * 64 * 8 * 50),
+        ({"env": "nf/Acrobot-v1", "steps": 7}, 7),
+        ({"env": "CartPole-v1"}, 100_000),
+    ],
+    ids=["at least", "updates", "generations", "asked for", "the preset's"],
+)
+def test_a_run_has_a_hundred_updates_or_generations_where_nothing_else_is_said(words, steps) -> None:
+    plan = Tune(**words).plan()
+    assert plan.steps == plan.start["steps"] == steps
+
+
 def test_ctrl_c_says_how_to_go_on_and_what_begun_is_tried_again(tmp_path, monkeypatch, capsys) -> None:
     from nf_policies.tuning import search
     from nf_policies.tuning.study import Study
