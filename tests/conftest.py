@@ -1,4 +1,4 @@
-"""What all tests share: the small tasks, and one thread so that the machine's cores do not change a sum."""
+"""What all tests share: the small tasks, Ctrl-C, and one thread so that the machine's cores do not change a sum."""
 
 import signal
 import sys

@@ -102,8 +102,8 @@ def facts_of(options: Any) -> Facts:
     """What the general settings for the task of `RunOptions` follow from."""
     task = asked(options)
     twin = twin_to_play(task, getattr(options, "backend", "auto"), options.workers or 0)
-    tensors = twin is not None and is_compilable(twin)
-    in_batches, lanes = tensors and (options.command == "evolve" or twin == options.env), bool(twin) and not tensors
+    lanes = twin is not None and not is_compilable(twin)
+    in_batches = twin is not None and not lanes and (options.command == "evolve" or twin == options.env)
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW

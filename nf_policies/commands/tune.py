@@ -126,9 +126,10 @@ class Tune:
 
         task = {name: getattr(self, name) for name in OF_THE_TASK}
         search = searches()[self.learner]
-        first = search(**task).resolved()
-        played = math.prod(getattr(first, name) or 1 for name in PLAYED[self.learner])
-        steps = self.steps or first.steps or max(STEPS[self.learner], 100 * played)
+        if (steps := self.steps) is None:
+            first = search(**task).resolved()
+            played = math.prod(getattr(first, name) or 1 for name in PLAYED[self.learner])
+            steps = first.steps or max(STEPS[self.learner], 100 * played)
         base = search(**task, steps=steps).resolved()
         start = base.settings() | {"steps": steps}
 
