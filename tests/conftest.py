@@ -1,5 +1,6 @@
-"""What all tests share: the small tasks, Ctrl-C, and one thread so that the machine's cores do not change a sum."""
+"""What all tests share: small tasks, Ctrl-C, SB3's folders, and one thread, so that cores do not change a sum."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def small_tasks() -> None:
 def ctrl_c_is_heard() -> None:
     """Also where a shell started the tests in the background, which ignores it in all that it starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_of_sb3(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SB3's logger makes a folder for each training, empty ones too, and would leave them in the system's."""
+    os.environ["SB3_LOGDIR"] = str(tmp_path_factory.mktemp("sb3"))
 
 
 @pytest.fixture(scope="session", autouse=True)
