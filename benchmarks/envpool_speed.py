@@ -86,10 +86,10 @@ class PoolForSB3(VecEnv):
 
 def one_by_one(num_envs: int) -> Any:
     """Gymnasium's environments in one process, which the lanes of a simulator would replace."""
-    from nf_policies.tasks.in_turn import TrainingSideBySide
+    from nf_policies.tasks.in_turn import SideBySide
     from nf_policies.tasks.make import make_task
 
-    return TrainingSideBySide([make_task(TASK, cap=None) for _ in range(num_envs)])
+    return SideBySide([make_task(TASK, cap=None) for _ in range(num_envs)])
 
 
 def ways(options: Options) -> dict[str, Callable[[], Any]]:

@@ -174,6 +174,22 @@ class TensorVectorEnv(VectorEnv[Tensor, Tensor, Tensor]):
         obs, reward = out.obs.to(self.numbers), out.reward.to(self.numbers)
         return out.lanes, obs, reward, out.terminated, out.truncated, info
 
+    def stagger(self) -> Tensor:
+        """Let running episodes meet the time limit in turn: of it, i / num_envs counts as taken in lane i.
+
+        Where all begin at once, the few steps between two updates of a learner are the same part of every episode. This
+        is for after a reset of all lanes.
+
+        Returns: Whether an episode is shorter for it (num_envs,).
+        Reference: Bharthulwar, Tao and Su (2025), Staggered Environment Resets Improve Massively Parallel On-Policy
+        Reinforcement Learning.
+        """
+        if self.lanes is None:
+            raise ValueError("Reset the environments before their episodes are staggered.")
+        taken = torch.arange(self.num_envs, device=self.device) * (self.max_episode_steps or 0) // self.num_envs
+        self.lanes = self.lanes._replace(steps=taken.to(self.lanes.steps.dtype))
+        return taken > 0
+
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture (height, width, 3) of every environment."""
         if self.render_mode is None or self.lanes is None:

@@ -71,6 +71,7 @@ class Counts(NamedTuple):
     """Returns and lengths of episodes so far. Shapes: (num_envs,)."""
 
     returns: Tensor
+    """NaN in an episode that began with a part of the time limit taken."""
     lengths: Tensor
 
     def after(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> tuple["Counts", "Counts"]:
@@ -109,6 +110,8 @@ class GymnasiumVecEnv(VecEnv):
         self.speaks_tensors = isinstance(obs, Tensor)
         self.resetting.zero_()
         self.counts, self.finished = None, []
+        if stagger := getattr(self.venv.unwrapped, "stagger", None):
+            self.counts = Counts(torch.where(shorter := stagger(), torch.nan, 0.0), 0.0 * shorter)
         return obs
 
     def advance(self, actions: Tensor) -> Advance:
@@ -140,14 +143,14 @@ class GymnasiumVecEnv(VecEnv):
         return self.counts
 
     def finished_episodes(self, most: int) -> list[dict[str, float]]:
-        """Returns `r` and lengths `l` of the latest episodes that ended since the last call, at most so many."""
+        """Returns `r` and lengths `l` of the latest whole episodes that ended since the last call, at most so many."""
         if not self.finished:
             return []
         over = torch.stack([over for over, _ in self.finished])
-        returns, lengths = (torch.stack(counts)[over] for counts in zip(*(c for _, c in self.finished), strict=True))
+        ended = torch.stack([torch.stack(tuple(counts)) for _, counts in self.finished], 1)[:, over]
         self.finished = []
-        ended = torch.stack((returns, lengths))[:, -most:].tolist()
-        return [{"r": r, "l": n} for r, n in zip(*ended, strict=True)]
+        latest = ended[:, ~ended[0].isnan()][:, -most:].tolist()
+        return [{"r": r, "l": n} for r, n in zip(*latest, strict=True)]
 
     def infos_of(self, step: Advance) -> list[dict[str, Any]]:
         """What SB3 wants to know of the latest step, one dict per environment; Gymnasium has one of arrays."""
@@ -157,7 +160,8 @@ class GymnasiumVecEnv(VecEnv):
         final = step.obs if step.final_obs is None else step.final_obs
         for i in over.nonzero().flatten().tolist():
             infos[i]["terminal_observation"] = each(lambda o, i=i: array(o[i]), final)
-            infos[i]["episode"] = {"r": float(now.returns[i]), "l": int(now.lengths[i])}
+            if not now.returns[i].isnan():
+                infos[i]["episode"] = {"r": float(now.returns[i]), "l": int(now.lengths[i])}
         return infos
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -184,13 +188,11 @@ class GymnasiumVecEnv(VecEnv):
         """One value per environment; those of the vector environment are repeated."""
         return [getattr(self.venv, attr_name)] * len(list(self._get_indices(indices)))
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+    def set_attr(self, *_: Any, **__: Any) -> Any:
         """Not possible for single environments of a batch."""
-        raise NotImplementedError("The environments of a Gymnasium vector environment are set as a whole.")
+        raise NotImplementedError("The environments of a Gymnasium vector environment are set and called as a whole.")
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Not possible for single environments of a batch."""
-        raise NotImplementedError("The environments of a Gymnasium vector environment are called as a whole.")
+    env_method = set_attr
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
         """Whether they count their episodes, which they do here, or are wrapped in anything else."""

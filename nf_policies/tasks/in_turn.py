@@ -1,6 +1,5 @@
 """Environments of one process, stepped one after the other: for training, or for whole episodes."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +12,15 @@ from nf_policies.tasks.make import CAP, Cap, limit_of
 
 
 class SideBySide(SyncVectorEnv):
-    """Gymnasium's `SyncVectorEnv` of environments that are there already, whose `info` may be anything."""
+    """Gymnasium's `SyncVectorEnv` of environments that are there already, whose `info` may be anything.
 
-    def __init__(self, envs: Sequence[gym.Env], mode: AutoresetMode, *, copy: bool) -> None:
-        super().__init__([functools.partial(same, env) for env in envs], copy=copy, autoreset_mode=mode)
+    For training the next episode begins within the step that ends one.
+    """
+
+    def __init__(
+        self, envs: Sequence[gym.Env], mode: AutoresetMode = AutoresetMode.SAME_STEP, *, copy: bool = True
+    ) -> None:
+        super().__init__([lambda env=env: env for env in envs], copy=copy, autoreset_mode=mode)  # type: ignore[misc]
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         """What an environment tells beside; what cannot be stacked is left out."""
@@ -24,13 +28,6 @@ class SideBySide(SyncVectorEnv):
             return super()._add_info(vector_infos, env_info, env_num) if env_info else vector_infos
         except (ValueError, TypeError, AttributeError):
             return vector_infos
-
-
-class TrainingSideBySide(SideBySide):
-    """Environments that begin the next episode within the step that ends one."""
-
-    def __init__(self, envs: Sequence[gym.Env]) -> None:
-        super().__init__(envs, AutoresetMode.SAME_STEP, copy=True)
 
 
 class PausingSyncVectorEnv(SideBySide):
@@ -68,8 +65,3 @@ class Lent(gym.Wrapper):
 
     def close(self) -> None:
         """Leave it open."""
-
-
-def same(env: gym.Env) -> gym.Env:
-    """The environment itself, for what wants to make one."""
-    return env

@@ -51,6 +51,12 @@ class RslRlVectorEnv(VectorEnv):
         self._obs = self._side_by_side(self.env.reset()[0])
         return self._obs, {}
 
+    def stagger(self) -> Tensor:
+        """Let episodes that have just begun meet the time limit in turn. Whether one is shorter for it (num_envs,)."""
+        taken = torch.arange(self.num_envs, device=self.env.device) * self.max_episode_steps // self.num_envs
+        self.env.episode_length_buf = taken
+        return taken > 0
+
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments with actions (num_envs, num_actions)."""
         before = self._obs

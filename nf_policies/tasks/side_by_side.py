@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from nf_policies.tasks.batched import is_batched, is_compilable, make_batched, simulated
 from nf_policies.tasks.description import Task, task_of
 from nf_policies.tasks.faults import TaskError
-from nf_policies.tasks.in_turn import PausingSyncVectorEnv, TrainingSideBySide, same_for_judging
+from nf_policies.tasks.in_turn import PausingSyncVectorEnv, SideBySide, same_for_judging
 from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
 from nf_policies.tasks.processes import ProcessVectorEnv
 from nf_policies.tasks.registry import found, register_installed
@@ -119,7 +119,7 @@ def for_episodes(envs: VectorEnv) -> VectorEnv | None:
     """
     if isinstance(envs, ProcessVectorEnv) and envs.limit is not None:
         return envs.for_episodes()
-    return same_for_judging(envs) if isinstance(envs, TrainingSideBySide) else None
+    return same_for_judging(envs) if isinstance(envs, SideBySide) else None
 
 
 def training_envs(
@@ -167,7 +167,7 @@ def training_envs(
             f"Only {len(envs)} environments of {task.env_id} can be made in one process, for another one fails: {why} "
             f"Use --num-envs {len(envs)}, or a process for each with --workers {num_envs}."
         ) from why
-    return TrainingSideBySide(envs)
+    return SideBySide(envs)
 
 
 def own_vector_env(task: Task, single: gym.Env, num_envs: int) -> VectorEnv | None:

@@ -288,7 +288,7 @@ def test_without_mjbatch_gymnasiums_tasks_work_and_ours_say_what_is_missing():
     run = subprocess.run([sys.executable, "-c", MISSING], capture_output=True, text=True, check=False, timeout=60)
     lines = run.stdout.splitlines()
     assert lines == [
-        "TrainingSideBySide",
+        "SideBySide",
         "nf/Hopper-v5 needs mjbatch: pip install 'nf-policies[mujoco]'.",
         "nf_envs.mujoco needs mjbatch: pip install 'nf-policies[mujoco]'.",
     ], run.stderr

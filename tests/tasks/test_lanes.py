@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from nf_policies.cli import main
 from nf_policies.ppo import FieldPPO
 from nf_policies.tasks.make import make_task
-from nf_policies.tasks.side_by_side import TrainingSideBySide, training_envs
+from nf_policies.tasks.side_by_side import SideBySide, training_envs
 
 sys.path.append(str(Path(__file__).parent))
 import vector_tasks
@@ -59,7 +59,7 @@ def test_the_command_trains_scores_and_plays_them(mode, tmp_path, capsys, monkey
 
 
 def test_the_examples_in_gymnasium_itself_are_made_one_by_one() -> None:
-    assert isinstance(training_envs("CartPole-v1", 2), TrainingSideBySide)
+    assert isinstance(training_envs("CartPole-v1", 2), SideBySide)
     assert gym.registry["CartPole-v1"].vector_entry_point is not None
 
 
