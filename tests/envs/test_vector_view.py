@@ -286,3 +286,24 @@ def test_pictures_are_one_per_environment():
     assert len(frames) == 2
     assert frames[0].shape == (400, 600, 3)
     assert (frames[0] != frames[1]).any()
+
+
+def test_staggered_lanes_meet_the_time_limit_in_turn():
+    env = vector("nf/Pendulum-v1", 4, max_episode_steps=8)
+    with pytest.raises(ValueError, match="Reset the environments before"):
+        env.stagger()
+    env.reset(seed=0)
+    assert env.stagger().tolist() == [False, True, True, True]
+    ends = [[], [], [], []]
+    for step in range(1, 17):
+        truncated = env.step(torch.zeros(4, 1))[3]
+        for lane in truncated.nonzero().flatten().tolist():
+            ends[lane].append(step)
+    assert ends == [[8, 16], [6, 14], [4, 12], [2, 10]]
+
+
+def test_without_a_time_limit_there_is_nothing_to_stagger():
+    env = TensorVectorEnv(4, "nf_envs.classic.pendulum:Pendulum")
+    env.reset(seed=0)
+    assert not env.stagger().any()
+    assert not env.lanes.steps.any()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from example_tasks import MODES, side_by_side
@@ -10,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.buffer import Sequences, memory_after
 from nf_policies.ppo.export import readout
+from nf_policies.ppo.vec_env import GymnasiumVecEnv
 
 LENGTHS = [3, 5, 4]
 N_STEPS = 16
@@ -170,3 +173,20 @@ def test_exporting_draws_no_random_numbers() -> None:
     before = torch.get_rng_state()
     torch.testing.assert_close(model.policy_of().field.output_embedding.weight, readout(model.policy).weight)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_rollout_of_a_batched_task_sees_all_parts_of_an_episode() -> None:
+    env = gym.make_vec("nf_envs:nf/Pendulum-v1", 8, vectorization_mode="vector_entry_point", max_episode_steps=8)
+    model = collect(env, rollouts=2)
+    assert model.rollout_buffer.stored["episode_starts"].sum(1).tolist() == [1] * N_STEPS
+    assert {episode["l"] for episode in model.ep_info_buffer} == {8}  # those that began later are not counted
+
+
+def test_infos_tell_of_whole_episodes_only() -> None:
+    env = gym.make_vec("nf_envs:nf/Pendulum-v1", 4, vectorization_mode="vector_entry_point", max_episode_steps=8)
+    lanes = GymnasiumVecEnv(env)
+    lanes.reset()
+    infos = [lanes.step(np.zeros((4, 1)))[3] for _ in range(8)]
+    told = [[info["episode"]["l"] for info in step if "episode" in info] for step in infos]
+    assert told == [[]] * 7 + [[8]]
+    assert sum("terminal_observation" in info for step in infos for info in step) == 4

@@ -118,3 +118,11 @@ def test_training_on_them_learns_and_exports_what_the_actor_sees() -> None:
 def test_groups_that_cannot_be_seen_are_named() -> None:
     with pytest.raises(ValueError, match=r"no group 'state' of observations, but policy, privileged"):
         RslRlVectorEnv(Cart(2), actor=["state"])
+
+
+def test_episodes_meet_the_time_limit_in_turn() -> None:
+    carts = Cart(4)
+    envs = RslRlVectorEnv(carts)
+    envs.reset()
+    assert envs.stagger().tolist() == [False, True, True, True]
+    assert carts.episode_length_buf.tolist() == [0, 1, 2, 3]  # as rsl_rl calls what counts the steps of an episode
