@@ -139,8 +139,8 @@ class GymnasiumVecEnv(VecEnv):
     def counts_on(self, device: torch.device) -> Counts:
         """What is counted of the episodes under way."""
         if self.counts is None:
-            self.counts = Counts(*torch.zeros(2, self.num_envs, device=device))
-        return self.counts
+            self.counts = Counts(*torch.zeros(2, self.num_envs))
+        return Counts(*(count.to(device) for count in self.counts))
 
     def finished_episodes(self, most: int) -> list[dict[str, float]]:
         """Returns `r` and lengths `l` of the latest whole episodes that ended since the last call, at most so many."""
