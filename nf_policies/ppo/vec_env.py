@@ -71,8 +71,8 @@ class Counts(NamedTuple):
     """Returns and lengths of episodes so far. Shapes: (num_envs,)."""
 
     returns: Tensor
-    """NaN in an episode that began with a part of the time limit taken."""
     lengths: Tensor
+    """-inf in an episode that is not whole: it began with a part of the time limit taken."""
 
     def after(self, rewards: Tensor, over: Tensor, real: Tensor | None = None) -> tuple["Counts", "Counts"]:
         """Counts with a step, and those to go on with, where new episodes begin; arguments as in `Advance`."""
@@ -111,7 +111,7 @@ class GymnasiumVecEnv(VecEnv):
         self.resetting.zero_()
         self.counts, self.finished = None, []
         if stagger := getattr(self.venv.unwrapped, "stagger", None):
-            self.counts = Counts(torch.where(shorter := stagger(), torch.nan, 0.0), 0.0 * shorter)
+            self.counts = Counts(0.0 * (shorter := stagger()), torch.where(shorter, -torch.inf, 0.0))
         return obs
 
     def advance(self, actions: Tensor) -> Advance:
@@ -149,7 +149,7 @@ class GymnasiumVecEnv(VecEnv):
         over = torch.stack([over for over, _ in self.finished])
         ended = torch.stack([torch.stack(tuple(counts)) for _, counts in self.finished], 1)[:, over]
         self.finished = []
-        latest = ended[:, ~ended[0].isnan()][:, -most:].tolist()
+        latest = ended[:, ended[1] > 0][:, -most:].tolist()
         return [{"r": r, "l": n} for r, n in zip(*latest, strict=True)]
 
     def infos_of(self, step: Advance) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ class GymnasiumVecEnv(VecEnv):
         final = step.obs if step.final_obs is None else step.final_obs
         for i in over.nonzero().flatten().tolist():
             infos[i]["terminal_observation"] = each(lambda o, i=i: array(o[i]), final)
-            if not now.returns[i].isnan():
+            if now.lengths[i] > 0:
                 infos[i]["episode"] = {"r": float(now.returns[i]), "l": int(now.lengths[i])}
         return infos
 

@@ -14,7 +14,7 @@ from nf_policies.tasks.make import CAP, Cap, limit_of
 class SideBySide(SyncVectorEnv):
     """Gymnasium's `SyncVectorEnv` of environments that are there already, whose `info` may be anything.
 
-    For training the next episode begins within the step that ends one.
+    By default the next episode begins within the step that ends one, as a training wants it.
     """
 
     def __init__(

@@ -21,8 +21,9 @@ class RslRlVectorEnv(VectorEnv):
     the observation before, seen once more.
 
     Args:
-        env: With `num_envs`, `num_actions`, `device`, `get_observations()` and `step(actions)`, which returns
-            observations by group, rewards, dones and extras, among them `time_outs`. Tensors (num_envs, ·) each.
+        env: With `num_envs`, `num_actions`, `device`, `max_episode_length`, `episode_length_buf` (steps so far),
+            `get_observations()` and `step(actions)`, which returns observations by group, rewards, dones and extras,
+            among them `time_outs`. Tensors (num_envs, ·) each.
         actor: Groups that the policy sees.
         critic: Groups that the critic sees.
         action_limit: Largest size of an action.

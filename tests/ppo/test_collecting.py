@@ -190,3 +190,13 @@ def test_infos_tell_of_whole_episodes_only() -> None:
     told = [[info["episode"]["l"] for info in step if "episode" in info] for step in infos]
     assert told == [[]] * 7 + [[8]]
     assert sum("terminal_observation" in info for step in infos for info in step) == 4
+
+
+def test_a_whole_episode_is_told_even_if_its_return_is_no_number() -> None:
+    env = gym.make_vec("nf_envs:nf/Pendulum-v1", 2, vectorization_mode="vector_entry_point", max_episode_steps=4)
+    lanes = GymnasiumVecEnv(env)
+    lanes.reset()
+    lanes.counts = lanes.counts._replace(returns=torch.full((2,), torch.nan))
+    infos = [lanes.step(np.zeros((2, 1)))[3] for _ in range(4)][-1]
+    assert np.isnan(infos[0]["episode"]["r"])
+    assert infos[0]["episode"]["l"] == 4
