@@ -40,7 +40,7 @@ class Train(RunOptions):
 
     command = "train"
     near_start: ClassVar = {"log_std_init": -1.0}
-    positive = (*RunOptions.positive, "num_envs", "n_steps", "batch_size", "n_epochs", "seq_len")
+    positive = (*RunOptions.positive, "num_envs", "n_steps", "batch_size", "n_epochs", "seq_len", "horizon_growth")
 
     field: Kind | None = None  # A NeuralField, a SimpleNeuralField, or for comparison a GRU, an LSTM or no memory.
     num_envs: int | None = None  # Environments side by side.
@@ -50,7 +50,8 @@ class Train(RunOptions):
     seq_len: int | None = None  # Steps through which gradients flow; by default what --n-steps and --batch-size allow.
     n_epochs: int | None = None  # Passes over the steps of an update.
     learning_rate: float | None = None  # Of the first update; it falls linearly to zero with the last.
-    gamma: float | None = None  # Discount of rewards per step.
+    gamma: float | None = None  # Discount of rewards per step, at first.
+    horizon_growth: float | None = None  # By what factor 1 / (1 - gamma) grows to the end; 1 where --gamma is given.
     gae_lambda: float | None = None  # How far advantages look ahead: one step (0) to whole episodes (1).
     ent_coef: float | None = None  # Weight of the entropy, which keeps exploration up.
     normalize_rewards: Switch = None  # Divide rewards by the running standard deviation of the discounted return.
@@ -66,6 +67,8 @@ class Train(RunOptions):
         """Values for the options that are not given."""
         if self.n_steps is not None or self.batch_size is not None:
             preset["seq_len"] = None  # the preset's need not divide these
+        if self.gamma is not None:
+            preset["horizon_growth"] = 1.0
         asked = self.num_envs is not None or self.workers or (self.workers is None and preset["workers"])
         own = {"evaluation_envs": 0 if asked else ENVS_MAX} if self.evaluation_envs is None else {}
         return super().from_preset(preset) | own
@@ -230,6 +233,7 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
         seed=options.seed,
         device=device_of(options.device),
         compile=options.compile,
+        horizon_growth=options.horizon_growth or 1.0,  # runs of earlier versions have none
         **{name: getattr(options, name) for name in names},
     )
     model.names = task.names._asdict()

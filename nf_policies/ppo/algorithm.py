@@ -56,6 +56,8 @@ class FieldPPO(PPO):
         recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
             than that of the rollout.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
+        horizon_growth: Factor by which 1 / (1 - gamma), which `gamma` gives at first, has grown by the last update
+            (François-Lavet, Fonteneau and Ernst 2015, arXiv:1512.02011).
         compile: Whether `torch.compile` compiles steps while collecting, once, in some seconds: the policy's, together
             with the task's where that has a pure step. A neural field on the CPU is compiled in any case.
         ppo_kwargs: Further arguments of SB3's `PPO`: `n_epochs`, `gamma`, `policy_kwargs` (see `NeuralFieldPolicy`), …
@@ -81,13 +83,14 @@ class FieldPPO(PPO):
         seq_len: int | None = None,
         recompute_potentials: bool = False,
         normalize_rewards: bool = False,
+        horizon_growth: float = 1.0,
         compile: bool = False,
         **ppo_kwargs: Any,
     ) -> None:
         if isinstance(policy, type) and not issubclass(policy, NeuralFieldPolicy):
             raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
-        self.normalize_rewards, self.compile = normalize_rewards, compile
+        self.normalize_rewards, self.horizon_growth, self.compile = normalize_rewards, horizon_growth, compile
         self.names: dict[str, Sequence[str]] = {}
         super().__init__(policy, env, learning_rate, n_steps, batch_size, **ppo_kwargs)  # type: ignore[arg-type]
 
@@ -115,7 +118,7 @@ class FieldPPO(PPO):
         self._compiled_step: CompiledStep | None = None
         self.policy.entropy_matters = self.ent_coef != 0
         if self.normalize_rewards:
-            self.reward_scale = RewardScale(self.n_envs, self.gamma).to(self.device)
+            self.reward_scale = RewardScale(self.n_envs).to(self.device)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the random numbers of the model, of its environments and of its action space; nothing global."""
@@ -160,6 +163,7 @@ class FieldPPO(PPO):
         policy, buffer = self.policy, self.rollout_buffer
         policy.set_training_mode(False)
         buffer.reset()
+        buffer.gamma = 1 - (1 - self.gamma) * self.horizon_growth ** (max(self._current_progress_remaining, 0.0) - 1)
         if self.use_sde:
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
@@ -235,16 +239,13 @@ class FieldPPO(PPO):
         for what, values in (("reward", stored["rewards"]), ("observation", kept)):
             check_numbers(what, values)
         if self.reward_scale is not None:
-            stored["rewards"] = self.reward_scale(stored["rewards"], stored["episode_starts"])
+            stored["rewards"] = self.reward_scale(stored["rewards"], stored["episode_starts"], buffer.gamma)
         seen = policy.normalize(kept) if first is None else stored["seen"]
         evaluated = policy.evaluate_rollout(Sequences(seen, before, stored["episode_starts"]), stored["actions"])
         if not (evaluated.values.sum() + evaluated.log_probs.sum()).isfinite():
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         buffer.finish(before, evaluated, policy.values_of)
-        if first is None:
-            policy.learn_statistics(kept)
-        else:
-            first.learn()
+        policy.learn_statistics(kept) if first is None else first.learn()
         return evaluated
 
     @cached_property

@@ -23,19 +23,18 @@ class RewardScale(nn.Module):
     running: Tensor
     ranks: Ranks = ALONE
 
-    def __init__(self, num_envs: int, gamma: float) -> None:
+    def __init__(self, num_envs: int) -> None:
         super().__init__()
-        self.gamma = gamma
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("var", torch.ones(()))
         self.register_buffer("running", torch.zeros(num_envs), persistent=False)
 
     @torch.no_grad()
-    def forward(self, rewards: Tensor, episode_starts: Tensor) -> Tensor:
+    def forward(self, rewards: Tensor, episode_starts: Tensor, gamma: float) -> Tensor:
         """Scaled rewards, clipped to ± CLIP, after the statistics have followed them. Shapes: (n_steps, num_envs)."""
         returns = torch.empty_like(rewards)
-        for reward, kept, so_far in zip(rewards, self.gamma * ~episode_starts, returns, strict=True):
+        for reward, kept, so_far in zip(rewards, gamma * ~episode_starts, returns, strict=True):
             self.running = torch.addcmul(reward, self.running, kept, out=so_far)
         self.running = self.running.clone()
         for moments in self.ranks.moments(returns.flatten()):

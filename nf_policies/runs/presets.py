@@ -53,17 +53,18 @@ def general(command: str, facts: Facts) -> dict[str, Any]:
 
 
 def _train(facts: Facts) -> dict[str, Any]:
-    """Of PPO: a minibatch holds many short sequences, and rewards count up to the horizon.
+    """Of PPO: a minibatch holds many short sequences, and rewards count up to the horizon, at last the whole episode.
 
     A pass changes a policy that chooses half as much as one whose actions are numbers: its minibatches are smaller, and
     a little entropy keeps choices open as long as no reward tells them apart.
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
-    many = _side_by_side(facts, facts.budget or math.inf)
+    many, horizon = _side_by_side(facts, facts.budget or math.inf), horizon_of(facts)
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
-        "gamma": 1 - 1 / horizon_of(facts), "gae_lambda": 0.95, "ent_coef": 0.0,
+        "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if many else min(max(facts.steps / horizon, 1), 10),
+        "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
@@ -106,7 +107,7 @@ def _evolve(facts: Facts) -> dict[str, Any]:
 
 
 # fmt: off
-SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3}
+SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3, "horizon_growth": 1.0}
 """A field of about a hundred parameters, which can learn faster than larger ones."""
 
 SEARCH: Preset = {
@@ -143,7 +144,10 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "train": {
         "CartPole": {**SMALL, "batch_size": 512, "seq_len": 32, "ent_coef": 0.0, "steps": 100_000},
-        "Pendulum": {"gamma": 0.93, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16, "steps": 100_000},
+        "Pendulum": {
+            "gamma": 0.93, "horizon_growth": 1.0, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16,
+            "steps": 100_000,
+        },
         "MountainCarContinuous": {**SMALL, "use_sde": True, "steps": 300_000},
     },
 }

@@ -119,13 +119,13 @@ def test_vec_normalize_may_scale_rewards_and_an_export_refuses_foreign_observati
 
 def test_rewards_are_divided_by_the_deviation_of_discounted_returns() -> None:
     rng = np.random.default_rng(0)
-    ours, returns, running = RewardScale(3, 0.9), [], np.zeros(3)
+    ours, returns, running = RewardScale(3), [], np.zeros(3)
     for _ in range(5):
         rewards, starts = rng.normal(2, 5, size=(10, 3)), rng.random((10, 3)) < 0.2
         for reward, start in zip(rewards, starts, strict=True):
             running = np.where(start, 0, running) * 0.9 + reward
             returns.append(running)
-        scaled = ours(torch.as_tensor(rewards).float(), torch.as_tensor(starts))
+        scaled = ours(torch.as_tensor(rewards).float(), torch.as_tensor(starts), 0.9)
         np.testing.assert_allclose(scaled, np.clip(rewards / np.std(returns), -10, 10), rtol=1e-4)
 
 
