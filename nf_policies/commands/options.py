@@ -13,15 +13,7 @@ import tyro
 from rich.console import Console
 
 from nf_policies.commands.start import OF_THE_FILE, check_start, keep_start
-from nf_policies.commands.stored import (
-    CALL,
-    NAMED,
-    check_numbers,
-    continued,
-    is_limited,
-    read_preset,
-    without_budget,
-)
+from nf_policies.commands.stored import CALL, NAMED, check_numbers, continued, is_limited, read_preset, without_budget
 from nf_policies.runs.directory import RunError, new_run_directory
 from nf_policies.runs.presets import BUDGET, Facts, preset_of, setting_names
 

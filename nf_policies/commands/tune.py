@@ -13,14 +13,7 @@ import tyro
 from rich.console import Console
 
 from nf_policies.atomic import remove_leftovers
-from nf_policies.commands.options import (
-    OF_THE_TASK,
-    Repeated,
-    as_options,
-    check_task_words,
-    searches,
-    task_words,
-)
+from nf_policies.commands.options import OF_THE_TASK, Repeated, as_options, check_task_words, searches, task_words
 from nf_policies.commands.stored import CALL, check_numbers, continued
 from nf_policies.runs.directory import CONFIG, RunError, new_run_directory, to_json, write_json
 from nf_policies.runs.lock import claimed

@@ -45,10 +45,7 @@ def card_of(
         },
         "visible": [int(entry) for entry in visible],
         "normalizer": statistics if normalizer.count > 0 else None,
-        "action": {
-            "space": str(policy.action_space),
-            "entries": entries(policy.action_space, facts.action, "action"),
-        },
+        "action": {"space": str(policy.action_space), "entries": entries(policy.action_space, facts.action, "action")},
         "memory": {"size": form.memory_size, "initial": form.initial_memory.tolist()},
         "tanh_error": ERROR if polynomial else 0,
         "n_parameters": policy.n_parameters,

@@ -104,13 +104,7 @@ class Training:
     """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
-        self,
-        model: Any,
-        evaluator: VectorEnv | Evaluator,
-        seed: int = 0,
-        *,
-        episodes: int = 10,
-        share: float = 0.1,
+        self, model: Any, evaluator: VectorEnv | Evaluator, seed: int = 0, *, episodes: int = 10, share: float = 0.1
     ) -> None:
         self.model, self.seed, self.episodes, self.share = model, seed, episodes, share
         self._evaluate = evaluator_of(evaluator)

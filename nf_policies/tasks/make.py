@@ -39,11 +39,7 @@ class Cap(TimeLimit):
 
 
 def make_task(
-    task: Task | str,
-    *,
-    max_episode_steps: int | None = None,
-    render_mode: str | None = None,
-    cap: int | None = CAP,
+    task: Task | str, *, max_episode_steps: int | None = None, render_mode: str | None = None, cap: int | None = CAP
 ) -> gym.Env:
     """One environment of a task, whose answers are checked.
 

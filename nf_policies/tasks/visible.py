@@ -27,11 +27,7 @@ def is_named(word: str, name: str) -> bool:
 
 
 def visible_entries(
-    task: str,
-    names: Sequence[str],
-    hide_velocity: bool,
-    hide: Sequence[int | str] = (),
-    velocities: Sequence[int] = (),
+    task: str, names: Sequence[str], hide_velocity: bool, hide: Sequence[int | str] = (), velocities: Sequence[int] = ()
 ) -> list[int] | None:
     """Indices of the observation's entries that are left when some are hidden; None for all.
 
