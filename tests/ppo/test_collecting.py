@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from nf_policies.ppo import FieldPPO
 from nf_policies.ppo.buffer import Sequences, memory_after
 from nf_policies.ppo.export import readout
+from nf_policies.ppo.together import begun, update
 from nf_policies.ppo.vec_env import GymnasiumVecEnv
 
 LENGTHS = [3, 5, 4]
@@ -81,6 +82,15 @@ def test_only_real_steps_are_kept_in_order(mode) -> None:
 def test_a_time_limit_is_no_end_so_an_exact_critic_is_confirmed_everywhere(mode) -> None:
     model = collect(side_by_side(mode, [10, 7]), prepare=value_is_always(10), gamma=0.9)
     torch.testing.assert_close(model.rollout_buffer.stored["targets"], torch.full((N_STEPS, 2), 10.0))
+
+
+@pytest.mark.parametrize(("used", "horizon"), [(0.0, 10), (0.5, 20), (1.0, 40), (1.1, 40)])
+def test_the_horizon_grows_by_its_factor_until_the_training_ends(used, horizon) -> None:
+    options = {"gamma": 0.9, "horizon_growth": 4.0, "gae_lambda": 1.0}
+    model = make_model(side_by_side("same_step", [1000]), **options)
+    value_is_always(horizon)(model)  # of rewards of 1 without end, which lie within the horizon
+    update(model, begun(model), used)
+    torch.testing.assert_close(model.rollout_buffer.stored["targets"], torch.full((N_STEPS, 1), float(horizon)))
 
 
 @pytest.mark.parametrize("mode", MODES)
