@@ -53,7 +53,7 @@ def general(command: str, facts: Facts) -> dict[str, Any]:
 
 
 def _train(facts: Facts) -> dict[str, Any]:
-    """Of PPO: a minibatch holds many short sequences, and rewards count up to a horizon, which grows to half an episode.
+    """Of PPO: a minibatch holds many short sequences, rewards count up to a horizon that grows to half an episode.
 
     A pass changes a policy that chooses half as much as one whose actions are numbers: its minibatches are smaller, and
     a little entropy keeps choices open as long as no reward tells them apart.
