@@ -94,10 +94,10 @@ def test_the_reward_scale_follows_the_rewards_of_all_ranks() -> None:
     rewards = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0)) * 5 + 1
 
     def work(ranks: Ranks) -> Any:
-        model = model_of(ranks, side_by_side("same_step", [3, 5, 7]), gamma=0.5)
+        model = model_of(ranks, side_by_side("same_step", [3, 5, 7]))
         scale = model.reward_scale
         for piece in rewards[ranks.number].split(3):
-            scale(piece, torch.zeros(3, 3, dtype=torch.bool))
+            scale(piece, torch.zeros(3, 3, dtype=torch.bool), 0.5)
         return arrays(scale.state_dict())
 
     running, rows = torch.zeros(2, 3), []
