@@ -1,6 +1,7 @@
 """Options read back from JSON: those of a run that continues, and the settings in the file of `--preset`."""
 
 import json
+import math
 import types
 import typing
 from collections.abc import Collection
@@ -67,6 +68,8 @@ def demand_of(name: str, value: Any, positive: Collection[str]) -> str:
         return ""
     if value != value:
         return "a number"
+    if value in (math.inf, -math.inf):
+        return "finite"  # JSON has no other, so that the run could not be continued
     if isinstance(value, int) and abs(value) > INTEGER_MAX:
         return f"at most {INTEGER_MAX:,} in size"
     if name in positive and value < 1:

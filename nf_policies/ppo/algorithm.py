@@ -53,11 +53,9 @@ class FieldPPO(PPO):
         batch_size: Steps in a minibatch, a multiple of `seq_len`.
         seq_len: Length of the sequences through which gradients flow; divides `n_steps`. By default the longest that
             also divides `batch_size`.
-        recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch, rather
-            than that of the rollout.
+        recompute_potentials: Whether the memory at the sequences' starts is computed anew with each epoch.
         normalize_rewards: Whether rewards are divided by the running standard deviation of the discounted return.
-        horizon_growth: Factor by which 1 / (1 - gamma), which `gamma` gives at first, has grown by the last update
-            (François-Lavet, Fonteneau and Ernst 2015, arXiv:1512.02011).
+        horizon_growth: Factor, 1 or more, by which 1 / (1 - gamma) has grown by the last update (arXiv:1512.02011).
         compile: Whether `torch.compile` compiles steps while collecting, once, in some seconds: the policy's, together
             with the task's where that has a pure step. A neural field on the CPU is compiled in any case.
         ppo_kwargs: Further arguments of SB3's `PPO`: `n_epochs`, `gamma`, `policy_kwargs` (see `NeuralFieldPolicy`), …
@@ -89,6 +87,8 @@ class FieldPPO(PPO):
     ) -> None:
         if isinstance(policy, type) and not issubclass(policy, NeuralFieldPolicy):
             raise ValueError(f"FieldPPO trains a NeuralFieldPolicy, not a {policy.__name__}.")
+        if not 1 <= horizon_growth <= 1e6:
+            raise ValueError(f"horizon_growth must be from 1 to 1,000,000, not {horizon_growth}.")
         self.seq_len, self.recompute_potentials = seq_len, recompute_potentials
         self.normalize_rewards, self.horizon_growth, self.compile = normalize_rewards, horizon_growth, compile
         self.names: dict[str, Sequence[str]] = {}

@@ -46,7 +46,7 @@ class Arguments(TypedDict, total=False):
     n_epochs: Count
     seq_len: Count | None
     gamma: Share
-    horizon_growth: Annotated[float, Meta(gt=0, le=1e6)]
+    horizon_growth: Annotated[float, Meta(ge=1, le=1e6)]
     gae_lambda: Share
     clip_range: Factor
     clip_range_vf: Factor | None

@@ -32,7 +32,10 @@ class RewardScale(nn.Module):
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, episode_starts: Tensor, gamma: float) -> Tensor:
-        """Scaled rewards, clipped to ± CLIP, after the statistics have followed them. Shapes: (n_steps, num_envs)."""
+        """Scaled rewards, clipped to ± CLIP, after the statistics have followed them; `gamma` discounts this rollout.
+
+        Shapes: (n_steps, num_envs).
+        """
         returns = torch.empty_like(rewards)
         for reward, kept, so_far in zip(rewards, gamma * ~episode_starts, returns, strict=True):
             self.running = torch.addcmul(reward, self.running, kept, out=so_far)

@@ -171,6 +171,7 @@ def test_a_users_own_module_is_found(tmp_path, monkeypatch, capsys) -> None:
         (["evolve", "CartPole-v1", "--population", "2"], "population of at least 3"),
         (["evolve", "CartPole-v1", "--sigma", "nan"], "--sigma must be a number, not nan"),
         (["train", "CartPole-v1", "--ent-coef", "nan"], "--ent-coef must be a number, not nan"),
+        (["train", "CartPole-v1", "--horizon-growth", "inf"], "--horizon-growth must be finite, not inf"),
         (["evolve", "CartPole-v1", "--hide", "0", "1", "2", "3"], "leave at least one"),
         (["evolve", "CartPole-v1", "--tau", "0"], "tau_init must be greater"),
         (["evolve", "CartPole-v1", "--out", "/dev/null/run"], "/dev/null/run cannot be made"),

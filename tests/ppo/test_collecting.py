@@ -93,6 +93,12 @@ def test_the_horizon_grows_by_its_factor_until_the_training_ends(used, horizon) 
     torch.testing.assert_close(model.rollout_buffer.stored["targets"], torch.full((N_STEPS, 1), float(horizon)))
 
 
+@pytest.mark.parametrize("growth", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_horizon_that_cannot_grow_so_is_refused(growth) -> None:
+    with pytest.raises(ValueError, match="horizon_growth must be from 1 to 1,000,000"):
+        make_model(side_by_side("same_step", [10]), horizon_growth=growth)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("also_truncates", [False, True])
 def test_a_termination_is_the_end_also_where_it_meets_a_time_limit(mode, also_truncates) -> None:
