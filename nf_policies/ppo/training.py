@@ -155,10 +155,14 @@ class Training:
         return {"return_evaluated": self.return_evaluated, "return_best": best}
 
     def conclude(self) -> dict[str, float]:
-        """Evaluate the last policy, if it has not been. Returns the cells of the row that change."""
+        """Evaluate the last policy, if it has not been, on as many episodes as the share allows if they are long.
+
+        Returns the cells of the row that change.
+        """
         if self.evaluated_at < self.env_steps:
             left = self.share * self.env_steps - self.evaluation_steps
-            affordable = left / self._length if self._length else self.episodes
+            longest = max([self._length, *(episode["l"] for episode in self.model.ep_info_buffer)])
+            affordable = left / longest if longest else self.episodes
             self.evaluate(int(min(max(affordable, 1), self.episodes)))
         return self._evaluated()
 

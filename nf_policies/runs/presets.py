@@ -63,7 +63,7 @@ def _train(facts: Facts) -> dict[str, Any]:
     return {
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
-        "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if many else min(max(facts.steps / horizon / 2, 1), 5),
+        "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
         "gae_lambda": 0.95, "ent_coef": 0.0,
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
         "privileged_critic": True, "evaluation_share": 0.1,

@@ -54,6 +54,8 @@ def test_rewards_count_for_longer_where_episodes_are_longer() -> None:
 def test_the_horizon_grows_to_half_the_episode_or_five_times_the_first(steps, last) -> None:
     settings = general("train", Facts(steps=steps))
     assert settings["horizon_growth"] / (1 - settings["gamma"]) == pytest.approx(last)
+    in_lanes = general("train", Facts(steps=steps, lanes=True, budget=10**7))
+    assert in_lanes["horizon_growth"] == settings["horizon_growth"]
     assert general("train", Facts(steps=steps, batched=True))["horizon_growth"] == 1
 
 
