@@ -80,6 +80,16 @@ def test_the_last_evaluation_plays_what_is_left_of_the_share() -> None:
     assert training.evaluated_at == 640
 
 
+def test_the_last_evaluation_counts_on_episodes_as_long_as_the_longest_of_late(monkeypatch) -> None:
+    training, asked = make(share=0.5), []
+    run(training, 10)
+    training.evaluation_steps = 320 - 250  # 250 steps of the share are left
+    training.model.ep_info_buffer.extend({"r": float(steps), "l": steps} for steps in (20, 100))
+    monkeypatch.setattr(training, "evaluate", asked.append)
+    training.conclude()
+    assert asked == [2]
+
+
 def test_the_learning_rate_follows_what_is_used_of_the_budget() -> None:
     training = make()
     training.model.lr_schedule = lambda remaining: 1e-3 * remaining
