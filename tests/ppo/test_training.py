@@ -83,7 +83,7 @@ def test_the_last_evaluation_plays_what_is_left_of_the_share() -> None:
 def test_the_last_evaluation_counts_on_episodes_as_long_as_the_longest_of_late(monkeypatch) -> None:
     training, asked = make(share=0.5), []
     run(training, 10)
-    training.evaluation_steps = 320 - 250  # 250 steps of the share are left
+    training.evaluated_at, training.evaluation_steps = 0, 320 - 250  # 250 steps of the share are left
     training.model.ep_info_buffer.extend({"r": float(steps), "l": steps} for steps in (20, 100))
     monkeypatch.setattr(training, "evaluate", asked.append)
     training.conclude()
