@@ -55,6 +55,7 @@ def general(command: str, facts: Facts) -> dict[str, Any]:
 def _train(facts: Facts) -> dict[str, Any]:
     """Of PPO: a minibatch holds many short sequences, rewards count up to a horizon that grows to half an episode.
 
+    The more actions there are, the less noise each of them has at first.
     A pass changes a policy that chooses half as much as one whose actions are numbers: its minibatches are smaller, and
     a little entropy keeps choices open as long as no reward tells them apart.
     """
@@ -64,7 +65,7 @@ def _train(facts: Facts) -> dict[str, Any]:
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
-        "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": 0.0 if facts.batched else -0.5,
+        "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": round(math.log(1 / facts.n_outputs) / 3, 2),
         "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
@@ -107,10 +108,7 @@ def _evolve(facts: Facts) -> dict[str, Any]:
 
 
 # fmt: off
-AS_TUNED: Preset = {"horizon_growth": 1.0, "log_std_init": 0.0}
-"""What the tuned tasks were tuned with."""
-
-SMALL: Preset = {**AS_TUNED, "field": "neural", "hidden_size": 16, "learning_rate": 3e-3}
+SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3, "horizon_growth": 1.0}
 """A field of about a hundred parameters, which can learn faster than larger ones."""
 
 SEARCH: Preset = {
@@ -148,7 +146,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "train": {
         "CartPole": {**SMALL, "batch_size": 512, "seq_len": 32, "ent_coef": 0.0, "steps": 100_000},
         "Pendulum": {
-            **AS_TUNED, "gamma": 0.93, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16, "steps": 100_000,
+            "gamma": 0.93, "horizon_growth": 1.0, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16,
+            "steps": 100_000,
         },
         "MountainCarContinuous": {**SMALL, "use_sde": True, "steps": 300_000},
     },
