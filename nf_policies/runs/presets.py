@@ -74,7 +74,7 @@ def _train(facts: Facts) -> dict[str, Any]:
 def _side_by_side(facts: Facts, budget: float) -> dict[str, Any]:
     """Sizes where more environments cost little: the larger, the more steps leave a hundred updates in the budget.
 
-    In a simulator's lanes the first noise is less, with which 8 environments often find nothing (docs/training.md).
+    In a simulator's lanes the first noise is less, which 8 environments do not always bear (docs/training.md).
     """
     if facts.batched and budget >= 100 * 512 * 64:
         return {"num_envs": 512, "n_steps": 64, "batch_size": 4096, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
