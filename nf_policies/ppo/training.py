@@ -161,7 +161,7 @@ class Training:
         """
         if self.evaluated_at < self.env_steps:
             left = self.share * self.env_steps - self.evaluation_steps
-            longest = max([self._length, *(episode["l"] for episode in self.model.ep_info_buffer)])
+            longest = min(max([self._length, *(e["l"] for e in self.model.ep_info_buffer)]), self.longest)
             affordable = left / longest if longest else self.episodes
             self.evaluate(int(min(max(affordable, 1), self.episodes)))
         return self._evaluated()

@@ -56,7 +56,8 @@ def _train(facts: Facts) -> dict[str, Any]:
     """Of PPO: a minibatch holds many short sequences, rewards count up to a horizon that grows to half an episode.
 
     A pass changes a policy that chooses half as much as one whose actions are numbers: its minibatches are smaller, and
-    a little entropy keeps choices open as long as no reward tells them apart.
+    a little entropy keeps choices open as long as no reward tells them apart. In many of a simulator's lanes the first
+    noise is less, which 8 environments do not always bear (docs/training.md).
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
     many, horizon = _side_by_side(facts, facts.budget or math.inf), horizon_of(facts)
@@ -64,24 +65,20 @@ def _train(facts: Facts) -> dict[str, Any]:
         "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
-        "gae_lambda": 0.95, "ent_coef": 0.0,
-        "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1, "log_std_init": 0.0,
+        "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": -0.5 if many and not facts.batched else 0.0,
+        "normalize_rewards": True, "use_sde": False, "sde_sample_freq": -1,
         "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | of_choices | many  # fmt: skip
 
 
 def _side_by_side(facts: Facts, budget: float) -> dict[str, Any]:
-    """Sizes where more environments cost little: the larger, the more steps leave a hundred updates in the budget.
-
-    In a simulator's lanes the first noise is less, which 8 environments do not always bear (docs/training.md).
-    """
+    """Sizes where more environments cost little: the larger, the more steps leave a hundred updates in the budget."""
     if facts.batched and budget >= 100 * 512 * 64:
         return {"num_envs": 512, "n_steps": 64, "batch_size": 4096, "seq_len": 64, "n_epochs": 5, "learning_rate": 3e-3}
-    sizes = {"num_envs": FEW, "n_steps": 128, "batch_size": 1024}
-    if facts.batched:
-        return sizes
-    return sizes | {"log_std_init": -0.5} if facts.lanes and budget >= 100 * FEW * 128 else {}
+    if facts.batched or (facts.lanes and budget >= 100 * FEW * 128):
+        return {"num_envs": FEW, "n_steps": 128, "batch_size": 1024}
+    return {}
 
 
 def horizon_of(facts: Facts) -> float:
