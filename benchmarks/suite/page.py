@@ -35,9 +35,9 @@ OWN = f"""## The tasks of this package
 `train ID --minutes {MINUTES}` and `evolve ID --minutes {MINUTES}`, or first with fewer minutes, as their seconds show:
 a run that reaches its goal then stands, the others are open. A task asks for what its source calls solved, or else for
 90 % of the best return that any run here, with or without velocities, or one known before had: a tenth of its size
-below it. DoublePoleDamping's fitness is one over how much the poles move and has no bound, so that a share of the best
-says little: its source's own test, 200 of 625 further starts, is passed without velocities by each of 100 runs
-([Two poles](evolution.md#two-poles)).
+below it. DoublePoleDamping's fitness has no bound, for it divides by how much cart and pole move, so that a share
+of the best says little: its source's own test, 200 of 625 further starts, is passed without velocities by each of 100
+runs ([Two poles](evolution.md#two-poles)).
 """
 
 TRAIN = f"""## Tasks no one here wrote

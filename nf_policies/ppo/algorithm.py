@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -117,8 +117,8 @@ class FieldPPO(PPO):
             self.rollout_buffer.trajectories = lambda obs: self.policy.run(obs)[2]
         self._compiled_step: CompiledStep | None = None
         self.policy.entropy_matters = self.ent_coef != 0
-        self._memory: Any = partial(CompiledMemory, compile_torch(step, dynamic=False)) if self.compile else Memory
-        self.reward_scale = RewardScale(self.n_envs).to(self.device) if self.normalize_rewards else None
+        if self.normalize_rewards:
+            self.reward_scale = RewardScale(self.n_envs).to(self.device)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the random numbers of the model, of its environments and of its action space; nothing global."""
@@ -233,7 +233,8 @@ class FieldPPO(PPO):
 
     def _evaluate(self, before: Tensor, first: FirstStatistics | None) -> Evaluated:
         """Values, log-probabilities and advantages of the rollout that began with the memory `before`."""
-        policy, buffer, stored = self.policy, self.rollout_buffer, self.rollout_buffer.stored
+        policy, buffer = self.policy, self.rollout_buffer
+        stored = buffer.stored
         kept = stored["features"]
         for what, values in (("reward", stored["rewards"]), ("observation", kept)):
             check_numbers(what, values)
@@ -246,6 +247,10 @@ class FieldPPO(PPO):
         buffer.finish(before, evaluated, policy.values_of)
         policy.learn_statistics(kept) if first is None else first.learn()
         return evaluated
+
+    @cached_property
+    def _memory(self) -> Callable[..., Memory]:
+        return partial(CompiledMemory, compile_torch(step, dynamic=False)) if self.compile else Memory
 
     def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
         """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""

@@ -59,6 +59,11 @@ def test_the_horizon_grows_to_half_the_episode_or_five_times_the_first(steps, la
     assert general("train", Facts(steps=steps, batched=True))["horizon_growth"] == 1
 
 
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+def test_tuned_tasks_keep_the_horizon_that_they_were_tuned_with(env_id) -> None:
+    assert Train(env=env_id).resolved().horizon_growth == 1
+
+
 def test_a_discount_that_is_given_holds_throughout() -> None:
     assert Train(env="Acrobot-v1").resolved().horizon_growth == 5
     given = Train(env="Acrobot-v1", gamma=0.95).resolved()
