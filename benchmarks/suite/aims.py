@@ -118,11 +118,14 @@ def _of_training(cells: Cells) -> Iterator[Verdict]:
 
     def against(task: str, view: View, *peers: str) -> tuple[bool, int] | None:
         own, others = cells("train", task, view, "train"), [cells("train", task, view, peer) for peer in peers]
-        if not (own and all(others)):
+        known = [cell for cell in others if cell]
+        if not own:
             return None
         equal = len(peers) == 1  # with everything to see, as good as PPO is enough
-        better = [own.median > cell.median or (equal and own.median == cell.median) for cell in others]
-        return all(better), min(cell.seeds for cell in (own, *others))
+        better = [own.median > cell.median or (equal and own.median == cell.median) for cell in known]
+        if all(better) and len(known) < len(others):
+            return None  # what is lost to one peer needs no other
+        return all(better), min(cell.seeds for cell in (own, *known))
 
     def quarter(tasks: int) -> int:
         return math.ceil(0.75 * tasks)

@@ -138,6 +138,14 @@ def test_an_aim_stays_open_while_it_can_still_be_met(benchmark, plan) -> None:
     assert state_of(benchmark, [{**r, "n_parameters": 2001} for r in rows], "actor parameters") == "**not met**"
 
 
+@pytest.mark.parametrize(("peer", "found"), [(2.0, "0 of 1, 10 open"), (0.5, "not run yet")])
+def test_what_is_lost_to_one_peer_is_lost_before_the_other_was_run(benchmark, plan, peer, found) -> None:
+    ours = plan.Run("train", "Hopper-v5", "hidden", "train", 0)
+    page = benchmark.page([row(ours, 1.0), row(ours._replace(method="ppo"), peer)])
+    (line,) = (line for line in page.splitlines() if "above RecurrentPPO's" in line)
+    assert found in line
+
+
 def test_a_goal_is_missed_only_when_both_methods_were_run(benchmark, plan) -> None:
     first = row(plan.Run("own", "nf/Acrobot-v1", "all", "train", 0), -200.0)
     second = row(plan.Run("own", "nf/Acrobot-v1", "all", "evolve", 0), -150.0)
