@@ -117,14 +117,14 @@ def _of_training(cells: Cells) -> Iterator[Verdict]:
     """Those of `train` beside its peers."""
 
     def against(task: str, view: View, *peers: str) -> tuple[bool, int] | None:
-        own, others = cells("train", task, view, "train"), [cells("train", task, view, peer) for peer in peers]
-        known = [cell for cell in others if cell]
+        own = cells("train", task, view, "train")
+        known = [cell for peer in peers if (cell := cells("train", task, view, peer))]
         if not own:
             return None
         equal = len(peers) == 1  # with everything to see, as good as PPO is enough
         better = [own.median > cell.median or (equal and own.median == cell.median) for cell in known]
-        if all(better) and len(known) < len(others):
-            return None  # what is lost to one peer needs no other
+        if all(better) and len(known) < len(peers):
+            return None  # but what is lost to one peer needs no other
         return all(better), min(cell.seeds for cell in (own, *known))
 
     def quarter(tasks: int) -> int:
