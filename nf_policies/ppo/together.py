@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from nf_policies.ppo.saving import load_state, state_of
@@ -52,8 +53,13 @@ def begun(model: Any) -> BaseCallback:
     return callback
 
 
-def update(model: Any, callback: BaseCallback, used: float) -> None:
-    """Collect one rollout and learn from it, as SB3's `learn` does, after this share of the training (0 to 1)."""
+def update(model: Any, callback: BaseCallback, used: float, weights: dict[str, Tensor] | None = None) -> None:
+    """Collect one rollout and learn from it, as SB3's `learn` does, after this share of the training (0 to 1).
+
+    `weights` are what the model's policy goes back to before.
+    """
+    if weights:
+        model.policy.load_state_dict(weights)
     model._current_progress_remaining = 1 - used
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
     model.train()
@@ -65,8 +71,8 @@ def follow(model: Any, ranks: Ranks) -> None:
     if not join(model, ranks):
         return
     callback = begun(model)
-    while (used := ranks.told()) is not None:
-        update(model, callback, used)
+    while (words := ranks.told()) is not None:
+        update(model, callback, *words)
 
 
 @contextmanager
