@@ -12,10 +12,8 @@ from in_ranks import in_ranks
 from stable_baselines3.common.logger import Logger
 
 from nf_policies.ppo import FieldPPO
-from nf_policies.ppo.together import begun, follow, join, update
-from nf_policies.ppo.training import Training
+from nf_policies.ppo.together import begun, join, update
 from nf_policies.ranks import ALONE, Ranks
-from nf_policies.tasks.side_by_side import make_envs
 
 pytestmark = pytest.mark.skipif(os.name == "nt" or not dist.is_available(), reason="forks processes that gloo connects")
 
@@ -63,29 +61,6 @@ def test_all_ranks_have_the_same_parameters_and_statistics_after_each_update(mod
         assert states[-1]["normalizer.count"] == len(rows)
         np.testing.assert_allclose(states[-1]["normalizer.mean"], rows.mean(0), rtol=1e-5)
         np.testing.assert_allclose(states[-1]["normalizer.var"], rows.var(0), rtol=1e-4)
-
-
-def test_all_ranks_go_back_to_the_best_policy_together() -> None:
-    def work(ranks: Ranks) -> Any:
-        model = model_of(ALONE, side_by_side("same_step", [3, 5] if ranks.number else [4, 9]))
-        if ranks.number:
-            follow(model, ranks)
-            return arrays(model.policy.state_dict())
-        training = Training(model, make_envs("CartPole-v1", 1), share=0.0)
-        training.ranks = ranks
-        for used, level in ((0.0, 100), (0.3, 50)):
-            training.step(used)
-            training._returns_of = lambda *_, level=level: level + np.arange(5.0)
-            training.evaluate()
-        assert training.is_worse
-        training.step(0.8)
-        assert not training.is_worse
-        ranks.told()
-        return arrays(model.policy.state_dict())
-
-    here, there = in_ranks(work)
-    for name, values in here.items():
-        np.testing.assert_array_equal(values, there[name], err_msg=name)
 
 
 def test_ranks_take_the_step_that_one_process_takes_with_their_minibatches_together() -> None:
