@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from nf_policies.ppo.saving import load_state, state_of
@@ -53,13 +52,8 @@ def begun(model: Any) -> BaseCallback:
     return callback
 
 
-def update(model: Any, callback: BaseCallback, used: float, weights: dict[str, Tensor] | None = None) -> None:
-    """Collect one rollout and learn from it, as SB3's `learn` does, after this share of the training (0 to 1).
-
-    `weights` are what the model's policy goes back to before.
-    """
-    if weights:
-        model.policy.load_state_dict(weights)
+def update(model: Any, callback: BaseCallback, used: float) -> None:
+    """Collect one rollout and learn from it, as SB3's `learn` does, after this share of the training (0 to 1)."""
     model._current_progress_remaining = 1 - used
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
     model.train()
@@ -71,8 +65,8 @@ def follow(model: Any, ranks: Ranks) -> None:
     if not join(model, ranks):
         return
     callback = begun(model)
-    while (words := ranks.told()) is not None:
-        update(model, callback, *words)
+    while (used := ranks.told()) is not None:
+        update(model, callback, used)
 
 
 @contextmanager

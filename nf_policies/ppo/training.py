@@ -39,14 +39,12 @@ TAGS = {
 }
 """Columns after `env_steps`, and SB3's names for them."""
 EVALUATED = ("evaluations", "evaluation_steps", "evaluated_at", "confirmed_at", "_used", "_length")
-COUNTS = ("iteration", "improved_at", "is_worse", *EVALUATED)
+COUNTS = ("iteration", "improved_at", *EVALUATED)
 """Attributes of a `Training` that its state holds as they are."""
 EPISODES_TO_CONFIRM = 100
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 OFTEN = 25
 """Evaluations of a training at most."""
-SETTLED = 0.75
-"""Share of a budget after which steps are too small to make up for a policy that has become clearly worse."""
 
 
 class Numbers(TypedDict):
@@ -54,7 +52,6 @@ class Numbers(TypedDict):
 
     iteration: Count
     improved_at: Count
-    is_worse: bool
     evaluations: Count
     evaluation_steps: Count
     evaluated_at: Count
@@ -79,8 +76,7 @@ class Training:
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
     training; the later of two policies that differ by no more than chance is kept. Evaluations come as often as `share`
-    allows, and the last policy is always evaluated, on fewer episodes if need be. In the last quarter of its budget and
-    in the end, a training goes back to the best policy from one that is clearly worse.
+    allows, and the last policy is always evaluated, on fewer episodes if need be.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.
@@ -115,10 +111,7 @@ class Training:
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
         self.confirmed_at, self._used = -1, 0.0
         self.return_evaluated, self.return_best, self._length = math.nan, -math.inf, 0.0
-        self.is_worse = False
         self._best: Policy | None = None
-        self._weights: dict[str, Tensor] = {}
-        """Of the model's policy, its critic included, when it was the best."""
         self._highest = np.empty(0)
         """Returns (episodes,) of the evaluation with the highest mean, which is `return_best`."""
         self._logged = Latest(None, [])
@@ -139,9 +132,7 @@ class Training:
         if model.ranks is not self.ranks:
             join(model, self.ranks)
         self._callback = self._callback or begun(model)
-        back = self._weights if self.is_worse and used >= SETTLED else None
-        update(model, self._callback, *self.ranks.told((used, back)))
-        self.is_worse &= back is None
+        update(model, self._callback, self.ranks.told(used))
         self.iteration += 1
         self.return_evaluated = math.nan
         if used - self._used >= 1 / OFTEN and self._affordable():
@@ -173,9 +164,6 @@ class Training:
             longest = min(max([self._length, *(e["l"] for e in self.model.ep_info_buffer)]), self.longest)
             affordable = left / longest if longest else self.episodes
             self.evaluate(int(min(max(affordable, 1), self.episodes)))
-        if self.is_worse:
-            self.model.policy.load_state_dict(self._weights)
-            self.is_worse = False
         return self._evaluated()
 
     def evaluate(self, episodes: int | None = None) -> None:
@@ -190,10 +178,8 @@ class Training:
         self.return_evaluated = float(returns.mean())
         n = min(len(returns), len(self._highest))
         worse = self._highest[:n] - returns[:n]
-        self.is_worse = self._best is not None and bool(worse.mean() > worse.std() / math.sqrt(n))
-        if not self.is_worse:
+        if self._best is None or worse.mean() <= worse.std() / math.sqrt(n):
             self._best, self.confirmed_at = policy, -1
-            self._weights = {name: t.to("cpu", copy=True) for name, t in self.model.policy.state_dict().items()}
         if n == 0 or worse.mean() < 0:
             self.improved_at, self.return_best, self._highest = self.env_steps, self.return_evaluated, returns
 
@@ -236,7 +222,7 @@ class Training:
         if self._best is not None:
             numbers |= {"return_best": self.return_best, "best_made_by": self._best.made_by}
             tensors["highest"] = torch.from_numpy(self._highest.copy())
-            tensors |= {f"best.{name}": tensor for name, tensor in self._weights.items()}
+            tensors |= {f"best.{name}": tensor.clone() for name, tensor in self._best.state_dict().items()}
         return numbers, tensors
 
     def load(self, state: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
@@ -249,13 +235,12 @@ class Training:
         load_state(self.model, numbers, tensors)
         vars(self).update({name: numbers[name] for name in COUNTS})
         if "return_best" in numbers:
+            self.return_best, self._best = numbers["return_best"], self.last()
             check_returns(tensors["highest"])
-            self.return_best, self._highest = numbers["return_best"], tensors["highest"].numpy().copy()
+            self._highest = tensors["highest"].numpy().copy()
             check_tensors(best := under(tensors, "best"))
-            self.model.policy.load_state_dict(best)
-            self._best, self._weights = self.last(), best
+            self._best.load_state_dict(best)
             self._best.made_by = numbers["best_made_by"]
-            load_state(self.model, numbers, tensors)
         self._begin_episodes()
 
     def _begin_episodes(self) -> None:

@@ -34,7 +34,7 @@ class Header(TypedDict):
     """The learner's, which checks them."""
 
 
-KIND = Kind("checkpoint", CheckpointError, "nf_policies_checkpoint", version=4, oldest=4, schema=Header)
+KIND = Kind("checkpoint", CheckpointError, "nf_policies_checkpoint", version=3, oldest=3, schema=Header)
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 """Where a run's folder has it."""
 

@@ -72,48 +72,6 @@ def test_the_later_of_two_policies_that_chance_may_tell_apart_is_kept(monkeypatc
     ]
 
 
-def judged(monkeypatch, training: Training, level: float) -> None:
-    """Let the policy as it is be evaluated with returns around a level."""
-    monkeypatch.setattr(training, "_returns_of", lambda *_: level + np.arange(5.0))
-    training.evaluate()
-
-
-@pytest.mark.parametrize("used", [0.5, 0.8])
-def test_a_training_goes_back_from_what_is_clearly_worse_in_its_last_quarter(monkeypatch, used) -> None:
-    training = make(share=0.0)
-    run(training, 2)
-    judged(monkeypatch, training, 100.0)
-    best = {name: tensor.clone() for name, tensor in training.model.policy.state_dict().items()}
-    training.step(0.3)
-    judged(monkeypatch, training, 50.0)
-    begins_with: dict[str, torch.Tensor] = {}
-    collect = training.model.collect_rollouts
-
-    def collect_rollouts(*arguments):
-        begins_with.update({name: t.clone() for name, t in training.model.policy.state_dict().items()})
-        return collect(*arguments)
-
-    monkeypatch.setattr(training.model, "collect_rollouts", collect_rollouts)
-    training.step(used)
-    assert all(torch.equal(best[name], begins_with[name]) for name in best) == (used > 0.75)
-    assert acts(training.best()) != acts(training.last()), "it goes on learning"
-
-
-@pytest.mark.parametrize("level", [50.0, 100.0])
-def test_a_training_ends_with_the_best_policy_where_the_last_is_clearly_worse(monkeypatch, level) -> None:
-    training = make(share=0.0)
-    run(training, 2)
-    judged(monkeypatch, training, 100.0)
-    best = acts(training.best())
-    run(training, 4)
-    last = acts(training.last())
-    assert last != best
-    monkeypatch.setattr(training, "_returns_of", lambda *_: level + np.arange(5.0))
-    row = training.conclude()
-    assert row["return_evaluated"] == level + 2
-    assert acts(training.last()) == acts(training.best()) == (best if level < 100 else last)
-
-
 def test_the_last_evaluation_plays_what_is_left_of_the_share() -> None:
     training = make(share=0.3)
     run(training, 10)
