@@ -47,7 +47,8 @@ def function(name: str, of: Callable[..., Any], **arguments: Any) -> str:
         with torch.no_grad():
             graph = make_fx(flat)(*(leaf.clone() for leaf in leaves))  # one tensor given twice would be one argument
     except RuntimeError as error:
-        raise UnknownOperationError(f"The page cannot follow the function {name}: {_first_sentence(error)}") from error
+        reason = " ".join(str(error).partition(". ")[0].split())
+        raise UnknownOperationError(f"The page cannot follow the function {name}: {reason}.") from error
     graph.graph.eliminate_dead_code()
     printer = Printer(graph)
     inputs = [
@@ -186,7 +187,8 @@ class Printer(fx.Interpreter):
 
     def _literals(self, value: Any) -> Tensor:
         """Places of numbers and truth values."""
-        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_dtype(value))
+        dtype = torch.bool if isinstance(value, bool) else torch.float64
+        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype)
         return self._places([_literal(x) for x in tensor.flatten().tolist()]).reshape(tensor.shape)
 
     def _places(self, words: list[str]) -> Tensor:
@@ -195,20 +197,12 @@ class Printer(fx.Interpreter):
         return torch.arange(first, len(self.words))
 
 
-def _first_sentence(error: Exception) -> str:
-    return " ".join(str(error).partition(". ")[0].split()) + "."
-
-
 def _literal(value: float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if math.isnan(value) or math.isinf(value):
         return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
-
-
-def _dtype(value: Any) -> torch.dtype:
-    return torch.bool if isinstance(value, bool) else torch.float64
 
 
 def _rows(places: Tensor) -> Tensor:

@@ -155,15 +155,15 @@ class FieldPPO(PPO):
             raise
 
     def _collect(self, env: VecEnv, callback: BaseCallback) -> bool:
-        """As `collect_rollouts`.
-
-        Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
-        critic's memory where environments take unequal numbers of steps.
-        """
+        """As `collect_rollouts`."""
+        # Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
+        # critic's memory where environments take unequal numbers of steps.
         policy, buffer = self.policy, self.rollout_buffer
         policy.set_training_mode(False)
         buffer.reset()
-        buffer.gamma = 1 - (1 - self.gamma) * self.horizon_growth ** (max(self._current_progress_remaining, 0.0) - 1)
+        remaining = max(self._current_progress_remaining, 0.0)
+        buffer.gamma = 1 - (1 - self.gamma) * self.horizon_growth ** (remaining - 1)
+        noise = policy.noise(self.n_steps, env.num_envs, remaining)
         if self.use_sde:
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
@@ -188,7 +188,7 @@ class FieldPPO(PPO):
             features: Any = policy.extract_features(kept) if policy.extractor_learns else kept
             outputs = [memory.step(features, starts) for memory in memories]
             try:
-                actions, now = step_envs(outputs[0][:, : policy.latent_size])
+                actions, now = step_envs(outputs[0][:, : policy.latent_size], next(noise))
             except (ValueError, AssertionError):
                 check_numbers("observation", kept, buffer.pos)  # the more useful complaint, if that was why
                 raise
@@ -252,7 +252,7 @@ class FieldPPO(PPO):
     def _memory(self) -> Callable[..., Memory]:
         return partial(CompiledMemory, compile_torch(step, dynamic=False)) if self.compile else Memory
 
-    def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
+    def _step_of(self, env: VecEnv) -> Callable[[Tensor, Tensor | None], tuple[Tensor, Advance]]:
         """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""
         if not (self.compile and has_pure_step(env, self.device)):
             return partial(act, env, self.policy)

@@ -57,7 +57,7 @@ class CompiledStep:
         fast = compile_torch(self._step, dynamic=False, **options(self.env.num_envs))
         self._take = where_possible(fast, self._step)
 
-    def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
+    def __call__(self, latents: Tensor, noise: Tensor | None) -> tuple[Tensor, Advance]:
         """Actions as a rollout keeps them, from the actor's latents (num_envs, ·), and the environments' answer."""
         env, venv = self.env, self.venv
         if venv.lanes is None:
@@ -65,12 +65,12 @@ class CompiledStep:
         if self.params is not venv.params:
             self._compile()
         counts = env.counts_on(latents.device)
-        actions, answer, now, venv.lanes, env.counts = self._take(latents, venv.lanes, counts)
+        actions, answer, now, venv.lanes, env.counts = self._take(latents, noise, venv.lanes, counts)
         env.finished.append((answer.over, now))
         return actions, answer
 
-    def _step(self, latents: Tensor, lanes: Any, counts: Counts) -> tuple[Any, ...]:
-        actions = self.policy.sample(latents)
+    def _step(self, latents: Tensor, noise: Tensor | None, lanes: Any, counts: Counts) -> tuple[Any, ...]:
+        actions = self.policy.sample(latents, noise)
         lanes, obs, rewards, terminated, truncated, info = self.venv.pure_step(
             lanes, self.policy.action_scaling(actions)
         )

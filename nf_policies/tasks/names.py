@@ -40,17 +40,14 @@ def _names(env: Any, what: str, changes: type) -> tuple[str, ...]:
         if not isinstance(env, gym.Wrapper):
             return getattr(_known(env), what)
         unchanged = getattr(env, f"_{what}_space") is None and not isinstance(env, changes)
-        if not (unchanged and all(_is_gymnasiums(f) or _is_ours(f) for f in (type(env).reset, type(env).step))):
+        made_by = f"{type(env).reset.__module__}.", f"{type(env).step.__module__}."
+        if not (unchanged and all(module.startswith(("gymnasium.", "nf_policies.")) for module in made_by)):
             return ()
         env = env.env
 
 
 def _is_gymnasiums(thing: Any) -> bool:
     return str(thing.__module__).startswith("gymnasium.")
-
-
-def _is_ours(thing: Any) -> bool:
-    return str(thing.__module__).startswith("nf_policies.")
 
 
 def _known(bare: Any) -> Names:

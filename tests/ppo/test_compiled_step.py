@@ -31,7 +31,7 @@ def steps(model: FieldPPO, take: Any, n: int) -> list[Any]:
     model.env.seed(3)
     model.env.reset()
     choices = torch.randint(2, (n, 16, 1), generator=torch.Generator().manual_seed(0))
-    return [take(1e3 * (2.0 * choice - 1)) for choice in choices]
+    return [take(1e3 * (2.0 * choice - 1), None) for choice in choices]
 
 
 @COMPILER
@@ -78,7 +78,7 @@ def test_nothing_is_compiled_again_for_the_same_constants() -> None:
 def test_a_task_that_has_not_begun_says_so() -> None:
     model = model_of("CartPole-v1", compile=True)
     with pytest.raises(ValueError, match="Reset the environments before the first step"):
-        CompiledStep(model.policy, model.env)(torch.zeros(16, 1))
+        CompiledStep(model.policy, model.env)(torch.zeros(16, 1), None)
 
 
 @COMPILER
@@ -89,9 +89,20 @@ def test_constants_that_change_are_seen() -> None:
     compiled, push, seen = CompiledStep(model.policy, env), torch.full((16, 1), 1e3), []
     for take, gravity in ((compiled, 9.8), (compiled, 1.0), (partial(act, model.env, model.policy), 1.0)):
         env.venv.reset(seed=3, options={"constants": {"gravity": gravity}})
-        seen.append([take(push)[1].obs for _ in range(3)][-1])
+        seen.append([take(push, None)[1].obs for _ in range(3)][-1])
     torch.testing.assert_close(seen[1], seen[2], rtol=1e-4, atol=1e-4)
     assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+@COMPILER
+def test_the_compiled_step_adds_the_noise_that_it_is_given() -> None:
+    model = model_of("Pendulum-v1", compile=True)
+    model.env.reset()
+    latents, noise = torch.randn(2, 16, 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        actions, _ = CompiledStep(model.policy, model.env)(latents, noise)
+        torch.testing.assert_close(actions, act(model.env, model.policy, latents, noise)[0])
+        torch.testing.assert_close(actions, model.policy.action_net(latents) + model.policy.log_std.exp() * noise)
 
 
 @COMPILER
@@ -104,6 +115,7 @@ def test_constants_that_change_are_seen() -> None:
         ("Pendulum-v1", {}),
         ("Pendulum-v1", {"policy_kwargs": {"squash": "clip"}, "normalize_rewards": True}),
         ("Pendulum-v1", {"use_sde": True, "sde_sample_freq": 4}),
+        ("Pendulum-v1", {"policy_kwargs": {"noise_color": 1.0}}),
     ],
 )
 def test_every_policy_trains_in_one_compiled_function_with_its_task(task, options) -> None:
