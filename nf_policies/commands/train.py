@@ -55,9 +55,11 @@ class Train(RunOptions):
     gae_lambda: float | None = None  # How far advantages look ahead: one step (0) to whole episodes (1).
     ent_coef: float | None = None  # Weight of the entropy, which keeps exploration up.
     normalize_rewards: Switch = None  # Divide rewards by the running standard deviation of the discounted return.
+    use_sde: Switch = None  # Noise of Box actions follows the neurons' activations (gSDE): smooth exploration.
+    sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
     privileged_critic: Switch = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
-    noise_color: float | None = None  # Of their noise at first: 0 white, 1 pink; it falls to 0 with the budget.
+    noise_color: float | None = None  # Of their noise without gSDE: 0 white, 1 pink; it falls to 0 with the budget.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     evaluation_envs: int | None = None  # Of their own for evaluations and the score; 0 if those of training are given.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
@@ -205,6 +207,8 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
 
     The latter are those of `NeuralFieldPolicy`.
     """
+    from gymnasium.spaces import Box
+
     from nf_policies.commands.backends import device_of
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.ppo.export import like, take_over
@@ -225,6 +229,8 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
         "NeuralFieldPolicy",
         envs,
         learning_rate=lambda remaining: first_rate * max(remaining, 0.0),  # the last rollout may pass the end
+        use_sde=bool(options.use_sde) and isinstance(envs.single_action_space, Box),
+        sde_sample_freq=-1 if options.sde_sample_freq is None else options.sde_sample_freq,
         policy_kwargs=policy | policy_kwargs,
         seed=options.seed,
         device=device_of(options.device),

@@ -65,7 +65,8 @@ def page(
 
 def script_of(task: Part, policy: Part, names: tuple[str, ...]) -> str:
     """The script of a page, or the part of it in the named files."""
-    about = _json({"task": task.about, "policy": policy.about})
+    about = json.dumps({"task": task.about, "policy": policy.about}, allow_nan=False)
+    about = about.replace("<", "\\u003c")  # whatever a file calls its task, it cannot end a script
     computed = (
         f"const {name} = (() => {{\n{part.script}\nreturn {{{', '.join(functions)}}};\n}})();\n"
         for name, part, functions in (
@@ -82,11 +83,6 @@ def _player(about: Mapping[str, Any], entries: int) -> str:
     sees = "" if len(seen) == entries else f", seeing {len(seen)} of {entries} entries of the observation"
     neurons = "1 neuron" if about["neurons"] == 1 else f"{about['neurons']} neurons"
     return f"{about['kind']}, {neurons}{sees}."
-
-
-def _json(value: Any) -> str:
-    """JSON that cannot end a script, whatever a file calls its task."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def _asset(name: str) -> str:

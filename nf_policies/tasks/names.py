@@ -46,14 +46,10 @@ def _names(env: Any, what: str, changes: type) -> tuple[str, ...]:
         env = env.env
 
 
-def _is_gymnasiums(thing: Any) -> bool:
-    return str(thing.__module__).startswith("gymnasium.")
-
-
 def _known(bare: Any) -> Names:
     """What is known of an environment without wrappers."""
     structure = getattr(bare, "observation_structure", None)
-    if structure is not None or _is_gymnasiums(type(bare)):
+    if structure is not None or type(bare).__module__.startswith("gymnasium."):
         if hasattr(bare, "model") and hasattr(bare.model, "jnt_type"):
             size = math.prod(bare.observation_space.shape)
             return Names(*mujoco_names(bare.model, type(bare).__name__, structure, size))

@@ -43,8 +43,8 @@ def test_runs_differ_from_those_without_options_by_what_is_searched_only(learner
     plan = Tune(env="Pendulum-v1", learner=learner.command, steps=500, hide_velocity=True).plan()
     plain = learner(env="Pendulum-v1", hide_velocity=True, steps=500).resolved()
     assert plan.with_settings(plan.start, 7) == replace(plain, seed=7, target=None)
-    assert "noise_color" in Tune(env="Pendulum-v1").plan().space
-    assert "noise_color" not in Tune(env="CartPole-v1").plan().space
+    assert "use_sde" in Tune(env="Pendulum-v1").plan().space
+    assert "use_sde" not in Tune(env="CartPole-v1").plan().space
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_values_include_that_of_the_start() -> None:
 
 
 def test_discrete_actions_have_no_noise_to_set_and_an_unknown_name_is_refused() -> None:
-    assert "noise_color" in space_of("train", discrete=False)
-    assert "noise_color" not in space_of("train", discrete=True)
+    assert "use_sde" in space_of("train", discrete=False)
+    assert "use_sde" not in space_of("train", discrete=True)
     assert list(space_of("train", discrete=True, only=("horizon",))) == ["horizon"]
     with pytest.raises(ValueError, match="'gamma' is not searched with train on this task: field, hidden_size"):
         space_of("train", discrete=True, only=("gamma",))
