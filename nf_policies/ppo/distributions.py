@@ -229,7 +229,7 @@ def colored_noise(color: float, n_steps: int, *shape: int, device: torch.device 
     frequencies = torch.fft.fftfreq(n_steps, device=device).abs().clamp(min=1 / n_steps)
     size = frequencies ** (-color / 2)
     spectrum = torch.fft.fft(torch.randn(*shape, n_steps, device=device)) * size / size.square().mean().sqrt()
-    return torch.fft.ifft(spectrum).real.movedim(-1, 0)
+    return torch.fft.ifft(spectrum).real.movedim(-1, 0).contiguous()
 
 
 class FirstLogitZero(nn.Module):

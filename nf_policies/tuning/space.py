@@ -63,7 +63,7 @@ SPACES: dict[str, Space] = {
         "ent_coef": Choice((0.0, 1e-4, 1e-3, 1e-2)),
         "normalize_rewards": YES_OR_NO,
         "use_sde": YES_OR_NO,
-        "noise_color": Choice((0.0, 1.0, 2.0)),
+        "noise_color": Choice((0.0, 0.5, 1.0, 2.0)),
         "log_std_init": Range(-2.0, 0.5),
     },
     "evolve": {
