@@ -150,7 +150,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "gamma": 0.93, "horizon_growth": 1.0, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16,
             "steps": 100_000,
         },
-        "MountainCarContinuous": {**SMALL, "noise_color": 1.0, "steps": 300_000},
+        "MountainCarContinuous": {**SMALL, "use_sde": True, "steps": 300_000},
     },
 }
 # fmt: on
