@@ -56,9 +56,8 @@ def _train(facts: Facts) -> dict[str, Any]:
     """Of PPO: a minibatch holds many short sequences, rewards count up to a horizon that grows to half an episode.
 
     A pass changes a policy that chooses half as much as one whose actions are numbers: its minibatches are smaller, and
-    a little entropy keeps choices open as long as no reward tells them apart. Noise that lasts finds more than noise
-    drawn anew, where many environments bear it, the more so the shorter a step is in an episode; in a simulator's lanes
-    the first noise is less (docs/training.md).
+    a little entropy keeps choices open as long as no reward tells them apart. In many of a simulator's lanes the first
+    noise is less, which 8 environments do not always bear (docs/training.md).
     """
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
     many, horizon = _side_by_side(facts, facts.budget or math.inf), horizon_of(facts)
@@ -67,7 +66,7 @@ def _train(facts: Facts) -> dict[str, Any]:
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
         "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": -0.5 if many and not facts.batched else 0.0,
-        "use_sde": False, "sde_sample_freq": -1, "noise_color": facts.batched * (0.5 if facts.steps <= 1000 else 2.0),
+        "use_sde": False, "sde_sample_freq": -1, "noise_color": 0.0,
         "normalize_rewards": True, "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | of_choices | many  # fmt: skip

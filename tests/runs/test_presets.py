@@ -123,12 +123,6 @@ def test_a_simulators_lanes_are_more_where_the_budget_leaves_them_a_hundred_upda
     assert (few["log_std_init"], many["log_std_init"]) == (0, -0.5)
 
 
-@pytest.mark.parametrize(("steps", "color"), [(200, 0.5), (1000, 0.5), (8000, 2.0)])
-def test_noise_lasts_where_hundreds_of_environments_play_and_longer_where_steps_are_fine(steps, color) -> None:
-    assert general("train", Facts(batched=True, steps=steps))["noise_color"] == color
-    assert general("train", Facts(lanes=True, steps=steps))["noise_color"] == 0
-
-
 @pytest.mark.parametrize(
     ("options", "environments"),
     [({}, 512), ({"minutes": 1.0}, 512), ({"steps": 900_000}, 64), ({"steps": 900_000, "minutes": 9.0}, 64)],
