@@ -59,7 +59,7 @@ class Train(RunOptions):
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
     privileged_critic: Switch = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
-    noise_color: float | None = None  # Of their noise without gSDE: 0 white, 1 pink; it falls to 0 with the budget.
+    noise_color: float | None = None  # Of Box actions' noise without gSDE: 0 white, 1 pink, at first; white in the end.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     evaluation_envs: int | None = None  # Of their own for evaluations and the score; 0 if those of training are given.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.

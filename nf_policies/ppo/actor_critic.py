@@ -39,8 +39,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         squash: How Box actions stay within bounds: "tanh" or "clip".
         normalize_observations: By running statistics of the features, learned while collecting.
         features_extractor_class: SB3's. If it learns, its outputs are not normalised. No policy file can hold it.
-        noise_color: Of the noise of Box actions at first, which falls to 0 with the last update: its power falls with
-            the frequency f as f^-color, from 0 (white) to 2. Without effect on `use_sde` (arXiv:2312.11091).
+        noise_color: Of the noise of Box actions, whose power falls with the frequency f as f^-color: at first, from 0
+            (white) to 2 (brown). It falls to 0 with the last update. Not with `use_sde` (arXiv:2312.11091).
         normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
             a `features_extractor_class`.
         options: The networks', see `NetworkOptions`, and SB3's: `log_std_init` (of Box actions, in units of half their

@@ -40,8 +40,8 @@ def _names(env: Any, what: str, changes: type) -> tuple[str, ...]:
         if not isinstance(env, gym.Wrapper):
             return getattr(_known(env), what)
         unchanged = getattr(env, f"_{what}_space") is None and not isinstance(env, changes)
-        made_by = f"{type(env).reset.__module__}.", f"{type(env).step.__module__}."
-        if not (unchanged and all(module.startswith(("gymnasium.", "nf_policies.")) for module in made_by)):
+        made_by = type(env).reset.__module__, type(env).step.__module__
+        if not (unchanged and all(str(module).startswith(("gymnasium.", "nf_policies.")) for module in made_by)):
             return ()
         env = env.env
 
