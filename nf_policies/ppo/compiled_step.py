@@ -57,7 +57,7 @@ class CompiledStep:
         fast = compile_torch(self._step, dynamic=False, **options(self.env.num_envs))
         self._take = where_possible(fast, self._step)
 
-    def __call__(self, latents: Tensor, noise: Tensor | None) -> tuple[Tensor, Advance]:
+    def __call__(self, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Advance]:
         """Actions as a rollout keeps them, from the actor's latents (num_envs, ·), and the environments' answer."""
         env, venv = self.env, self.venv
         if venv.lanes is None:

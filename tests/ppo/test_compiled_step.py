@@ -31,7 +31,7 @@ def steps(model: FieldPPO, take: Any, n: int) -> list[Any]:
     model.env.seed(3)
     model.env.reset()
     choices = torch.randint(2, (n, 16, 1), generator=torch.Generator().manual_seed(0))
-    return [take(1e3 * (2.0 * choice - 1), None) for choice in choices]
+    return [take(1e3 * (2.0 * choice - 1)) for choice in choices]
 
 
 @COMPILER
@@ -78,7 +78,7 @@ def test_nothing_is_compiled_again_for_the_same_constants() -> None:
 def test_a_task_that_has_not_begun_says_so() -> None:
     model = model_of("CartPole-v1", compile=True)
     with pytest.raises(ValueError, match="Reset the environments before the first step"):
-        CompiledStep(model.policy, model.env)(torch.zeros(16, 1), None)
+        CompiledStep(model.policy, model.env)(torch.zeros(16, 1))
 
 
 @COMPILER
@@ -89,7 +89,7 @@ def test_constants_that_change_are_seen() -> None:
     compiled, push, seen = CompiledStep(model.policy, env), torch.full((16, 1), 1e3), []
     for take, gravity in ((compiled, 9.8), (compiled, 1.0), (partial(act, model.env, model.policy), 1.0)):
         env.venv.reset(seed=3, options={"constants": {"gravity": gravity}})
-        seen.append([take(push, None)[1].obs for _ in range(3)][-1])
+        seen.append([take(push)[1].obs for _ in range(3)][-1])
     torch.testing.assert_close(seen[1], seen[2], rtol=1e-4, atol=1e-4)
     assert (seen[0] - seen[1]).abs().max() > 1e-3
 
