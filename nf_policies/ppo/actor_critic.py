@@ -166,7 +166,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             yield from colored_noise(self.noise_color * remaining, *shape, device=self.device) if colored else (None,)
 
     def sample(self, latent: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Random actions (num_envs, ·) from the actor's latents."""
+        """Random actions (num_envs, ·) from the actor's latents, with that of `noise`, of deviation 1, or their own."""
         if isinstance(self.action_dist, DiagGaussianDistribution):  # SB3 checks and builds for longer than it draws
             mean = self.action_net(latent)
             return torch.addcmul(mean, torch.randn_like(mean) if noise is None else noise, self.log_std.exp())

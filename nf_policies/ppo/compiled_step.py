@@ -58,7 +58,7 @@ class CompiledStep:
         self._take = where_possible(fast, self._step)
 
     def __call__(self, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Advance]:
-        """Actions as a rollout keeps them, from the actor's latents (num_envs, ·), and the environments' answer."""
+        """Actions as a rollout keeps them, of latents and noise (num_envs, ·), and the environments' answer."""
         env, venv = self.env, self.venv
         if venv.lanes is None:
             raise ValueError("Reset the environments before the first step.")

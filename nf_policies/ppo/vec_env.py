@@ -220,7 +220,7 @@ def with_rows(obs: Any, where: np.ndarray, rows: Any) -> Any:
 
 
 def act(env: VecEnv, policy: Any, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Advance]:
-    """A policy's random actions for latents (num_envs, ·), as a buffer has them, and what they brought."""
+    """Actions of `policy.sample` for latents and noise (num_envs, ·), as a buffer has them, and what they brought."""
     actions = policy.sample(latents, noise)
     return as_stored(actions), advance(env, policy.action_scaling(actions))
 
