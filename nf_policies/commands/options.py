@@ -125,7 +125,7 @@ class RunOptions:
         if kind != preset["field"]:  # whose size suits it alone
             preset["hidden_size"] = preset_of(self.command, "", facts)["hidden_size"] if kind == "simple" else 16
         if kind != "simple":
-            of_field.pop("dynamics", None)
+            of_field = {name: value for name, value in of_field.items() if name != "dynamics" and kind == "neural"}
         given = {"dynamics": self.dynamics, "activation": self.activation, "tau_init": self.tau}
         of_field |= {name: value for name, value in given.items() if value is not None} | pairs(self.field_option)
         return dataclasses.replace(self, **self.from_preset(preset), field_option=words(of_field), preset=None)

@@ -16,17 +16,17 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Space
 
-from nf_policies.policies.kinds import field_sizes
+from nf_policies.policies.kinds import field_sizes, is_image
 from nf_policies.policies.names import entries_of
 from nf_policies.policies.policy import Policy
-from nf_policies.policies.spaces import ObservationEncoder
+from nf_policies.policies.spaces import ObservationEncoder, each, parts_of
 from nf_policies.runs.presets import Facts
 from nf_policies.tasks.batched import batched_twin, is_compilable, twin_to_play
 from nf_policies.tasks.description import Task, described, keywords_of, task_of, wrappers_of
 from nf_policies.tasks.faults import errors_of
 from nf_policies.tasks.make import CAP, Limit, limit_of, make_task
 from nf_policies.tasks.names import Names, names_of
-from nf_policies.tasks.visible import velocities_of, visible_entries
+from nf_policies.tasks.visible import velocities_among, velocities_of, visible_entries
 
 SLOW = 1e-3
 """Seconds of a step from which a process for each environment pays."""
@@ -83,9 +83,14 @@ def visible_of(env: Any, task: Task | str, hide_velocity: bool, hide: Sequence[i
     ObservationEncoder(env.observation_space)  # refuses what cannot be seen
     if not (hide_velocity or hide):
         return None
-    names = [entry.name for entry in entries_of(env.observation_space, names_of(env).observation)]
-    velocities = () if task.wrappers else velocities_of(env)  # not those of what a wrapper shows
+    names, velocities = what_is_named(env, task)
     return visible_entries(str(task), names, hide_velocity, hide, velocities)
+
+
+def what_is_named(env: Any, task: Task) -> tuple[list[str], Sequence[int]]:
+    """Names of a task's entries, and the indices of its velocities where it tells them itself."""
+    names = [entry.name for entry in entries_of(env.observation_space, names_of(env).observation)]
+    return names, () if task.wrappers else velocities_of(env)  # not those of what a wrapper shows
 
 
 def check_file(policy: Policy, task: Shown) -> None:
@@ -107,8 +112,19 @@ def facts_of(options: Any) -> Facts:
     with errors_of(options.env), closing(make_task(task)) as env:
         seen = _look_at(env, task, options)
         slow = twin is None and seconds_of(env) > SLOW
+        changes = lacks_velocities(env, task, seen.visible)
     budget = options.steps or (math.inf if options.minutes else None)
-    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, lanes, cores() if slow else 0, budget)
+    workers = cores() if slow else 0
+    return Facts(*seen.sizes, seen.limit.steps, seen.discrete, in_batches, lanes, workers, budget, changes)
+
+
+def lacks_velocities(env: gym.Env, task: Task, visible: Sequence[int] | None) -> bool:
+    """Whether a policy sees numbers, and not all of a task's velocities, or none that is known."""
+    parts = [part for _, part in parts_of(env.observation_space)]
+    if not all(isinstance(part, Box) and not is_image(part) for part in parts):
+        return False
+    velocities = velocities_among(*what_is_named(env, task))
+    return not velocities or (visible is not None and not velocities <= set(visible))
 
 
 def remarks_on(options: Any) -> list[str]:
@@ -174,6 +190,28 @@ def seconds_of(env: gym.Env, steps: int = 9) -> float:
         took.append(time.perf_counter() - began)
         over = bool(terminated or truncated)
     return median(took)
+
+
+def change_gains(options: Any, steps: int = 1000) -> np.ndarray:
+    """Of each feature of a task, how far it spreads in units of its changes from step to step, with random actions."""
+    with errors_of(options.env), closing(make_task(asked(options))) as env:
+        encode = ObservationEncoder(env.observation_space)
+        env.action_space.seed(0)
+        seen: list[np.ndarray] = []
+        changes: list[np.ndarray] = []
+        over = True
+        while len(seen) < steps:
+            obs, over, began = (env.reset(seed=len(seen))[0], False, True) if over else (*random_step(env), False)
+            seen.append(encode(each(lambda entry: np.asarray(entry)[None], obs))[0].astype(np.float64))
+            changes += [] if began else [seen[-1] - seen[-2]]
+    spread, change = np.std(seen, 0), np.sqrt(np.mean(np.square(changes), 0))
+    return np.divide(spread, change, out=np.ones_like(spread), where=change > 1e-6 * spread)
+
+
+def random_step(env: Any) -> tuple[Any, bool]:
+    """A step with a random action: the observation, and whether the episode is over."""
+    obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+    return obs, bool(terminated or truncated)
 
 
 def cores() -> int:

@@ -117,22 +117,29 @@ def features(lines: Lines, policy: Policy) -> Vector:
 
 def field(lines: Lines, field: Field, inputs: Vector, memory: Vector) -> Vector:
     """A `NeuralField` or `SimpleNeuralField`: statements in the names of `fields.dynamics`."""
-    c = field.coefficients()
+    c, n, h = field.coefficients(), field.input_size, field.hidden_size
+    before: Expression = memory
+    known, felt = Slice(memory, h + n, 1), inputs
+    if field.kept:
+        gain = Constant("change_gain", numbers(field.change_gain))
+        differences = inputs - Slice(memory, h, n)
+        changes = lines.let("changes", gain * known * differences, "of the inputs since the step before")
+        felt, before = lines.let("felt", Join((inputs, changes)), "inputs and their changes"), Slice(memory, 0, h)
     row = {name: Constant(name, numbers(t)) for name, t in c._asdict().items() if isinstance(t, Tensor)}
     form = polynomial(field.dynamics, c.dynamics)
     assert form is not None  # one of the six, as a field that can be described has it
 
-    def activations(name: str, potentials: Vector, about: str) -> Vector:
+    def activations(name: str, potentials: Expression, about: str) -> Vector:
         shifted = potentials + row["bias"] if "bias" in row else potentials
         return lines.let(name, activate(lines, field, row["scale"] * shifted), about)
 
-    before = activations(ACTIVE_BEFORE, memory, "of the potentials before the step")
-    external = lines.let("stimuli_external", linear(field.input_embedding, "input_embedding", inputs), "of the inputs")
+    active = activations(ACTIVE_BEFORE, before, "of the potentials before the step")
+    external = lines.let("stimuli_external", linear(field.input_embedding, "input_embedding", felt), "of the inputs")
     lateral = Constant("lateral", numbers(c.lateral).reshape(-1, field.hidden_size))
-    internal = lines.let("stimuli_internal", Product(lateral, before), "of the neighbours")
+    internal = lines.let("stimuli_internal", Product(lateral, active), "of the neighbours")
     if field.pooling_norm > 1:
         internal = pool(lines, internal, field.hidden_size, field.pooling_norm)
-    d = lines.let("deviation", row["resting_level"] - memory, "of the potentials from their resting level")
+    d = lines.let("deviation", row["resting_level"] - before, "of the potentials from their resting level")
     leak: Expression = Apply("*", (Constant("leak", np.array([form.leak])), d)) if form.leak != 1 else d
     if form.terms:
         power = function("abs", d) if form.power == 1 else d * d
@@ -140,10 +147,14 @@ def field(lines: Lines, field: Field, inputs: Vector, memory: Vector) -> Vector:
         size = lines.let("power", power, "of the deviation")
         sum_ = terms[0] * size + form.leak
         leak = d * (sum_ + terms[1] * (size * size) if terms[1:] else sum_)
-    after = memory + row["rate"] * ((external + internal) + leak)
+    after = before + row["rate"] * ((external + internal) + leak)
     clipped = function("clip", after, -POTENTIALS_MAX, POTENTIALS_MAX)
-    potentials = lines.let(AFTER, clipped, "one step later")
+    potentials = lines.let("potentials_after" if field.kept else AFTER, clipped, "one step later")
     activity = activations(ACTIVE, potentials, "of the potentials")
+    if field.kept:
+        lines.let(
+            AFTER, Join((potentials, inputs, known * 0 + 1)), "the memory: potentials, and inputs to compare with"
+        )
     return lines.let("outputs", linear(field.output_embedding, "output_embedding", activity), "of the field")
 
 

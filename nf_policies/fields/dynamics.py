@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import Activation
-from nf_policies.kernels.operator import POTENTIALS_MAX
+from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX, Problem
 
 Dynamics = Callable[..., Tensor]
 
@@ -204,7 +204,20 @@ def reset(c: Coefficients, potentials: Tensor, episode_starts: Tensor) -> Tensor
 
     No gradient crosses there. `episode_starts` is bool, (..., batch).
     """
-    return torch.where(episode_starts.unsqueeze(-1), c.initial_potentials, potentials)
+    return torch.where(episode_starts.unsqueeze(-1), c.initial_potentials[..., : potentials.shape[-1]], potentials)
+
+
+def with_changes(inputs: Tensor, before: Tensor, gain: Tensor) -> Tensor:
+    """Inputs, and how they have changed, times the gain. Shapes: (..., n), (..., n + 1), (n,) -> (..., 2 n).
+
+    `before` is what `kept` returned a step before, or zeros in the first step of an episode, which knows no change.
+    """
+    return torch.cat((inputs, gain * before[..., -1:] * (inputs - before[..., :-1])), dim=-1)
+
+
+def kept(inputs: Tensor) -> Tensor:
+    """Inputs as a memory keeps them for the next step: with a 1 that says so. Shapes: (..., n) -> (..., n + 1)."""
+    return torch.cat((inputs, torch.ones_like(inputs[..., :1])), dim=-1)
 
 
 def take(c: Coefficients, rows: Tensor) -> Coefficients:
@@ -216,6 +229,46 @@ def take(c: Coefficients, rows: Tensor) -> Coefficients:
         return None if value is None else value.index_select(0, rows)
 
     return Coefficients(*map(pick, c))
+
+
+def problem_of(
+    field: Any, c: Coefficients, inputs: Tensor, potentials: Tensor, starts: Tensor | None
+) -> Problem | None:
+    """A field over a sequence as kernels take it, time-major; None where only the Python step will do.
+
+    That is where tensors differ in dtype or device, where step, activation, dynamics or input embedding are your
+    own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
+    own is left to the caller (no `weights_out`). Coefficients of a population are for `Stepper` only. Inputs are as the
+    embedding takes them, with changes where the field feels these, and potentials (batch, hidden_size).
+    """
+    name, form = nonlinearity(field.activation), polynomial(field.dynamics, c.dynamics)
+    first = linear_layer(c, "input_embedding", field.input_embedding, field.felt, field.hidden_size)
+    last = linear_layer(c, "output_embedding", field.output_embedding, field.hidden_size, field.output_size)
+    if name is None or form is None or first is None or inputs.shape[-1] != field.felt:
+        return None
+    if field.pooling_norm != 1 or not field.is_plain():
+        return None
+    bias = torch.zeros_like(c.scale) if c.bias is None else c.bias
+    rows = (c.resting_level, c.rate, c.scale, bias, c.initial_potentials[..., : field.hidden_size], *form.terms)
+    (w_in, b_in), (w_out, b_out) = first, last or (None, None)
+    reals = [t for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out) if t is not None]
+    alike = all(t.dtype == inputs.dtype and t.device == inputs.device for t in reals)
+    if not alike or (starts is not None and starts.device != inputs.device):
+        return None  # their bytes would be read as what they are not
+    whole = c.resting_level.shape
+    neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
+    neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
+    return Problem(inputs, potentials, starts, c.lateral, neurons, w_in, b_in, w_out, b_out, name, *form[:2])
+
+
+def linear_layer(
+    c: Coefficients, name: str, layer: Any, fan_in: int, fan_out: int
+) -> tuple[Tensor, Tensor | None] | None:
+    """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
+    if type(layer) is not nn.Linear or has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
+        return None
+    parameters: Any = c.modules.get(name) or layer._parameters
+    return None if max(fan_in, fan_out) > WIDTH_MAX else (parameters["weight"], parameters.get("bias"))
 
 
 def check(fits: bool, tensor: Any, message: str, *parts: Any) -> None:

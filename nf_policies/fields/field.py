@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nf_policies.fields import dynamics as core
 from nf_policies.fields.activations import initial_potentials, names_of, resolve
-from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, under
+from nf_policies.fields.dynamics import INTEGRATORS, Coefficients, Dynamics, Trace, check, problem_of, under
 from nf_policies.fields.options import FieldOptions, optional_parameters
 from nf_policies.fields.parameters import embedding
-from nf_policies.kernels.operator import WIDTH_MAX, Problem, pays, solve
+from nf_policies.kernels.operator import pays, solve
 
 SIZES = ("input_size", "hidden_size", "output_size")
 
@@ -58,7 +58,10 @@ class Field(nn.Module):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         self.options, self.dynamics, self.uses = options, dynamics, optional_parameters(dynamics)
 
-        self.input_embedding = embedding(input_embedding, input_size, hidden_size, generator)
+        self.felt, self.kept = (2 * input_size, input_size + 1) if options.changes else (input_size, 0)
+        if options.changes:
+            self.change_gain: Tensor = nn.Buffer(torch.ones(input_size))
+        self.input_embedding = embedding(input_embedding, self.felt, hidden_size, generator)
         self.output_embedding = embedding(output_embedding, hidden_size, output_size, generator)
         self.activation = resolve(options.activation, hidden_size)
         self.activation_scale = nn.Parameter(torch.ones(hidden_size))
@@ -133,7 +136,8 @@ class Field(nn.Module):
         optional = {name: p[f"log_{name}"].exp() for name in self.uses if f"log_{name}" in p}
         if "kappa" in self.uses and self.kappa_is_off:
             optional["kappa"] = torch.zeros_like(rate)  # exactly off
-        rows: Any = (p["resting_level"], rate, p["activation_scale"], p.get("activation_bias"), p["initial_potentials"])
+        start = nn.functional.pad(p["initial_potentials"], (0, self.kept)) if self.kept else p["initial_potentials"]
+        rows: Any = (p["resting_level"], rate, p["activation_scale"], p.get("activation_bias"), start)
         modules: dict[str, dict[str, Tensor]] = {}
         if population:
             rows = [None if t is None else t.unsqueeze(-2) for t in rows]
@@ -141,10 +145,11 @@ class Field(nn.Module):
             modules = {m: under(p, m) for m in ("input_embedding", "output_embedding", "activation")}
         return Coefficients._make((self.lateral(p), *rows, optional, modules))
 
-    def _embed(self, c: Coefficients, inputs: Tensor) -> Tensor:
+    def _feel(self, inputs: Tensor, before: Tensor) -> Tensor:
+        """What the input embedding takes of inputs; `before` is what the memory kept of those before, if any."""
         n = self.input_size
         check(inputs.shape[-1] == n, inputs, "inputs must end with input_size = {} features", n)
-        return self._layer(c, "input_embedding", inputs, "hidden_size")
+        return core.with_changes(inputs, before, self.change_gain) if self.kept else inputs
 
     def _layer(self, c: Coefficients, name: str, x: Tensor, size: str) -> Tensor:
         y, n = core.apply(c, name, getattr(self, name), x), getattr(self, size)
@@ -158,13 +163,15 @@ class Field(nn.Module):
     def trace(self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None) -> Trace:
         """One step, with everything that happens in it. Arguments as for `step`."""
         c = self.coefficients() if coefficients is None else coefficients
-        external = self._embed(c, inputs)
+        potentials, kept = potentials.tensor_split([self.hidden_size], dim=-1)
+        external = self._layer(c, "input_embedding", self._feel(inputs, kept), "hidden_size")
         before = core.activate(c, self.activation, potentials)
         internal = core.internal_stimuli(c, before, self.pooling_norm)
         potentials = core.integrate(c, self.dynamics, potentials, external + internal)
         activations = core.activate(c, self.activation, potentials)
         outputs = self._layer(c, "output_embedding", activations, "output_size")
-        return Trace(external, internal, potentials, activations, outputs)
+        memory = torch.cat((potentials, core.kept(inputs)), dim=-1) if self.kept else potentials
+        return Trace(external, internal, memory, activations, outputs)
 
     def step(
         self, inputs: Tensor, potentials: Tensor, coefficients: Coefficients | None = None
@@ -181,8 +188,9 @@ class Field(nn.Module):
         return trace.outputs, trace.potentials
 
     def start(self, batch_size: int) -> Tensor:
-        """Initial potentials for a batch. Shape: (batch_size, hidden_size)."""
-        return self.initial_potentials.repeat(batch_size, 1)  # a copy, so that nobody writes into the field
+        """The memory at the start, for a batch: initial potentials. Shape: (batch_size, memory_size)."""
+        # A copy, so that nobody writes into the field.
+        return nn.functional.pad(self.initial_potentials.repeat(batch_size, 1), (0, self.kept))
 
     def forward(
         self, inputs: Tensor, potentials: Tensor | None = None, episode_starts: Tensor | None = None
@@ -192,10 +200,10 @@ class Field(nn.Module):
         Args:
             inputs: (time, batch, input_size), (batch, time, input_size) if `batch_first`, or (time, input_size).
             potentials: Memory before the first step, by default the initial potentials. Shape: (batch,
-                hidden_size), or (hidden_size,) for an unbatched sequence.
+                memory_size), or (memory_size,) for an unbatched sequence.
             episode_starts: True where a new episode begins before that step: its potentials are then the initial
                 ones and no gradient crosses. Shaped as the inputs without their last dimension.
-        Returns: outputs (..., output_size) and potentials (..., hidden_size) of all time steps, laid out as the inputs.
+        Returns: outputs (..., output_size) and potentials (..., memory_size) of all time steps, laid out as the inputs.
         Raises: ValueError if a shape does not fit.
         """
         check(inputs.dim() in (2, 3), inputs, "inputs must be (time, batch, input_size) or (time, input_size)")
@@ -205,9 +213,10 @@ class Field(nn.Module):
             check(episode_starts.shape == rows, episode_starts, "episode_starts must be {} as the inputs", tuple(rows))
             if episode_starts.dtype != torch.bool:
                 raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
-        memory = (inputs.shape[0 if batch_first else 1], self.hidden_size) if batched else (self.hidden_size,)
+        size = self.hidden_size + self.kept
+        memory = (inputs.shape[0 if batch_first else 1], size) if batched else (size,)
         if potentials is None:
-            potentials = self.initial_potentials.expand(memory)
+            potentials = self.start(1).expand(memory) if batched else self.start(1)[0]
         check(potentials.shape == memory, potentials, "potentials must be {}", memory)
 
         if not batched:
@@ -221,9 +230,21 @@ class Field(nn.Module):
         return outputs.transpose(0, 1), trajectory.transpose(0, 1)
 
     def _run(self, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Outputs and potentials of all time steps, time-major: by a kernel if one fits, else step by step."""
+        """Outputs and memories of all time steps, time-major."""
+        if not (self.kept and self.is_plain()):
+            return self._solve(inputs, potentials, starts)
+        u, before = potentials.tensor_split([self.hidden_size], dim=-1)
+        now = core.kept(inputs)
+        before = torch.cat((before.unsqueeze(0), now))[: len(now)]
+        if starts is not None:
+            before = before.masked_fill(starts.unsqueeze(-1), 0.0)
+        outputs, trajectory = self._solve(self._feel(inputs, before), u, starts)
+        return outputs, torch.cat((trajectory, now), dim=-1)
+
+    def _solve(self, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `_run`, of inputs as the embedding takes them: by a kernel if one fits, else step by step."""
         c = self.coefficients()
-        p = self.problem(c, inputs, potentials, starts) if pays(inputs) else None
+        p = problem_of(self, c, inputs, potentials, starts) if pays(inputs) else None
         solved = None if p is None else solve(p)
         if p is None or solved is None:
             return self._unroll(c, inputs, potentials, starts)
@@ -233,7 +254,7 @@ class Field(nn.Module):
     def _unroll(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `_run`, step by step; a step of your own is called, all others leave the embeddings to whole sequences."""
         own = len(inputs) > 0 and not self.is_plain()
-        external = inputs if own else self._embed(c, inputs)
+        external = inputs if own else self._layer(c, "input_embedding", inputs, "hidden_size")
         outputs, trajectory = [], []
         for t, x in enumerate(external):
             if starts is not None:
@@ -252,40 +273,6 @@ class Field(nn.Module):
         """Whether a step is what is written here, not a `step` or `trace` of a subclass or of this very field."""
         cls, own = type(self), self.__dict__
         return cls.step is Field.step and cls.trace is Field.trace and "step" not in own and "trace" not in own
-
-    def problem(self, c: Coefficients, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> Problem | None:
-        """A sequence as kernels take it, time-major; None where only the Python step will do.
-
-        That is where tensors differ in dtype or device, where step, activation, dynamics or input embedding are your
-        own (a subclass or a hook makes them so), or where channels are not pooled by a sum. An output embedding of your
-        own is left to the caller (no `weights_out`). Coefficients of a population are for `Stepper` only.
-        """
-        name, form = core.nonlinearity(self.activation), core.polynomial(self.dynamics, c.dynamics)
-        first = self._linear(c, "input_embedding", self.input_size, self.hidden_size)
-        last = self._linear(c, "output_embedding", self.hidden_size, self.output_size)
-        if name is None or form is None or first is None or inputs.shape[-1] != self.input_size:
-            return None
-        if self.pooling_norm != 1 or not self.is_plain():
-            return None
-        bias = torch.zeros_like(c.scale) if c.bias is None else c.bias
-        rows = (c.resting_level, c.rate, c.scale, bias, c.initial_potentials, *form.terms)
-        (w_in, b_in), (w_out, b_out) = first, last or (None, None)
-        reals = [t for t in (potentials, c.lateral, *rows, w_in, b_in, w_out, b_out) if t is not None]
-        alike = all(t.dtype == inputs.dtype and t.device == inputs.device for t in reals)
-        if not alike or (starts is not None and starts.device != inputs.device):
-            return None  # their bytes would be read as what they are not
-        whole = c.resting_level.shape
-        neurons = torch.stack([row if row.shape == whole else row.expand(whole) for row in rows], dim=-2)
-        neurons = neurons if neurons.dim() == 2 else neurons.squeeze(1)  # the axis of one beside a population
-        return Problem(inputs, potentials, starts, c.lateral, neurons, w_in, b_in, w_out, b_out, name, *form[:2])
-
-    def _linear(self, c: Coefficients, name: str, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor | None] | None:
-        """Weight and bias of an embedding, if kernels can compute it: `nn.Linear` itself, not too wide, no hooks."""
-        layer = getattr(self, name)
-        if type(layer) is not nn.Linear or core.has_hooks(layer) or layer.weight.shape != (fan_out, fan_in):
-            return None
-        parameters: Any = c.modules.get(name) or layer._parameters
-        return None if max(fan_in, fan_out) > WIDTH_MAX else (parameters["weight"], parameters.get("bias"))
 
     @property
     def n_parameters(self) -> int:

@@ -37,6 +37,8 @@ class FieldOptions:
         initial_potentials: Potentials at an episode's start, one per neuron; by default -7 for sigmoid neurons and 0
             for others.
         initial_potentials_learnable: Whether they are learned.
+        changes: Whether a field also feels how its inputs have changed since the step before, times its `change_gain`.
+            Its memory then holds the latest inputs, too.
         dt: Step of the integration, in units of time.
         integrator: "euler" (explicit) or "exponential_euler" (exact for the leak, stable for any tau).
         batch_first: Whether sequences are (batch, time, features) rather than (time, batch, features).
@@ -51,6 +53,7 @@ class FieldOptions:
     kappa_learnable: bool = True
     initial_potentials: Sequence[float] | Tensor | None = None
     initial_potentials_learnable: bool = False
+    changes: bool = False
     dt: float = 1.0
     integrator: Integrator = "euler"
     batch_first: bool = False

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nf_policies.fields.dynamics import problem_of
 from nf_policies.fields.field import Field
 from nf_policies.kernels import cpu
 
@@ -44,7 +45,7 @@ class Stepper:
             (pop_size, batch, input_size), and so for all others.
         episode_starts: Where the next step begins an episode, so that its potentials are first the initial ones; stays
             as it is written, at first nowhere. Bool, shape: (batch,).
-        potentials: The memory; may be written. Shape: (batch, hidden_size).
+        potentials: The memory; may be written. Shape: (batch, memory_size).
         outputs: Of the last step; overwritten by the next. Shape: (batch, output_size).
         tensors: The same four, as tensors.
         compiled: Whether compiled code takes the steps, all but an output embedding of your own.
@@ -56,9 +57,9 @@ class Stepper:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
         lead = (len(next(iter(population.values()))),) if population else ()
-        like = field.resting_level
+        like, memory_size = field.resting_level, field.hidden_size + field.kept
         inputs, potentials, outputs = (
-            like.new_zeros(*lead, batch_size, size) for size in (field.input_size, field.hidden_size, field.output_size)
+            like.new_zeros(*lead, batch_size, size) for size in (field.input_size, memory_size, field.output_size)
         )
         starts = torch.zeros(*lead, batch_size, dtype=torch.bool)
         self.tensors = Memory(inputs, starts, potentials, outputs)
@@ -66,9 +67,15 @@ class Stepper:
 
         c = field.coefficients(population)
         rows = inputs.reshape(1, -1, field.input_size), potentials.flatten(0, -2), starts.reshape(1, -1)
-        p = field.problem(c, *rows)
+        if field.kept:
+            u = like.new_zeros(len(rows[1]), field.hidden_size)
+            rows = like.new_zeros(1, len(u), field.felt), u, rows[2]
+        p = problem_of(field, c, *rows)
         run = None if p is None else cpu.in_place(p, outputs.reshape(1, -1, field.output_size))
         self.compiled = run is not None
+        if run is not None and field.kept:
+            memory = self.inputs, self.episode_starts, self.potentials
+            run = feeling(run, *memory, *(t.numpy() for t in (*rows[:2], field.change_gain.clone())))
         self._population = {name: t.clone() for name, t in (population or {}).items()}
         self._read: dict[str, Tensor] = {}
         if run is not None and p is not None and p.weights_out is not None:
@@ -119,7 +126,8 @@ class Stepper:
     def _read_out(self, run: cpu.Run) -> None:
         """Take a step and let an output embedding of the user's own follow."""
         run()
-        self.tensors.outputs.copy_(self._field.read_out(self._coefficients, self.tensors.potentials))
+        potentials = self.tensors.potentials[..., : self._field.hidden_size]
+        self.tensors.outputs.copy_(self._field.read_out(self._coefficients, potentials))
 
     @torch.no_grad()
     def _step(self) -> None:
@@ -128,6 +136,33 @@ class Stepper:
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)
+
+
+def feeling(
+    run: cpu.Run,
+    inputs: np.ndarray,
+    episode_starts: np.ndarray,
+    memory: np.ndarray,
+    felt: np.ndarray,
+    u: np.ndarray,
+    gain: np.ndarray,
+) -> cpu.Run:
+    """A step of a field that feels changes, around a compiled `run` from `felt` (1, rows, 2 n) and potentials `u`."""
+    (rows, h), n = u.shape, inputs.shape[-1]
+    inputs, memory, begin = inputs.reshape(rows, n), memory.reshape(rows, -1), episode_starts.reshape(rows, 1)
+    potentials, before, known = np.split(memory, [h, h + n], axis=-1)
+    changes = felt[0, :, n:]
+
+    def step() -> None:
+        np.copyto(known, 0.0, where=begin)
+        np.multiply(np.subtract(inputs, before, out=changes), known, out=changes)
+        np.multiply(changes, gain, out=changes)
+        felt[0, :, :n] = inputs
+        u[:] = potentials
+        run()
+        potentials[:], before[:], known[:] = u, inputs, 1.0
+
+    return step
 
 
 def steps_past_trace(field: Any) -> bool:

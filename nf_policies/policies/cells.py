@@ -32,6 +32,8 @@ class Cell(nn.Module):
     """Every kind of cell by the name of its class; the first of a name counts."""
     cell: nn.RNNCellBase
     """Holds the parameters of the gates, if there are any."""
+    kept = 0
+    """Numbers of a memory that are inputs kept for the next step, as a field's may be."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -122,6 +122,12 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             self.optimizer_kwargs = {"fused": True, **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
+    def feel_changes(self, gains: Tensor) -> None:
+        """Let fields that feel changes feel those of each feature with these gains (n_features,)."""
+        for field, entries in ((self.actor, self.actor_entries), (self.critic, self.critic_entries)):
+            if getattr(field, "kept", 0):
+                field.change_gain.copy_(gains if entries is None else gains[entries])
+
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
         """What a rollout keeps of observations: features (batch, n_features), or all where these are learned."""
         if type(self.features_extractor) is Features:

@@ -126,7 +126,8 @@ def take_over(actor: Any, policy: Policy) -> None:
     own = dict(actor.actor.named_parameters()) | dict(actor.actor.named_buffers())
     for name, tensor in policy.field.state_dict().items():
         if not name.startswith("output_embedding."):
-            own[name].copy_(tensor[:, order] if name == "input_embedding.weight" else tensor)
+            columns = torch.cat((order, order + len(order)))[: policy.field.felt]
+            own[name].copy_(tensor[:, columns] if name == "input_embedding.weight" else tensor)
     readout(actor).weight.copy_(policy.field.output_embedding.weight)
     seen, entries = actor.normalizer, actor.actor_entries
     where = slice(None) if entries is None else entries

@@ -53,6 +53,7 @@ class UnrolledPolicy:
         self.field, self.head, self.hidden_size = field, policy.head, field.hidden_size
         functions = functions_of(field.activation)
         self.functions = functions if len(functions) > 1 else functions * field.hidden_size
+        self.gains = field.change_gain.tolist() if field.kept else []
         self.layout: dict[str, int] = {}
         """Rows of each part of the coefficients, in order."""
 
@@ -64,7 +65,7 @@ class UnrolledPolicy:
             return False
         size = field.hidden_size
         return (
-            size * (field.input_size + size + field.output_size) <= UNROLLED_TERMS
+            size * (field.felt + size + field.output_size) <= UNROLLED_TERMS
             and field.pooling_norm == 1
             and not any(isinstance(f, nn.Module) for f in functions_of(field.activation))
             and all(
@@ -76,7 +77,7 @@ class UnrolledPolicy:
     def key(self) -> tuple[Any, ...]:
         """What the steps depend on besides tensors, once there are coefficients."""
         field = self.field
-        sizes = (field.input_size, self.hidden_size, field.output_size)
+        sizes = (field.input_size, self.hidden_size, field.output_size, *self.gains)
         return (*sizes, field.dynamics, *self.functions, *self.layout.items())
 
     def coefficients(self, c: Coefficients, episodes: int) -> Tensor:
@@ -112,23 +113,28 @@ class UnrolledPolicy:
             )
             for i in range(n)
         ]
-        return Unrolled(neurons, matrix("input", self.field.input_size), matrix("lateral", n), matrix("output", n))
+        return Unrolled(neurons, matrix("input", self.field.felt), matrix("lateral", n), matrix("output", n))
 
     def start(self, unrolled: Unrolled) -> Memory:
-        """The memory at the start of an episode: potentials, then activations."""
+        """The memory at the start of an episode: potentials, then activations, then what is kept of inputs."""
         potentials = [c.initial_potentials for c in unrolled.neurons]
-        return (*potentials, *self._activations(unrolled, potentials))
+        return (*potentials, *self._activations(unrolled, potentials), *[0 * potentials[0]] * self.field.kept)
 
     def act(self, unrolled: Unrolled, features: Numbers, memory: Memory) -> tuple[Tensor, Memory]:
         """One step: the actions (n, ...) and the memory after it."""
-        before, dynamics = memory[self.hidden_size :], self.field.dynamics
+        n, dynamics = self.hidden_size, self.field.dynamics
+        before, kept = memory[n : 2 * n], memory[2 * n :]
+        if kept:
+            known = kept[-1]
+            changes = [g * known * (x - old) for g, x, old in zip(self.gains, features, kept[:-1], strict=True)]
+            features, kept = (*features, *changes), (*features, torch.ones_like(known))
         potentials = [
             integrate(c, dynamics, u, dot(weights, features) + dot(lateral, before))
             for c, u, weights, lateral in zip(unrolled.neurons, memory, unrolled.inputs, unrolled.lateral, strict=False)
         ]
         activations = self._activations(unrolled, potentials)
         outputs = [dot(weights, activations) for weights in unrolled.outputs]
-        return self.head.from_columns(outputs), (*potentials, *activations)
+        return self.head.from_columns(outputs), (*potentials, *activations, *kept)
 
     def _activations(self, unrolled: Unrolled, potentials: Numbers) -> list[Tensor]:
         parts = zip(unrolled.neurons, self.functions, potentials, strict=True)
@@ -150,8 +156,17 @@ class MatrixPolicy:
         parts = (field.input_embedding, field.output_embedding)
         if not all(type(m) is nn.Linear and not has_hooks(m) for m in parts):
             return self.group, field
-        sizes, biases = (field.input_size, field.hidden_size, field.output_size), (m.bias is None for m in parts)
-        return (self.group, *sizes, *biases, field.pooling_norm, field.dynamics, *functions_of(field.activation))
+        sizes, biases = (field.felt, field.hidden_size, field.output_size), (m.bias is None for m in parts)
+        gains = field.change_gain.tolist() if field.kept else []
+        return (
+            self.group,
+            *sizes,
+            *biases,
+            *gains,
+            field.pooling_norm,
+            field.dynamics,
+            *functions_of(field.activation),
+        )
 
     def coefficients(self, c: Coefficients, episodes: int) -> Coefficients:
         """As they are."""

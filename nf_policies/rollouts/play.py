@@ -169,7 +169,8 @@ def play(
         before = shown(policy.encode, obs) if watch else obs
         obs, rewards, terminated, truncated, _ = envs.step(actions)
         if watch:
-            watch(Step(current.copy(), starts, before, actions, trace, rewards))
+            neurons = trace.potentials[:, : potentials.shape[1] - policy.field.kept]
+            watch(Step(current.copy(), starts, before, actions, trace._replace(potentials=neurons), rewards))
 
         here, lost = current[alive], alive & ~usable(rewards)
         if lost.any():

@@ -35,6 +35,7 @@ class Facts:
         lanes: Whether a simulator steps many environments at once, which cost less than one by one.
         workers: Processes that the task is worth, because a step takes long; else 0.
         budget: Steps of the whole run; infinite where time ends it, None where its preset decides.
+        changes: Whether a field should feel how its inputs change: they are numbers, and velocities are not among them.
     """
 
     n_inputs: int = 4
@@ -45,6 +46,7 @@ class Facts:
     lanes: bool = False
     workers: int = 0
     budget: float | None = None
+    changes: bool = False
 
 
 def general(command: str, facts: Facts) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def _train(facts: Facts) -> dict[str, Any]:
     of_choices = {"batch_size": 128, "seq_len": 16, "ent_coef": 0.002} if facts.discrete and not facts.batched else {}
     many, horizon = _side_by_side(facts, facts.budget or math.inf), horizon_of(facts)
     return {
-        "field": "simple", "hidden_size": _neurons(facts), "field_option": {"dynamics": "linear"},
+        "field": "simple", "hidden_size": _neurons(facts),
+        "field_option": {"dynamics": "linear", "changes": facts.changes},
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
         "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": -0.5 if many and not facts.batched else 0.0,
@@ -89,7 +92,8 @@ def horizon_of(facts: Facts) -> float:
 def _neurons(facts: Facts) -> int:
     """Neurons of a simple field for PPO: at most 32, and few enough for 2,000 parameters if 8 can be."""
     sizes = range(32, 8, -4)
-    return next((n for n in sizes if n * (facts.n_inputs + n + 4 + facts.n_outputs) <= 2000), 8)
+    n_inputs = 2 * facts.n_inputs if facts.changes else facts.n_inputs
+    return next((n for n in sizes if n * (n_inputs + n + 4 + facts.n_outputs) <= 2000), 8)
 
 
 def _evolve(facts: Facts) -> dict[str, Any]:
@@ -100,28 +104,35 @@ def _evolve(facts: Facts) -> dict[str, Any]:
     many = {"hidden_size": max(facts.n_outputs, 4), "population": 64, "episodes": 8} if facts.batched else {}
     return {
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "output_weight": 1.0,
-        "scale": {}, "field_option": {"dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0},
+        "scale": {}, "field_option": {
+            "dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0, "changes": facts.changes,
+        },
         "population": 16, "episodes": 1, "episodes_max": 16, "horizon": round(horizon_of(facts)),
         "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
     } | many  # fmt: skip
 
 
+STEADY = {"changes": False}
+"""Option of the fields whose settings were searched before there was another."""
+
 # fmt: off
-SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3, "horizon_growth": 1.0}
+SMALL: Preset = {
+    "field": "neural", "hidden_size": 16, "field_option": STEADY, "learning_rate": 3e-3, "horizon_growth": 1.0,
+}
 """A field of about a hundred parameters, which can learn faster than larger ones."""
 
 SEARCH: Preset = {
     "population": 16, "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
     "hidden_size": None, "self_excitation": 1.0, "output_weight": 0.0,
-    "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
+    "field_option": {"tau_init": 5.0, "tau_min": 1e-5, **STEADY},
 }
 """One search from slow neurons that excite themselves."""
 
 POLES: Preset = {
     "population": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6, "restart_after": 60,
     "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "output_weight": 0.0,
-    "field_option": {"tau_init": 1.5, "tau_min": 1.0},
+    "field_option": {"tau_init": 1.5, "tau_min": 1.0, **STEADY},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,
 }
@@ -137,7 +148,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         },
         "PendulumNoVel": {
             **SEARCH, "population": 32, "episodes": 32, "sigma": 0.2, "restart_after": 200, "normalise": False,
-            "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0},
+            "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0, **STEADY},
             # The torque is the small difference of large numbers: a slope of the angle's sine.
             "scale": {"output_embedding": 100, **STILL},
             "target": -170.0, "steps": 1_000_000_000,

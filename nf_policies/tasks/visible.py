@@ -20,6 +20,11 @@ def velocities_of(env: Any) -> tuple[int, ...]:
     return tuple(getattr(getattr(bare, "func_env", None), "velocities", ()))
 
 
+def velocities_among(names: Sequence[str], velocities: Sequence[int] = ()) -> set[int]:
+    """Indices of the velocities: those given, or else those of the entries that are named so."""
+    return set(velocities) or {i for i, name in enumerate(names) if is_named(VELOCITY, name)}
+
+
 def is_named(word: str, name: str) -> bool:
     """Whether a word means an entry: its name, its key in a Dict, or the end of either, such as "velocity"."""
     base = re.split(r"[\[=]", name)[0]
@@ -51,8 +56,7 @@ def visible_entries(
             )
         hidden |= meant
     if hide_velocity:
-        known = set(velocities) or {i for i, name in enumerate(names) if is_named(VELOCITY, name)}
-        if not known:
+        if not (known := velocities_among(names, velocities)):
             raise TaskError(
                 f"Which observations of {task} are velocities is not known: name their indices with --hide, or give "
                 "its class observation_names. Known are Gymnasium's own tasks and those named nf/…."

@@ -57,6 +57,8 @@ FIELDS |= {
     "lstm": (LSTM, {"hidden_size": 4}),
     "memoryless": (Memoryless, {"hidden_size": 5}),
     "linear": (Memoryless, {"hidden_size": 5, "layers": 0}),
+    "changes": (SimpleNeuralField, {"hidden_size": 5, "changes": True, "activation": "tanh"}),
+    "neural_changes": (NeuralField, {"hidden_size": 5, "changes": True}),
 }
 
 
