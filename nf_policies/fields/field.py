@@ -59,6 +59,7 @@ class Field(nn.Module):
         self.options, self.dynamics, self.uses = options, dynamics, optional_parameters(dynamics)
 
         self.felt, self.kept = (2 * input_size, input_size + 1) if options.changes else (input_size, 0)
+        self.memory_size = hidden_size + self.kept
         if options.changes:
             self.change_gain: Tensor = nn.Buffer(torch.ones(input_size))
         self.input_embedding = embedding(input_embedding, self.felt, hidden_size, generator)
@@ -213,8 +214,7 @@ class Field(nn.Module):
             check(episode_starts.shape == rows, episode_starts, "episode_starts must be {} as the inputs", tuple(rows))
             if episode_starts.dtype != torch.bool:
                 raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
-        size = self.hidden_size + self.kept
-        memory = (inputs.shape[0 if batch_first else 1], size) if batched else (size,)
+        memory = (inputs.shape[0 if batch_first else 1], self.memory_size) if batched else (self.memory_size,)
         if potentials is None:
             potentials = self.start(1).expand(memory) if batched else self.start(1)[0]
         check(potentials.shape == memory, potentials, "potentials must be {}", memory)
@@ -254,6 +254,8 @@ class Field(nn.Module):
     def _unroll(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `_run`, step by step; a step of your own is called, all others leave the embeddings to whole sequences."""
         own = len(inputs) > 0 and not self.is_plain()
+        fits = own or inputs.shape[-1] == self.felt
+        check(fits, inputs, "inputs must end with input_size = {} features", self.input_size)
         external = inputs if own else self._layer(c, "input_embedding", inputs, "hidden_size")
         outputs, trajectory = [], []
         for t, x in enumerate(external):

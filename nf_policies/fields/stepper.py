@@ -57,9 +57,9 @@ class Stepper:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
         lead = (len(next(iter(population.values()))),) if population else ()
-        like, memory_size = field.resting_level, field.hidden_size + field.kept
+        like = field.resting_level
         inputs, potentials, outputs = (
-            like.new_zeros(*lead, batch_size, size) for size in (field.input_size, memory_size, field.output_size)
+            like.new_zeros(*lead, batch_size, size) for size in (field.input_size, field.memory_size, field.output_size)
         )
         starts = torch.zeros(*lead, batch_size, dtype=torch.bool)
         self.tensors = Memory(inputs, starts, potentials, outputs)
@@ -74,8 +74,7 @@ class Stepper:
         run = None if p is None else cpu.in_place(p, outputs.reshape(1, -1, field.output_size))
         self.compiled = run is not None
         if run is not None and field.kept:
-            memory = self.inputs, self.episode_starts, self.potentials
-            run = feeling(run, *memory, *(t.numpy() for t in (*rows[:2], field.change_gain.clone())))
+            run = self._feeling(run, *(t.numpy() for t in (*rows[:2], field.change_gain.clone())))
         self._population = {name: t.clone() for name, t in (population or {}).items()}
         self._read: dict[str, Tensor] = {}
         if run is not None and p is not None and p.weights_out is not None:
@@ -129,6 +128,23 @@ class Stepper:
         potentials = self.tensors.potentials[..., : self._field.hidden_size]
         self.tensors.outputs.copy_(self._field.read_out(self._coefficients, potentials))
 
+    def _feeling(self, run: cpu.Run, felt: np.ndarray, u: np.ndarray, gain: np.ndarray) -> cpu.Run:
+        """A step that feels changes, around a compiled one from `felt` (1, rows, 2 n) and potentials `u` (rows, ·)."""
+        rows, n = len(u), self.inputs.shape[-1]
+        inputs, begin = self.inputs.reshape(rows, n), self.episode_starts.reshape(rows, 1)
+        potentials, before, known = np.split(self.potentials.reshape(rows, -1), [u.shape[1], u.shape[1] + n], axis=1)
+        seen, changes = np.split(felt[0], 2, axis=1)
+
+        def step() -> None:
+            np.copyto(known, 0.0, where=begin)
+            np.multiply(np.subtract(inputs, before, out=changes), known, out=changes)
+            np.multiply(changes, gain, out=changes)
+            seen[:], u[:] = inputs, potentials
+            run()
+            potentials[:], before[:], known[:] = u, inputs, 1.0
+
+        return step
+
     @torch.no_grad()
     def _step(self) -> None:
         inputs, starts, potentials, outputs = self.tensors
@@ -136,33 +152,6 @@ class Stepper:
         y, u = self._field.step(inputs, before, self._coefficients)
         outputs.copy_(y)
         potentials.copy_(u)
-
-
-def feeling(
-    run: cpu.Run,
-    inputs: np.ndarray,
-    episode_starts: np.ndarray,
-    memory: np.ndarray,
-    felt: np.ndarray,
-    u: np.ndarray,
-    gain: np.ndarray,
-) -> cpu.Run:
-    """A step of a field that feels changes, around a compiled `run` from `felt` (1, rows, 2 n) and potentials `u`."""
-    (rows, h), n = u.shape, inputs.shape[-1]
-    inputs, memory, begin = inputs.reshape(rows, n), memory.reshape(rows, -1), episode_starts.reshape(rows, 1)
-    potentials, before, known = np.split(memory, [h, h + n], axis=-1)
-    changes = felt[0, :, n:]
-
-    def step() -> None:
-        np.copyto(known, 0.0, where=begin)
-        np.multiply(np.subtract(inputs, before, out=changes), known, out=changes)
-        np.multiply(changes, gain, out=changes)
-        felt[0, :, :n] = inputs
-        u[:] = potentials
-        run()
-        potentials[:], before[:], known[:] = u, inputs, 1.0
-
-    return step
 
 
 def steps_past_trace(field: Any) -> bool:

@@ -49,6 +49,8 @@ FIELDS: dict[str, Callable[[], NeuralField | SimpleNeuralField]] = {
     "simple, one neuron": lambda: SimpleNeuralField(INPUT_SIZE, 1, activation="tanh", tau_init=2.0),
     "simple, five neurons, tau per neuron": lambda: simple(hidden_size=5, tau_init=(1.2, 5.0), self_centric_init=True),
     "simple, learnable initial potentials": lambda: simple(initial_potentials_learnable=True),
+    "neural, changes": lambda: neural(changes=True),
+    "simple, changes": lambda: simple(changes=True, hidden_size=4),
     "simple, own dynamics": lambda: simple(dynamics=saturating, capacity_init=1.5),
 } | {
     f"simple, {name}": lambda name=name: simple(dynamics=name, hidden_size=3)

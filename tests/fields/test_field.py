@@ -25,7 +25,7 @@ def assert_equals_its_steps(field, sequence, episode_starts):
     outputs, potentials = field(sequence, episode_starts=episode_starts)
     memory = field.start(4)
     for t in range(5):
-        memory = torch.where(episode_starts[t, :, None], field.initial_potentials, memory)
+        memory = torch.where(episode_starts[t, :, None], field.start(1), memory)
         output, memory = field.step(sequence[t], memory)
         torch.testing.assert_close(outputs[t], output, rtol=0, atol=1e-12)
         torch.testing.assert_close(potentials[t], memory, rtol=0, atol=1e-12)
@@ -43,7 +43,7 @@ def test_a_sequence_in_two_pieces_is_the_sequence(field, sequence, episode_start
 
 
 def test_after_a_reset_a_field_is_as_fresh_as_at_the_start(field, sequence, episode_starts):
-    outputs, _ = field(sequence, 3 * torch.ones(4, field.hidden_size, dtype=torch.float64), episode_starts)
+    outputs, _ = field(sequence, 3 * torch.ones(4, field.memory_size, dtype=torch.float64), episode_starts)
     fresh, _ = field(sequence[2:, 2:3])
     torch.testing.assert_close(outputs[2:, 2:3], fresh, rtol=0, atol=1e-12)
 
@@ -74,7 +74,7 @@ def test_empty_and_single_sequences_are_fine(plain_field, time, batch):
 
 
 def test_a_call_changes_neither_its_arguments_nor_the_field(field, sequence, episode_starts):
-    potentials = torch.ones(4, field.hidden_size, dtype=torch.float64)
+    potentials = torch.ones(4, field.memory_size, dtype=torch.float64)
     before = copy.deepcopy((sequence, potentials, episode_starts, field.state_dict()))
     field(sequence, potentials, episode_starts)
     field.start(1).fill_(99.0)
@@ -87,13 +87,14 @@ def test_a_trace_shows_what_a_step_adds_up(field, sequence):
     outputs, after = field.step(sequence[0], potentials)
     assert torch.equal(trace.outputs, outputs)
     assert torch.equal(trace.potentials, after)
-    torch.testing.assert_close(trace.stimuli_external, field.input_embedding(sequence[0]), rtol=0, atol=1e-12)
+    felt = torch.cat((sequence[0], 0 * sequence[0]), dim=-1)[:, : field.felt]  # a first step knows no change
+    torch.testing.assert_close(trace.stimuli_external, field.input_embedding(felt), rtol=0, atol=1e-12)
     torch.testing.assert_close(field.output_embedding(trace.activations), outputs, rtol=0, atol=1e-12)
 
 
 def test_potentials_stay_bounded_whatever_the_inputs(field):
     _, potentials = field(torch.full((20, 1, 3), 1e30, dtype=torch.float64))
-    assert (potentials.abs() <= POTENTIALS_MAX).all()
+    assert (potentials[..., : field.hidden_size].abs() <= POTENTIALS_MAX).all()
 
 
 @BOTH
@@ -369,14 +370,14 @@ def test_a_population_in_one_call_is_a_loop_over_its_candidates(field, sequence,
     vector = ParameterVector.of(field)
     population = candidates(field, vector, generator)
     inputs = torch.randn(5, 4, 3, dtype=torch.float64, generator=generator)
-    potentials = torch.randn(5, 4, field.hidden_size, dtype=torch.float64, generator=generator)
+    potentials = torch.randn(5, 4, field.memory_size, dtype=torch.float64, generator=generator)
     c = field.coefficients(vector.split(population))
     together = field.step(inputs, potentials, c)
     some = torch.tensor([3, 0, 3])
     torch.testing.assert_close(
         field.step(inputs[some], potentials[some], take(c, some)), tuple(x[some] for x in together)
     )
-    assert c.initial_potentials.shape == (5, 1, field.hidden_size)
+    assert c.initial_potentials.shape == (5, 1, field.memory_size)
     alone = one_by_one(field, vector, population, inputs, potentials)
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
 

@@ -14,7 +14,7 @@ def differentiable(field, *tensors):
 
 
 def test_the_gradient_of_one_step_is_exact_for_everything_that_enters_it(field, sequence, generator):
-    potentials = torch.randn(4, field.hidden_size, dtype=torch.float64, generator=generator)
+    potentials = torch.randn(4, field.memory_size, dtype=torch.float64, generator=generator)
     leaves, names = differentiable(field, sequence[0], potentials)
 
     def one_step(inputs, potentials, *values):
@@ -27,7 +27,7 @@ def test_the_gradient_of_one_step_is_exact_for_everything_that_enters_it(field, 
 def test_the_gradient_of_a_sequence_with_resets_is_exact_for_every_parameter(
     field, sequence, episode_starts, generator
 ):
-    potentials = torch.randn(4, field.hidden_size, dtype=torch.float64, generator=generator)
+    potentials = torch.randn(4, field.memory_size, dtype=torch.float64, generator=generator)
     leaves, names = differentiable(field, sequence, potentials)
 
     def over_time(inputs, potentials, *values):

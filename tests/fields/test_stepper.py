@@ -17,6 +17,9 @@ FIELDS = {
     "simple": lambda: SimpleNeuralField(3, 2, 1, dynamics="capacity_32"),
     "own readout": lambda: NeuralField(3, 6, 2, output_embedding=nn.Sequential(nn.Linear(6, 2), nn.Tanh())),
     "own functions": lambda: NeuralField(3, 6, 2, activation=torch.sin, output_embedding=nn.Linear(6, 2)),
+    "changes": lambda: SimpleNeuralField(3, 2, 4, changes=True),
+    "changes, own readout": lambda: NeuralField(3, 6, 2, changes=True, output_embedding=nn.Linear(6, 2)),
+    "changes, own functions": lambda: NeuralField(3, 6, 2, changes=True, activation=torch.sin),
     "float64": lambda: NeuralField(3, 5, 2).double(),
 }
 
@@ -36,7 +39,7 @@ def test_it_equals_the_fields_own_steps_with_resets_between(field, batch_size, b
     for _ in range(10):
         starts = rng.random(batch_size) < 0.3
         inputs = torch.as_tensor(rng.standard_normal((batch_size, 3))).to(field.resting_level)
-        potentials = torch.where(torch.as_tensor(starts)[:, None], field.initial_potentials, potentials)
+        potentials = torch.where(torch.as_tensor(starts)[:, None], field.start(1), potentials)
         if by == "reset":
             stepper.reset(starts)
         else:
