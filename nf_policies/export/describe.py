@@ -31,7 +31,7 @@ from nf_policies.export.form import (
 )
 from nf_policies.export.text import clean
 from nf_policies.fields.activations import names_of
-from nf_policies.fields.dynamics import polynomial
+from nf_policies.fields.dynamics import CHANGES_MAX, polynomial
 from nf_policies.fields.field import Field
 from nf_policies.kernels.operator import POTENTIALS_MAX
 from nf_policies.policies.cells import GRU, LSTM, Cell, Memoryless
@@ -123,7 +123,8 @@ def field(lines: Lines, field: Field, inputs: Vector, memory: Vector) -> Vector:
     if field.kept:
         gain = Constant("change_gain", numbers(field.change_gain))
         differences = inputs - Slice(memory, h, n)
-        changes = lines.let("changes", gain * known * differences, "of the inputs since the step before")
+        clipped = function("clip", gain * known * differences, -CHANGES_MAX, CHANGES_MAX)
+        changes = lines.let("changes", clipped, "of the inputs since the step before")
         felt, before = lines.let("felt", Join((inputs, changes)), "inputs and their changes"), Slice(memory, 0, h)
     row = {name: Constant(name, numbers(t)) for name, t in c._asdict().items() if isinstance(t, Tensor)}
     form = polynomial(field.dynamics, c.dynamics)

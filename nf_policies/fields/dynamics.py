@@ -20,6 +20,8 @@ from nf_policies.fields.activations import Activation
 from nf_policies.kernels.operator import POTENTIALS_MAX, WIDTH_MAX, Problem
 
 Dynamics = Callable[..., Tensor]
+CHANGES_MAX = 10.0
+"""How much of a change a field feels at most, in units in which most are below 1."""
 
 
 def linear(u: Tensor, s: Tensor, h: Tensor) -> Tensor:
@@ -208,11 +210,14 @@ def reset(c: Coefficients, potentials: Tensor, episode_starts: Tensor) -> Tensor
 
 
 def with_changes(inputs: Tensor, before: Tensor, gain: Tensor) -> Tensor:
-    """Inputs, and how they have changed, times the gain. Shapes: (..., n), (..., n + 1), (n,) -> (..., 2 n).
+    """Inputs, and how they have changed, times the gain, to ± CHANGES_MAX: an impact is no signal of its own size.
+
+    Shapes: (..., n), (..., n + 1), (n,) -> (..., 2 n).
 
     `before` is what `kept` returned a step before, or zeros in the first step of an episode, which knows no change.
     """
-    return torch.cat((inputs, gain * before[..., -1:] * (inputs - before[..., :-1])), dim=-1)
+    changes = gain * before[..., -1:] * (inputs - before[..., :-1])
+    return torch.cat((inputs, changes.clamp(-CHANGES_MAX, CHANGES_MAX)), dim=-1)
 
 
 def kept(inputs: Tensor) -> Tensor:

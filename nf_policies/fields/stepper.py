@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nf_policies.fields.dynamics import problem_of
+from nf_policies.fields.dynamics import CHANGES_MAX, problem_of
 from nf_policies.fields.field import Field
 from nf_policies.kernels import cpu
 
@@ -138,7 +138,7 @@ class Stepper:
         def step() -> None:
             np.copyto(known, 0.0, where=begin)
             np.multiply(np.subtract(inputs, before, out=changes), known, out=changes)
-            np.multiply(changes, gain, out=changes)
+            np.clip(np.multiply(changes, gain, out=changes), -CHANGES_MAX, CHANGES_MAX, out=changes)
             seen[:], u[:] = inputs, potentials
             run()
             potentials[:], before[:], known[:] = u, inputs, 1.0

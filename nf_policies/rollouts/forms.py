@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nf_policies.fields.activations import PerNeuron
-from nf_policies.fields.dynamics import Coefficients, activate, has_hooks, integrate, take
+from nf_policies.fields.dynamics import CHANGES_MAX, Coefficients, activate, has_hooks, integrate, take
 from nf_policies.fields.field import Field
 from nf_policies.policies.policy import Policy
 from nf_policies.policies.spaces import BoxHead, DiscreteHead, MultiBinaryHead, MultiDiscreteHead
@@ -126,7 +126,8 @@ class UnrolledPolicy:
         before, kept = memory[n : 2 * n], memory[2 * n :]
         if kept:
             known = kept[-1]
-            changes = [g * known * (x - old) for g, x, old in zip(self.gains, features, kept[:-1], strict=True)]
+            felt = [g * known * (x - old) for g, x, old in zip(self.gains, features, kept[:-1], strict=True)]
+            changes = [change.clamp(-CHANGES_MAX, CHANGES_MAX) for change in felt]
             features, kept = (*features, *changes), (*features, torch.ones_like(known))
         potentials = [
             integrate(c, dynamics, u, dot(weights, features) + dot(lateral, before))
