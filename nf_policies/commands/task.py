@@ -1,12 +1,13 @@
 """The task of a run as its options and its learner need it: spaces, what the policy sees, facts, and remarks."""
 
 import copy
+import itertools
 import math
 import os
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -180,15 +181,12 @@ def seed_globally(seed: int) -> None:
 
 def seconds_of(env: gym.Env, steps: int = 9) -> float:
     """How long a step of an environment takes, with random actions: the median of a few."""
-    env.action_space.seed(0)
-    env.reset(seed=0)
-    took: list[float] = []
-    over = False
-    while len(took) < steps and not over:
+    play, took = random_play(env), []
+    next(play)
+    for _ in range(steps):
         began = time.perf_counter()
-        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        next(play)
         took.append(time.perf_counter() - began)
-        over = bool(terminated or truncated)
     return median(took)
 
 
@@ -196,22 +194,27 @@ def change_gains(options: Any, steps: int = 1000) -> np.ndarray:
     """Of each feature of a task, how far it spreads in units of its changes from step to step, with random actions."""
     with errors_of(options.env), closing(make_task(asked(options))) as env:
         encode = ObservationEncoder(env.observation_space)
-        env.action_space.seed(0)
         seen: list[np.ndarray] = []
         changes: list[np.ndarray] = []
-        over = True
-        while len(seen) < steps:
-            obs, over, began = (env.reset(seed=len(seen))[0], False, True) if over else (*random_step(env), False)
+        for obs, begins in itertools.islice(random_play(env), steps):
             seen.append(encode(each(lambda entry: np.asarray(entry)[None], obs))[0].astype(np.float64))
-            changes += [] if began else [seen[-1] - seen[-2]]
+            changes += [] if begins else [seen[-1] - seen[-2]]
     spread, change = np.std(seen, 0), np.sqrt(np.mean(np.square(changes), 0))
     return np.divide(spread, change, out=np.ones_like(spread), where=change > 1e-6 * spread)
 
 
-def random_step(env: Any) -> tuple[Any, bool]:
-    """A step with a random action: the observation, and whether the episode is over."""
-    obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
-    return obs, bool(terminated or truncated)
+def random_play(env: gym.Env) -> Iterator[tuple[Any, bool]]:
+    """Observations of one episode after the other with random actions, and whether an episode begins with them."""
+    env.action_space.seed(0)
+    over = True
+    for n in itertools.count():
+        begins = over
+        if begins:
+            obs, over = env.reset(seed=n)[0], False
+        else:
+            obs, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            over = bool(terminated or truncated)
+        yield obs, begins
 
 
 def cores() -> int:
