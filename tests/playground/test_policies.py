@@ -26,6 +26,7 @@ FIELDS = {
     "exponential": lambda i, o: NeuralField(i, 16, o, integrator="exponential_euler", dt=0.7),
     "channels": lambda i, o: NeuralField(i, 6, o, kernel_size=3, channels=2, pooling_norm=3, padding="reflect"),
     "zeros": lambda i, o: NeuralField(i, 6, o, kernel_size=4, mirrored=False, padding="zeros"),
+    "changes": lambda i, o: SimpleNeuralField(i, o, 3, changes=True),
     "GRU": lambda i, o: GRU(i, 4, o),
     "LSTM": lambda i, o: LSTM(i, 4, o),
     "memoryless": lambda i, o: Memoryless(i, 5, o),

@@ -111,8 +111,10 @@ def test_a_termination_is_the_end_also_where_it_meets_a_time_limit(mode, also_tr
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("critic", ["separate", "shared"])
-def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode, critic) -> None:
-    model = collect(side_by_side(mode, LENGTHS), rollouts=2, policy_kwargs={"critic": critic})
+@pytest.mark.parametrize("changes", [False, True])
+def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode, critic, changes) -> None:
+    policy_kwargs = {"critic": critic, "field_kwargs": {"changes": changes}}
+    model = collect(side_by_side(mode, LENGTHS), rollouts=2, policy_kwargs=policy_kwargs)
     policy, stored = model.policy, model.rollout_buffer.stored
     for which, length in enumerate(LENGTHS):
         for step in range(N_STEPS):

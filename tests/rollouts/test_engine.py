@@ -19,7 +19,7 @@ COMPILER = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  
 SIMPLE = ["linear", "cubic", "capacity_21", "capacity_21_abs", "capacity_32", "capacity_32_abs"]
 
 
-def policy_for(envs, kind="linear", hidden_size=2, visible=None, seed=0) -> Policy:
+def policy_for(envs, kind="linear", hidden_size=2, visible=None, seed=0, **options) -> Policy:
     spaces = envs.single_observation_space, envs.single_action_space
     input_size, output_size = field_sizes(*spaces, visible)
     generator = torch.Generator().manual_seed(seed)
@@ -27,8 +27,11 @@ def policy_for(envs, kind="linear", hidden_size=2, visible=None, seed=0) -> Poli
         field = NeuralField(input_size, hidden_size, output_size, channels=2, pooling_norm=3, generator=generator)
     else:
         field = SimpleNeuralField(
-            input_size, output_size, hidden_size, dynamics=kind, activation="tanh", tau_init=2.0, generator=generator
-        )
+            input_size, output_size, hidden_size, dynamics=kind, activation="tanh", tau_init=2.0, generator=generator,
+            **options,
+        )  # fmt: skip
+        if field.kept:
+            field.change_gain.copy_(torch.linspace(5, 20, input_size))
     return Policy(field, *spaces, visible=visible)
 
 
@@ -42,7 +45,7 @@ def alone(envs, policy: Policy, vector: np.ndarray, seed: int, limit: int) -> tu
     keys, zero = envs.lane_keys([seed], torch.device("cpu")), torch.zeros(1, dtype=torch.int32)
     state = task.initial(envs.uniforms(keys, zero, zero, task.draws.initial, dtype), envs.params)
     coefficients = policy.coefficients(torch.as_tensor(vector).to(dtype)[None])
-    potentials = torch.zeros(1, policy.field.hidden_size, dtype=dtype)
+    potentials = torch.zeros(1, policy.field.memory_size, dtype=dtype)
     total, seen = 0.0, policy.visible or range(policy.encode.total)
     for t in range(limit):
         features = torch.stack([task.features(state, (), envs.params)[k] for k in seen], -1)
@@ -67,6 +70,12 @@ def assert_equal_to_alone(envs, policy, limit, rtol=1e-9) -> None:
         expected = [[alone(envs, policy, v, s, limit) for s in seeds] for v in population]
     np.testing.assert_allclose(returns, np.array(expected)[..., 0], rtol=rtol, atol=rtol)
     np.testing.assert_array_equal(played.lengths, np.array(expected)[..., 1].reshape(-1))
+
+
+@pytest.mark.parametrize("hidden_size", [2, 12], ids=["neuron by neuron", "as matrices"])
+def test_a_field_that_feels_changes_is_played_as_it_would_be_alone(hidden_size) -> None:
+    envs = make_batched("nf/CartPole-v1", dtype=torch.float64, max_episode_steps=60)
+    assert_equal_to_alone(envs, policy_for(envs, "linear", hidden_size, visible=(2, 0), changes=True), 60)
 
 
 @pytest.mark.parametrize("kind", [*SIMPLE, "neural"])
