@@ -158,7 +158,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "CartPole": {**SMALL, "batch_size": 512, "seq_len": 32, "ent_coef": 0.0, "steps": 100_000},
         "Pendulum": {
             "gamma": 0.93, "horizon_growth": 1.0, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16,
-            "steps": 100_000,
+            "field_option": STEADY, "steps": 100_000,
         },
         "MountainCarContinuous": {**SMALL, "use_sde": True, "steps": 300_000},
     },

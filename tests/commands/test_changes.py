@@ -71,7 +71,7 @@ def test_a_field_feels_changes_where_a_velocity_is_hidden_or_none_is_known(comma
     assert said == f"changes={str(changes).lower()}"
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCarContinuous-v0"])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCarContinuous-v0", "Pendulum-v1"])
 def test_searched_settings_stay_as_they_were_found(env_id) -> None:
     for command in (Train, Evolve):
         assert "changes=false" in command(env_id, hide_velocity=True).resolved().field_option
