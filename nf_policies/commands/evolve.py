@@ -129,9 +129,6 @@ class Evolve(RunOptions):
 
 def new_policy(options: Any, task: "Shown") -> "Policy":
     """The policy at its start, of resolved options of `Evolve` and what their task shows."""
-    import torch
-
-    from nf_policies.commands.task import change_gains
     from nf_policies.evolution.start import start_field
     from nf_policies.fields.options import fitting
     from nf_policies.policies.policy import Policy
@@ -144,9 +141,8 @@ def new_policy(options: Any, task: "Shown") -> "Policy":
     more = pairs(options.field_option)
     with fitting():  # which says what is given twice
         field = start_field(options.field, n_inputs, n_outputs, options.hidden_size, **start, **more)
-    if field.kept:
-        gains = torch.as_tensor(change_gains(options))
-        field.change_gain.copy_(gains if task.visible is None else gains[task.visible])
+    if task.change_gains is not None:
+        field.change_gain.copy_(task.change_gains if task.visible is None else task.change_gains[task.visible])
     policy = Policy(field, *task[:2], visible=task.visible, env_id=options.env)
     policy.names = task.names._asdict()
     return policy

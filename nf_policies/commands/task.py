@@ -8,14 +8,16 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Space
+from torch import Tensor
 
 from nf_policies.policies.kinds import field_sizes, is_image
 from nf_policies.policies.names import entries_of
@@ -45,6 +47,8 @@ class Shown(NamedTuple):
     names: Names
     env_spec: dict[str, Any] | None
     """Gymnasium's, in JSON values."""
+    change_gains: Tensor | None = None
+    """Of all features, for a field that feels changes."""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -69,7 +73,9 @@ def shown(options: Any) -> Shown:
     """
     task = asked(options)
     with closing(make_task(task)) as env:
-        return _look_at(env, task, options)
+        seen = _look_at(env, task, options)
+        felt = options.start or "changes=true" in options.field_option
+        return seen._replace(change_gains=torch.from_numpy(change_gains(env))) if felt else seen
 
 
 def _look_at(env: Any, task: Task, options: Any) -> Shown:
@@ -190,17 +196,18 @@ def seconds_of(env: gym.Env, steps: int = 9) -> float:
     return median(took)
 
 
-def change_gains(options: Any, steps: int = 1000) -> np.ndarray:
+def change_gains(env: gym.Env, steps: int = 1000) -> np.ndarray:
     """Of each feature of a task, how far it spreads in units of its changes from step to step, with random actions."""
-    with errors_of(options.env), closing(make_task(asked(options))) as env:
-        encode = ObservationEncoder(env.observation_space)
-        seen: list[np.ndarray] = []
-        changes: list[np.ndarray] = []
+    encode = ObservationEncoder(env.observation_space)
+    seen: list[np.ndarray] = []
+    changes = [np.zeros(encode.total)]
+    with suppress(Exception), np.errstate(all="ignore"):  # what fails here fails in the run, which says more
         for obs, begins in itertools.islice(random_play(env), steps):
             seen.append(encode(each(lambda entry: np.asarray(entry)[None], obs))[0].astype(np.float64))
             changes += [] if begins else [seen[-1] - seen[-2]]
-    spread, change = np.std(seen, 0), np.sqrt(np.mean(np.square(changes), 0))
-    return np.divide(spread, change, out=np.ones_like(spread), where=change > 1e-6 * spread)
+        spread, change = np.std(seen, 0), np.sqrt(np.sum(np.square(changes), 0) / max(len(changes) - 1, 1))
+        return np.divide(spread, change, out=np.ones_like(spread), where=(change > 1e-6 * spread) & np.isfinite(change))
+    return np.ones(encode.total)
 
 
 def random_play(env: gym.Env) -> Iterator[tuple[Any, bool]]:

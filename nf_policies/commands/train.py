@@ -207,11 +207,9 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
 
     The latter are those of `NeuralFieldPolicy`.
     """
-    import torch
     from gymnasium.spaces import Box
 
     from nf_policies.commands.backends import device_of
-    from nf_policies.commands.task import change_gains
     from nf_policies.ppo.algorithm import FieldPPO
     from nf_policies.ppo.export import like, take_over
 
@@ -241,8 +239,8 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
         **{name: getattr(options, name) for name in names},
     )
     model.names = task.names._asdict()
-    if getattr(model.policy.actor, "kept", 0):
-        model.policy.feel_changes(torch.as_tensor(change_gains(options)))
+    if task.change_gains is not None:
+        model.policy.feel_changes(task.change_gains)
     if start is not None:
         take_over(model.policy, start)
     return model

@@ -9,6 +9,7 @@ from nf_policies.cli import main
 from nf_policies.commands.evolve import Evolve
 from nf_policies.commands.task import change_gains, facts_of
 from nf_policies.commands.train import Train
+from nf_policies.tasks.make import make_task
 
 
 class Clock(gym.Env[np.ndarray, int]):
@@ -79,7 +80,7 @@ def test_searched_settings_stay_as_they_were_found(env_id) -> None:
 
 def test_gains_bring_changes_to_the_scale_of_what_changes() -> None:
     hand = np.std(np.arange(11)) / 1.0
-    np.testing.assert_allclose(change_gains(Train("test/Clock-v0"), steps=11 * 20), [hand, hand, 1.0])
+    np.testing.assert_allclose(change_gains(make_task("test/Clock-v0"), steps=11 * 20), [hand, hand, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,6 @@ def test_the_policy_of_a_run_feels_what_it_sees(command, tmp_path) -> None:
     words = ["InvertedPendulum-v5", "--hide-velocity", "--out", str(tmp_path)]
     assert main([command[0], *words, *command[1:]]) == 0
     policy = Policy.load(tmp_path / "best.safetensors")
-    gains = change_gains(Train("InvertedPendulum-v5"))[:2]
+    gains = change_gains(make_task("InvertedPendulum-v5"))[:2]
     np.testing.assert_allclose(policy.field.change_gain, gains, rtol=1e-6)
     assert policy.field.memory_size == policy.field.hidden_size + 3

@@ -21,15 +21,16 @@ def test_what_is_not_given_comes_from_the_preset() -> None:
     ).resolved()
     assert (options.population, options.episodes, options.episodes_max, options.target) == (16, 7, 7, 498.0)
     assert pairs(options.scale) == {"resting_level": 2, "activation_scale": 0.01}
-    assert pairs(options.field_option) == {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "tau_min": 0.5}
+    of_preset = {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "changes": False}
+    assert pairs(options.field_option) == of_preset | {"tau_min": 0.5}
     assert Evolve(env="CartPole-v1", generations=3).resolved().steps is None, "one budget is enough"
 
 
 def test_options_of_the_field_reach_it_by_name() -> None:
     given = Train(env="CartPole-v1", field_option=("kappa_init=0.2", "potentials_init=null", "words=a b")).resolved()
-    assert pairs(given.field_option) == {"kappa_init": 0.2, "potentials_init": None, "words": "a b"}
+    assert pairs(given.field_option) == {"changes": False, "kappa_init": 0.2, "potentials_init": None, "words": "a b"}
     simple = Train(env="CartPole-v1", field="simple", activation="sigmoid").resolved()
-    assert pairs(simple.field_option) == {"dynamics": "linear", "activation": "sigmoid"}
+    assert pairs(simple.field_option) == {"dynamics": "linear", "changes": False, "activation": "sigmoid"}
     with pytest.raises(RunError, match="'tau' is not of the form NAME=VALUE"):
         Train(env="CartPole-v1", field_option=("tau",)).resolved()
 

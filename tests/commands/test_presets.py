@@ -75,7 +75,7 @@ def test_what_suits_only_the_file_or_only_the_preset_is_not_mixed(tmp_path) -> N
     assert Train(env="Pendulum-v1", preset=path).resolved().hidden_size == 16, "24 neurons were those of a simple field"
     assert Train(env="Pendulum-v1", preset=path, n_steps=50).resolved().seq_len is None
     simple = Train(env="Pendulum-v1", preset=path, field="simple").resolved()
-    assert pairs(simple.field_option) == {"dynamics": "linear"}
+    assert pairs(simple.field_option) == {"dynamics": "linear", "changes": False}
 
 
 def test_a_resumed_run_needs_no_file_and_takes_none(tmp_path) -> None:

@@ -141,11 +141,11 @@ def test_the_budget_is_the_presets_where_no_other_is_given() -> None:
     ("options", "facts"),
     [
         (Train(env="CartPole-v1"), Facts(4, 1, 500, discrete=True)),
-        (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, discrete=True, batched=True)),
+        (Evolve(env="CartPole-v1", hide_velocity=True), Facts(2, 1, 500, discrete=True, batched=True, changes=True)),
         (Evolve(env="CartPole-v1", backend="gymnasium"), Facts(4, 1, 500, discrete=True)),
         (Evolve(env="CartPole-v1", workers=2), Facts(4, 1, 500, discrete=True)),
         (Train(env="nf/CartPole-v1", hide=(0,), max_episode_steps=20), Facts(3, 1, 20, discrete=True, batched=True)),
-        (Evolve(env="test/Move-v0"), Facts(2, 2, 10)),
+        (Evolve(env="test/Move-v0"), Facts(2, 2, 10, changes=True)),
     ],
 )
 def test_facts_are_what_is_seen_acted_and_played(options, facts) -> None:
