@@ -79,7 +79,7 @@ def test_no_file_is_longer_than_300_lines() -> None:
 
 
 def test_the_package_has_no_more_lines_than_its_bound() -> None:
-    assert sum(architecture.lines(architecture.modules().values()).values()) <= 19_500
+    assert sum(architecture.lines(architecture.modules().values()).values()) <= 19_700
 
 
 def test_a_constructor_of_a_field_has_at_most_8_arguments() -> None:
