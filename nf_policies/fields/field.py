@@ -32,6 +32,10 @@ class Field(nn.Module):
     """Every kind of field by the name of its class; the first of a name counts."""
     biased = True
     pooling_norm = 1
+    felt: int
+    """Inputs of the input embedding: the field's, and how they have changed if it feels that."""
+    kept: int
+    """Numbers of a memory beyond the potentials: the latest inputs and a 1, or none."""
     log_tau: Tensor
     log_kappa: Tensor
     initial_potentials: Tensor
