@@ -43,9 +43,8 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             (white) to 2 (brown). It falls to 0 with the last update. Not with `use_sde` (arXiv:2312.11091).
         normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
             a `features_extractor_class`.
-        options: The networks', see `NetworkOptions`, and SB3's: `log_std_init` (of Box actions, in units of half their
-            range), `use_sde`, `full_std` and `use_expln` of gSDE, `features_extractor_kwargs`, `optimizer_class` (Adam
-            by default) and `optimizer_kwargs`.
+        options: The networks', see `NetworkOptions`, and SB3's: `log_std_init` (in units of half the actions' range),
+            `use_sde`, `full_std`, `use_expln`, `features_extractor_kwargs`, `optimizer_class` and `optimizer_kwargs`.
     Raises: UnsupportedSpaceError or ValueError naming what does not fit.
     """
 
@@ -107,9 +106,10 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         of_critic = torch.arange(self.features_dim) if self.networks.privileged_critic else seen
         for name, entries in (("actor_entries", seen), ("critic_entries", of_critic)):
             self.register_buffer(name, None if len(entries) == self.features_dim else entries, persistent=False)
-        sizes = len(seen), len(of_critic)
-        networks = make_networks(self.networks, sizes, self.action_space, activations_wanted=self.use_sde)
-        self.actor, self.critic, self.action_net, self.value_net, self.columns = networks
+        self.actor, self.critic, self.action_net, self.value_net, self.columns = make_networks(
+            self.networks, (len(seen), len(of_critic)), self.action_space, activations_wanted=self.use_sde
+        )
+        self.changes = Normalizer(self.features_dim) if getattr(self.actor, "kept", 0) else None
         self.actor_memory = self.actor.start(1).shape[-1]
         self.latent_size = self.actor.output_size if self.columns is None else self.columns[0]
 
@@ -123,10 +123,16 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def feel_changes(self, gains: Tensor) -> None:
-        """Let fields that feel changes feel those of each feature with these gains (n_features,)."""
+        """Let fields that feel changes feel those of each normalised feature with these gains (n_features,)."""
         for field, entries in ((self.actor, self.actor_entries), (self.critic, self.critic_entries)):
             if getattr(field, "kept", 0):
                 field.change_gain.copy_(gains if entries is None else gains[entries])
+
+    def begin_rollout(self) -> None:
+        """Be ready to collect: in training mode no longer, and with gains of changes that follow the statistics."""
+        self.set_training_mode(False)
+        if self.changes is not None and self.changes.count > 0:
+            self.feel_changes(self.normalizer.std / (self.changes.std**2 + self.changes.mean**2).sqrt())
 
     def encode(self, obs: PyTorchObs) -> PyTorchObs:
         """What a rollout keeps of observations: features (batch, n_features), or all where these are learned."""
@@ -144,6 +150,12 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             for piece in self.ranks.moments(kept.flatten(0, -2)):
                 self.normalizer.update(*piece)
 
+    def learn_changes(self, kept: PyTorchObs, starts: Tensor) -> None:
+        """Let the gains of the next rollout follow how a rollout's features (n_steps, num_envs, ·) have changed."""
+        if self.changes is not None and isinstance(kept, Tensor):
+            for piece in self.ranks.moments((kept[1:] - kept[:-1])[~starts[1:]]):
+                self.changes.update(*piece)
+
     def features_of(self, seen: PyTorchObs) -> Any:
         """Features (time, batch, n_features) of what `normalize` returned, (time, batch, ·)."""
         if not self.extractor_learns:
@@ -153,8 +165,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
 
     def start(self, batch_size: int) -> Tensor:
         """Initial memory of actor and critic side by side. Shape: (batch_size, memory_size)."""
-        actor = self.actor.start(batch_size)
-        return actor if self.critic is None else torch.cat((actor, self.critic.start(batch_size)), dim=-1)
+        return torch.cat([field.start(batch_size) for field in (self.actor, self.critic) if field is not None], dim=-1)
 
     def memories(self, potentials: Tensor, critic_too: bool, kind: Callable[..., Memory] = Memory) -> list[Memory]:
         """The actor's memory while collecting, from potentials (num_envs, memory_size) on, and the critic's."""
@@ -186,8 +197,7 @@ class NeuralFieldPolicy(ActorCriticPolicy):
     def run(self, obs: Sequences) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Run over sequences of what `normalize` returned, with exact gradients through all of their time steps.
 
-        Returns: Latents of the actor and of the critic, and the potentials of each field after every step. Shapes:
-            (time, batch, ·).
+        Returns: Latents of actor and critic, and each field's potentials after every step. Shapes: (time, batch, ·).
         """
         features, potentials, episode_starts = obs = obs._replace(features=self.features_of(obs.features))
         latent_pi, trajectory = self.run_actor(obs)

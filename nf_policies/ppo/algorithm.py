@@ -156,10 +156,9 @@ class FieldPPO(PPO):
 
     def _collect(self, env: VecEnv, callback: BaseCallback) -> bool:
         """As `collect_rollouts`."""
-        # Values and log-probabilities are computed afterwards, all at once: here only the actor is needed, and the
-        # critic's memory where environments take unequal numbers of steps.
+        # Values and log-probabilities come afterwards, all at once; the critic runs along where steps are uneven.
         policy, buffer = self.policy, self.rollout_buffer
-        policy.set_training_mode(False)
+        policy.begin_rollout()
         buffer.reset()
         remaining = max(self._current_progress_remaining, 0.0)
         buffer.gamma = 1 - (1 - self.gamma) * self.horizon_growth ** (remaining - 1)
@@ -246,6 +245,7 @@ class FieldPPO(PPO):
             raise ValueError("The policy's outputs are no longer finite: training has diverged; lower learning_rate.")
         buffer.finish(before, evaluated, policy.values_of)
         policy.learn_statistics(kept) if first is None else first.learn()
+        policy.learn_changes(kept, stored["episode_starts"])
         return evaluated
 
     @cached_property

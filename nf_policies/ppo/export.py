@@ -118,6 +118,10 @@ def like(policy: Policy) -> dict[str, Any]:
     }
 
 
+STEPS = 1e5
+"""What gains of changes count for, where it is not known from how many steps they come."""
+
+
 @torch.no_grad()
 def take_over(actor: Any, policy: Policy) -> None:
     """Give an actor, made with the options `like(policy)`, the policy's parameters and statistics."""
@@ -127,10 +131,14 @@ def take_over(actor: Any, policy: Policy) -> None:
     for name, tensor in policy.field.state_dict().items():
         if not name.startswith("output_embedding."):
             columns = torch.cat((order, order + len(order)))[: policy.field.felt]
-            own[name].copy_(tensor[:, columns] if name == "input_embedding.weight" else tensor)
+            places: Any = {"input_embedding.weight": (slice(None), columns), "change_gain": order}.get(name, ...)
+            own[name].copy_(tensor[places])
     readout(actor).weight.copy_(policy.field.output_embedding.weight)
     seen, entries = actor.normalizer, actor.actor_entries
     where = slice(None) if entries is None else entries
     mean, var = (statistic.to(seen.mean)[order] for statistic in (policy.normalizer.mean, policy.normalizer.var))
     seen.count.copy_(policy.normalizer.count)
     seen.mean[where], seen.var[where] = mean, var
+    if actor.changes is not None:  # gains go on from where they are
+        actor.changes.count.copy_(seen.count.clamp(min=STEPS))
+        actor.changes.var[where] = (seen.std[where] / actor.actor.change_gain) ** 2

@@ -114,7 +114,8 @@ def test_a_termination_is_the_end_also_where_it_meets_a_time_limit(mode, also_tr
 @pytest.mark.parametrize("changes", [False, True])
 def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode, critic, changes) -> None:
     policy_kwargs = {"critic": critic, "field_kwargs": {"changes": changes}}
-    model = collect(side_by_side(mode, LENGTHS), rollouts=2, policy_kwargs=policy_kwargs)
+    rollouts = 1 if changes else 2  # after which gains are others
+    model = collect(side_by_side(mode, LENGTHS), rollouts=rollouts, policy_kwargs=policy_kwargs)
     policy, stored = model.policy, model.rollout_buffer.stored
     for which, length in enumerate(LENGTHS):
         for step in range(N_STEPS):
@@ -131,6 +132,18 @@ def test_potentials_and_values_are_those_of_a_fresh_unroll_of_each_episode(mode,
             )
             expected = memory_after(trajectories, -2)[0]
             torch.testing.assert_close(memory_after(stored["trajectories"], step)[which], expected)
+
+
+def test_gains_of_changes_follow_what_the_rollouts_before_have_shown() -> None:
+    policy_kwargs = {"field_kwargs": {"changes": True}, "normalize_observations": True}
+    model = collect(side_by_side("vec_env", LENGTHS), policy_kwargs=policy_kwargs)
+    assert (model.policy.actor.change_gain == 1).all()
+    kept, starts = (model.rollout_buffer.stored[name] for name in ("features", "episode_starts"))
+    changes = (kept[1:] - kept[:-1])[~starts[1:]]
+    model.policy.begin_rollout()
+    expected = kept.flatten(0, 1).std(0, correction=0) / changes.square().mean(0).sqrt()
+    for field in (model.policy.actor, model.policy.critic):
+        torch.testing.assert_close(field.change_gain[2], expected[2], rtol=1e-4, atol=0)  # the time in an episode
 
 
 def test_sequences_may_begin_inside_an_episode_and_remember_it() -> None:
