@@ -220,7 +220,7 @@ class Field(nn.Module):
                 raise ValueError(f"episode_starts must be bool, not {episode_starts.dtype}.")
         memory = (inputs.shape[0 if batch_first else 1], self.memory_size) if batched else (self.memory_size,)
         if potentials is None:
-            potentials = self.start(1).expand(memory) if batched else self.start(1)[0]
+            potentials = self.start(1)[0].expand(memory)
         check(potentials.shape == memory, potentials, "potentials must be {}", memory)
 
         if not batched:
@@ -235,9 +235,11 @@ class Field(nn.Module):
 
     def _run(self, inputs: Tensor, potentials: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """Outputs and memories of all time steps, time-major."""
-        if not (self.kept and self.is_plain()):
-            return self._solve(inputs, potentials, starts)
         u, before = potentials.tensor_split([self.hidden_size], dim=-1)
+        if len(inputs) > 0 and not self.is_plain():
+            return self._solve(inputs, potentials, starts)
+        if not self.kept:
+            return self._solve(self._feel(inputs, before), u, starts)
         now = core.kept(inputs)
         before = torch.cat((before.unsqueeze(0), now))[: len(now)]
         if starts is not None:
@@ -258,8 +260,6 @@ class Field(nn.Module):
     def _unroll(self, c: Coefficients, inputs: Tensor, u: Tensor, starts: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `_run`, step by step; a step of your own is called, all others leave the embeddings to whole sequences."""
         own = len(inputs) > 0 and not self.is_plain()
-        fits = own or inputs.shape[-1] == self.felt
-        check(fits, inputs, "inputs must end with input_size = {} features", self.input_size)
         external = inputs if own else self._layer(c, "input_embedding", inputs, "hidden_size")
         outputs, trajectory = [], []
         for t, x in enumerate(external):

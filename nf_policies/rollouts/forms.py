@@ -53,7 +53,7 @@ class UnrolledPolicy:
         self.field, self.head, self.hidden_size = field, policy.head, field.hidden_size
         functions = functions_of(field.activation)
         self.functions = functions if len(functions) > 1 else functions * field.hidden_size
-        self.gains = field.change_gain.tolist() if field.kept else []
+        self.gains = gains_of(field)
         self.layout: dict[str, int] = {}
         """Rows of each part of the coefficients, in order."""
 
@@ -158,16 +158,8 @@ class MatrixPolicy:
         if not all(type(m) is nn.Linear and not has_hooks(m) for m in parts):
             return self.group, field
         sizes, biases = (field.felt, field.hidden_size, field.output_size), (m.bias is None for m in parts)
-        gains = field.change_gain.tolist() if field.kept else []
-        return (
-            self.group,
-            *sizes,
-            *biases,
-            *gains,
-            field.pooling_norm,
-            field.dynamics,
-            *functions_of(field.activation),
-        )
+        formula = field.pooling_norm, field.dynamics, *functions_of(field.activation)
+        return (self.group, *sizes, *biases, *gains_of(field), *formula)
 
     def coefficients(self, c: Coefficients, episodes: int) -> Coefficients:
         """As they are."""
@@ -207,6 +199,11 @@ def form_of(policy: Policy, episodes: int) -> Form:
 def functions_of(activation: Any) -> tuple[Any, ...]:
     """The nonlinearities of a field: one for all neurons, or one for each."""
     return activation.functions if isinstance(activation, PerNeuron) else (activation,)
+
+
+def gains_of(field: Field) -> list[float]:
+    """What a field that feels changes multiplies them by, one number per input; none of another."""
+    return field.change_gain.tolist() if field.kept else []
 
 
 def is_plain_head(head: nn.Module) -> bool:

@@ -113,26 +113,21 @@ def _evolve(facts: Facts) -> dict[str, Any]:
     } | many  # fmt: skip
 
 
-STEADY = {"changes": False}
-"""Option of the fields whose settings were searched before there was another."""
-
 # fmt: off
-SMALL: Preset = {
-    "field": "neural", "hidden_size": 16, "field_option": STEADY, "learning_rate": 3e-3, "horizon_growth": 1.0,
-}
+SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3, "horizon_growth": 1.0}
 """A field of about a hundred parameters, which can learn faster than larger ones."""
 
 SEARCH: Preset = {
     "population": 16, "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
     "hidden_size": None, "self_excitation": 1.0, "output_weight": 0.0,
-    "field_option": {"tau_init": 5.0, "tau_min": 1e-5, **STEADY},
+    "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
 }
 """One search from slow neurons that excite themselves."""
 
 POLES: Preset = {
     "population": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6, "restart_after": 60,
     "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "output_weight": 0.0,
-    "field_option": {"tau_init": 1.5, "tau_min": 1.0, **STEADY},
+    "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,
 }
@@ -148,7 +143,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         },
         "PendulumNoVel": {
             **SEARCH, "population": 32, "episodes": 32, "sigma": 0.2, "restart_after": 200, "normalise": False,
-            "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0, **STEADY},
+            "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0},
             # The torque is the small difference of large numbers: a slope of the angle's sine.
             "scale": {"output_embedding": 100, **STILL},
             "target": -170.0, "steps": 1_000_000_000,
@@ -158,7 +153,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "CartPole": {**SMALL, "batch_size": 512, "seq_len": 32, "ent_coef": 0.0, "steps": 100_000},
         "Pendulum": {
             "gamma": 0.93, "horizon_growth": 1.0, "learning_rate": 3e-3, "use_sde": True, "sde_sample_freq": 16,
-            "field_option": STEADY, "steps": 100_000,
+            "steps": 100_000,
         },
         "MountainCarContinuous": {**SMALL, "use_sde": True, "steps": 300_000},
     },
@@ -193,8 +188,9 @@ def _is_somebody_elses(env_id: str) -> bool:
 
 
 def preset_of(command: str, env_id: str, facts: Facts = Facts(), *, hide_velocity: bool = False) -> dict[str, Any]:
-    """The settings for a task: the general ones of its facts, and over them its own."""
-    own = own_preset(command, env_id, hide_velocity=hide_velocity)
+    """The settings for a task: the general ones of its facts, and over them its own, found without changes."""
+    if own := own_preset(command, env_id, hide_velocity=hide_velocity):
+        facts = replace(facts, changes=False)
     rest = general(command, facts if facts.budget else replace(facts, budget=own.get("steps")))
     if "steps" in own:
         rest |= {"minutes": None, "patience": None}
