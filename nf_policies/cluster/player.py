@@ -95,7 +95,7 @@ class Player:
             return Unmade(described(error), platform.node())
         try:
             watch = {"watch": self._count} if self._watched else {}
-            _, played = self._evaluator(policy, *piece, **watch)
+            _, played = self._evaluator(policy, **piece._asdict(), **watch)
         except Exception as error:  # whatever a task does wrong
             return Failed(described(error))
         return Answer(played, time.perf_counter() - began)

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, episodes_of, mean, noise_dominates, rounds
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import WIDER, Horizon, Plateau, larger, median, patience_of, rate_of
+from nf_policies.evolution.stages import WIDER, Horizon, Plateau, falling_hides, larger, median, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -26,7 +26,7 @@ from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evalu
 DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 20, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
-COUNTS: tuple[str, ...] = ("seed", "stage", "rate", "width", "iteration", "env_steps", "evaluations", "improved_at")
+COUNTS: tuple[str, ...] = ("seed", "stage", "width", "iteration", "env_steps", "evaluations", "improved_at")
 COUNTS += ("episodes", "not_finite", "problem")
 """Attributes of an `Evolution` that its state holds as they are."""
 
@@ -55,9 +55,9 @@ class Evolution:
         episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
         horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
-        grow: Makes a policy at its start for a stage, 0 for the first. Where a search comes to rest, the next one then
-            is `larger`, and wider if its median never changed; where it stands still, it is for more reward per step
-            (see `rate_of`). By default one search goes on.
+        grow: Makes a policy at its start for a stage, 0 for the first. A search that comes to rest is then followed by
+            one for the best stretch of an episode (see `Horizon`), and that by one that is `larger`, or wider if the
+            median never changed. By default one search goes on.
         search: Further arguments of `Strategy`: sigma, pop_size, restarts, sigma_min, restart_after.
     """
 
@@ -94,7 +94,7 @@ class Evolution:
         self.evaluate = evaluator_of(envs)
         self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
         self.scales, self.grow, self._search = dict(scales or {}), grow, search
-        self.horizon, self.rate, self.width = Horizon(*horizon or (1, 1)), 0.0, 1.0
+        self.horizon, self.width = Horizon(*horizon or (1, 1)), 1.0
         self._pop_size, self._sigma = search.pop("pop_size", None), search.pop("sigma", 1.0)
         self.incumbent: Incumbent | None = None
         self.stage = self.iteration = self.env_steps = self.evaluations = self.improved_at = self.not_finite = 0
@@ -105,11 +105,11 @@ class Evolution:
         self._record: Generation | None = None
 
     def _begin_search(self) -> None:
-        """The search of this stage, at its start."""
+        """The search of this stage, for returns or the best stretch, at its start."""
         self.vector = ParameterVector.of(self.policy.field)
         start, scale = (values.double().cpu().numpy() for values in (self.vector.start, self.vector.scale))
         scale *= scale_factors(self.scales, self.vector.names)
-        number = 2 * self.stage + (self.rate > 0)
+        number = 2 * self.stage + (self.horizon.stretch > 0)
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
         pop_size = self._pop_size and self._pop_size * larger(self.stage)[0]
         more = {"pop_size": pop_size, "sigma": self._sigma * self.width} | self._search
@@ -147,24 +147,21 @@ class Evolution:
         began, steps_before = time.perf_counter(), self.env_steps
         everyone = np.vstack((self.strategy.ask(), self.strategy.mean))
         is_short = self.horizon.is_short
-        limit = {"limit": self.horizon.steps} if is_short else {}
         seeds = self._seeds(GENERATION, episodes_of(self.iteration, self.episodes, self.episodes_max))
-        returns, played = self.evaluate(self.policy, everyone, seeds, **limit)
+        returns, played = self.evaluate(self.policy, everyone, seeds, **self.horizon.asked)
         self.count(int(played.lengths.sum()), len(returns))
         self.problem = self.problem or played.problem
         values = self.objective(returns)
         candidates, of_mean = values[:-1], float(values[-1])
         lengths = played.lengths.reshape(returns.shape)
-        worth = returns - self.rate * lengths
+        worth = returns if played.stretches is None else played.stretches.reshape(returns.shape)
 
         lasting = is_short and self.horizon.is_reached(lengths[:-1])
-        if self.incumbent is None:
-            hopeful = True
-        elif is_short:  # returns of short episodes do not say who is better
+        if is_short:  # returns of short episodes do not say who is better
             hopeful = lasting or self.iteration % CHALLENGE_EVERY == 0
         else:
-            hopeful = of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
-        if np.isfinite(of_mean) and hopeful:
+            hopeful = not self.incumbent or of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
+        if np.isfinite(of_mean) and (hopeful or not self.incumbent):
             challenger = Incumbent(self.last(), np.empty(0), self.objective, self.episodes, self.stage)
             fresh = rounds(self._seeds(DUEL, DUEL_EPISODES), max(DUEL_FIRST, self.episodes))
             before = self.incumbent
@@ -185,21 +182,20 @@ class Evolution:
             self.horizon.grow(lengths[:-1])
             self.plateau = Plateau(self.plateau.patience)  # later returns are others
         elif not is_short and self.grow is not None:
-            stands = self.rate == 0 and self.plateau.is_flat
-            self._go_on(at_rest, rate_of(returns[:-1], lengths[:-1]) if stands else 0.0)
+            stands = not self.horizon.stretch and self.plateau.is_flat
+            if at_rest or (stands and falling_hides(returns[:-1], lengths[:-1])):
+                self._go_on()
 
         seconds = time.perf_counter() - began
         self._record = Generation(
             generation=self.iteration,
-            evaluations=self.evaluations,
-            env_steps=self.env_steps,
+            **{name: getattr(self, name) for name in ("evaluations", "env_steps", "not_finite")},
             seconds=seconds,
             steps_per_second=(self.env_steps - steps_before) / seconds,
             sigma=sigma,
             pop_size=len(candidates),
             horizon=self.horizon.steps,
-            rate=self.rate,
-            not_finite=self.not_finite,
+            stretch=self.horizon.stretch,
             return_best=float(finite.max()) if len(finite) else math.nan,
             return_median=median(candidates),
             return_of_mean=of_mean,
@@ -207,13 +203,17 @@ class Evolution:
         )
         return self._record
 
-    def _go_on(self, at_rest: bool, rate: float) -> None:
-        """Begin a search for more than `rate` per step, or after one at rest a larger one."""
-        if not (at_rest or rate):
+    def _go_on(self) -> None:
+        """Look for the best stretch, for a longer one, or begin a larger search."""
+        if self.horizon.seeks_stretch:
+            self.horizon.lengthen()
+            self.plateau = Plateau(self.plateau.patience)
             return
-        self.rate = rate
-        if not rate:
-            self.width = 1.0 if self.plateau.best > self.plateau.lowest else WIDER
+        has_changed = self.plateau.best > self.plateau.lowest
+        if has_changed and not self.horizon.stretch and self.horizon.first < self.horizon.whole:
+            self.horizon.stretch = self.horizon.first
+        else:
+            self.horizon.stretch, self.width = 0, 1.0 if has_changed else WIDER
             self.policy = self._policy_of(self.stage + 1)
             self.stage += 1
         self._begin_search()
@@ -238,8 +238,8 @@ class Evolution:
     def state(self) -> State:
         """All that the next generations depend on; a ValueError within one, as after a Ctrl-C in `step`."""
         strategy, tensors = self.strategy.state()
-        numbers = {"strategy": strategy, "plateau": vars(self.plateau), "horizon": self.horizon.steps}
-        numbers |= {name: getattr(self, name) for name in COUNTS}
+        numbers: dict[str, Any] = {name: getattr(self, name) for name in COUNTS} | {"strategy": strategy}
+        numbers |= {"plateau": asdict(self.plateau), "horizon": asdict(self.horizon)}
         tensors = {f"search.{name}": tensor for name, tensor in tensors.items()}
         policies = {"policy": self.policy}
         if self.incumbent is not None:
@@ -261,12 +261,12 @@ class Evolution:
             if numbers["seed"] != self.seed:
                 raise ValueError(f"This evolution has seed {self.seed}, its state is of seed {numbers['seed']}.")
             policy = self._policy_of(numbers["stage"])
-            neurons = policy.field.hidden_size
-            check_sizes(numbers, tensors, neurons, self._pop_size, self.episodes_max, self.horizon.whole)
-            vars(self).update({name: numbers[name] for name in ("stage", "rate", "width")}, policy=policy)
+            check_sizes(numbers, tensors, policy.field.hidden_size, self._pop_size, self.episodes_max, self.horizon)
+            self.policy, self.stage, self.width = policy, numbers["stage"], numbers["width"]
+            self.horizon.stretch = numbers["horizon"]["stretch"]
             self._begin_search()
             self.strategy.load((numbers["strategy"], under(tensors, "search")))
-            self.plateau, self.horizon.steps = Plateau(**numbers["plateau"]), numbers["horizon"]
+            self.plateau, self.horizon = Plateau(**numbers["plateau"]), Horizon(**numbers["horizon"])
             self.policy.load_state_dict(under(tensors, "policy"))
             self.incumbent = None
             if "incumbent_returns" in tensors:
@@ -282,7 +282,7 @@ class Evolution:
         """Counts for a run's result."""
         restarts = self.stage + self.strategy.stop_reasons.total()
         counts = {"evaluations": self.evaluations, "restarts": restarts, "not_finite": self.not_finite}
-        return counts | {"problem": self.problem}
+        return {**counts, "problem": self.problem}
 
     def line(self) -> str:
         """The last generation in one line."""

@@ -18,8 +18,8 @@ class Generation(Mapping[str, float]):
     pop_size: int
     horizon: int
     """Steps after which the next generation's episodes are cut; 1 in a search without horizon."""
-    rate: float
-    """Reward per step that the next generation's candidates should exceed; 0 where their returns are compared."""
+    stretch: int
+    """Steps of the stretch by which the next generation's candidates are compared; 0 or all: by their returns."""
     not_finite: int
     """Candidates so far without a finite return."""
     return_best: float
@@ -44,6 +44,6 @@ class Generation(Mapping[str, float]):
             f"best so far {self.return_incumbent:.1f}, mean {self.return_of_mean:.1f}, sigma {self.sigma:.2g}, "
             f"{self.env_steps:,} steps, {self.steps_per_second:,.0f} steps/s"
             + (f", at most {self.horizon} in an episode" if is_short else "")
-            + (f", for more than {self.rate:.3g} per step" if self.rate else "")
+            + (f", for the best {self.stretch} steps" if self.stretch else "")
             + (f", {self.not_finite} not finite" if self.not_finite else "")
         )

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 from torch import Tensor
 
-from nf_policies.evolution.stages import WIDER, Plateau, larger
+from nf_policies.evolution.stages import WIDER, Horizon, Plateau, larger
 from nf_policies.fields.dynamics import under
 from nf_policies.policies.files import check_tensors
 from nf_policies.policies.numbers import check_returns
@@ -47,8 +47,7 @@ class EvolutionNumbers(TypedDict):
     episodes: Annotated[int, Meta(ge=1, le=2**31)]
     not_finite: Count
     problem: str | None
-    horizon: Annotated[int, Meta(ge=1, le=2**53)]
-    rate: Annotated[float, Meta(ge=0, le=1e15)]
+    horizon: Horizon
     width: Annotated[float, Meta(ge=1, le=WIDER)]
     incumbent_episodes: NotRequired[Annotated[int, Meta(ge=1, le=2**31)]]
     incumbent_stage: NotRequired[Annotated[int, Meta(ge=0, le=62)]]
@@ -73,7 +72,7 @@ def check_sizes(
     neurons: int,
     pop_size: int,
     episodes_max: int,
-    whole: int,
+    horizon: Horizon,
 ) -> None:
     """Refuse, with a TypeError or ValueError, a state of other sizes before anything of these sizes is made.
 
@@ -83,7 +82,7 @@ def check_sizes(
         neurons: Of the policy of its stage.
         pop_size: Candidates of a generation in its first stage.
         episodes_max: Of a candidate.
-        whole: Steps of an episode.
+        horizon: At its start.
     """
     for prefix in ("policy", "incumbent"):
         if held := under(tensors, prefix):
@@ -94,8 +93,9 @@ def check_sizes(
         raise TypeError("its best policy is of a later stage")
     if pop_size * larger(numbers["stage"])[0] > candidates_of(numbers["strategy"]):
         raise TypeError("it is of another population")
-    if numbers["horizon"] > whole:
-        raise TypeError("its horizon is beyond the episodes")
+    now = Horizon(**numbers["horizon"])
+    if (now.first, now.whole) != (horizon.first, horizon.whole) or max(now.steps, now.stretch) > now.whole:
+        raise TypeError("its horizon is not of these episodes")
     if max(numbers["episodes"], numbers.get("incumbent_episodes", 1)) > episodes_max:
         raise TypeError("it is of more episodes")
     if "incumbent_returns" in tensors:

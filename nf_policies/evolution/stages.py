@@ -21,29 +21,52 @@ LASTING = 0.5
 
 @dataclass
 class Horizon:
-    """Steps after which the episodes of a generation are cut: few at first, more once candidates last so long.
+    """How much of an episode counts: its first steps, few at first, or its best stretch, or all of it.
 
-    What comes soon is learnt first, where chance and long episodes of the few best cost little; and what pays only in
-    the long run, such as standing still where falling ends an episode, does not yet hide what pays at once. Where no
-    episode ends early, none of this holds, and what pays at once leads astray: there they are whole.
+    Episodes of a generation are cut after `steps`, which become more once candidates last so long. What comes soon is
+    learnt first, where chance and long episodes of the few best cost little. Where no episode ends early, this does not
+    hold, and what pays at once leads astray: there they are whole.
+
+    Whole episodes have a trap of their own: a policy that never does what is asked, but earns something in every step,
+    as one that spins a pole which it should balance. Whoever balances it for a moment and then lets it fall earns less.
+    By the best stretch of an episode (see `play`), a short one at first, candidates earn the more the longer they
+    manage, and nothing is lost by what comes before or afterwards.
 
     Args:
-        first: Steps at first.
+        first: Steps at first, of an episode or a stretch.
         whole: Of a whole episode.
+        steps: After which episodes are cut now.
+        stretch: Steps of the stretch that is looked for now; 0 or all where returns count.
     """
 
     first: int
     whole: int
     steps: int = 0
+    stretch: int = 0
 
     def begin(self) -> None:
-        """Be as short as at first."""
-        self.steps = min(self.first, self.whole)
+        """Be as short as at first; whole for stretches, which may come late."""
+        self.steps = self.whole if self.stretch else min(self.first, self.whole)
 
     @property
     def is_short(self) -> bool:
         """Whether episodes are cut."""
         return self.steps < self.whole
+
+    @property
+    def seeks_stretch(self) -> bool:
+        """Whether stretches count, and not returns."""
+        return 0 < self.stretch < self.whole
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Of an evaluator, besides whole episodes."""
+        limit = {"limit": self.steps} if self.is_short else {}
+        return limit | ({"stretch": self.stretch} if self.seeks_stretch else {})
+
+    def lengthen(self) -> None:
+        """Look for stretches twice as long, or for all that an episode brings."""
+        self.stretch = min(2 * self.stretch, self.whole)
 
     def is_reached(self, lengths: np.ndarray) -> bool:
         """Whether the median candidate lasts. `lengths` are of shape (candidates, episodes)."""
@@ -100,12 +123,10 @@ def median(values: np.ndarray) -> float:
     return float(np.median(finite)) if len(finite) else math.nan
 
 
-def rate_of(returns: np.ndarray, lengths: np.ndarray) -> float:
-    """The reward per step of a search that does not rise, for the next one to exceed; 0 where that does not lead on.
+def falling_hides(returns: np.ndarray, lengths: np.ndarray) -> bool:
+    """Whether candidates last, and an end only costs the reward of every further step.
 
-    Where candidates last, and an end only costs the reward of every further step, standing still is hard to leave: who
-    moves faster falls at first. In `returns - rate * lengths` nothing is lost by falling; what counts is to bring more
-    per step than who stands, and then to last.
+    Standing still is hard to leave then: who moves faster falls at first.
 
     Args:
         returns: Of the last generation. Shape: (candidates, episodes).
@@ -113,7 +134,7 @@ def rate_of(returns: np.ndarray, lengths: np.ndarray) -> float:
     """
     rate = median(returns.sum(1) / lengths.sum(1))
     lasting = np.median((lengths == lengths.max()).mean(1)) >= LASTING and lengths.min() < lengths.max()
-    return rate if lasting and rate > 0 and np.ptp(returns - rate * lengths) > 0 else 0.0
+    return bool(lasting and rate > 0 and np.ptp(returns - rate * lengths) > 0)
 
 
 def patience_of(n_parameters: int, pop_size: int) -> int:

@@ -8,7 +8,7 @@ import copy
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,16 +16,14 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
-from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
+from nf_policies.kernels.compiling import Mode, compiled, eager_seconds, engine_mode, steps_per_call, where_possible
 from nf_policies.memory import out_of_memory
 from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
-from nf_policies.rollouts.fused import ALIVE, HEAD, LENGTH, RETURN, Episodes, Fused, World, normalisation, picked
+from nf_policies.rollouts.fused import Episodes, Fused, Row, World, normalisation, picked, whole_groups
 from nf_policies.rollouts.pieces import Piece, halves
 from nf_policies.rollouts.play import FeatureSums, Played
-
-Mode = Literal["auto", "eager", "compiled"]
 
 STEPS_PER_CALL = 10
 BYTES_MAX = 2**30
@@ -34,10 +32,6 @@ CENTRED = 2**16
 """Episodes whose starts say where the mean of the features is."""
 COMPACT_FROM = 1024
 """Episodes from which it pays to leave out the finished ones, once they are half of all."""
-COMPILE_SECONDS = 30.0
-"""What compiling costs on two cores, generously."""
-SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 4e-6, 3e-10
-"""What an operation on tensors costs without compiling: for all episodes, and for each."""
 
 
 class Prepared(NamedTuple):
@@ -51,24 +45,27 @@ class Prepared(NamedTuple):
     advance: Callable[..., Episodes]
 
 
+class Asked(NamedTuple):
+    """What is the same for all pieces."""
+
+    policy: Policy
+    """In the engine's dtype and on its device."""
+    centre: Tensor
+    """Of the features. Shape: (features,)."""
+    limit: int
+    stretch: int | None = None
+    """As for `play`."""
+
+
 class Sums(NamedTuple):
     """What a piece of the episodes brought, on the device."""
 
     returns: Tensor
     lengths: Tensor
+    stretches: Tensor
     """Of each episode. Shape: (n,)."""
     sums: Tensor
     """Steps, features and their squares, over the episodes of each candidate. Shape: (1 + 2 · features, candidates)."""
-
-
-def eager_seconds(operations: int, env_steps: int, episodes: int = 1) -> float:
-    """How long so many steps of all environments take, so many episodes at once, from the operations of a step."""
-    return operations * env_steps * (SECONDS_PER_OPERATION / max(episodes, 1) + SECONDS_PER_NUMBER)
-
-
-def engine_mode(seconds: float) -> Mode:
-    """Whether compiling pays for so much work ahead, which is not measured: so a resumed run decides the same."""
-    return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"
 
 
 class Engine:
@@ -115,7 +112,13 @@ class Engine:
         self._limit()
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
+        self,
+        policy: Policy,
+        population: np.ndarray | None,
+        seeds: Sequence[int],
+        *,
+        limit: int | None = None,
+        stretch: int | None = None,
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate.
 
@@ -123,34 +126,36 @@ class Engine:
 
         Raises: ValueError if the policy's spaces are not the task's, or its steps are a subclass's own.
         """
-        policy, steps = self._fitted(policy), min(self._limit(), limit or self._limit())
+        policy = self._fitted(policy)
         pop_size = 1 if population is None else len(population)
-        returns, lengths = np.zeros((pop_size, len(seeds))), np.zeros((pop_size, len(seeds)), dtype=np.int64)
+        returns, stretches, lengths = np.zeros((3, pop_size, len(seeds)))
         pieces = self._pieces(policy, pop_size, len(seeds))
         with torch.no_grad():
             centre = self._centre(policy, seeds[:CENTRED])
-            n_seen = len(centre)
+            asked, n_seen = Asked(policy, centre, min(self._limit(), limit or self._limit()), stretch), len(centre)
             sums = np.zeros((pop_size, 1 + 2 * n_seen))
             while pieces:
                 at = pieces[0]
                 some = None if population is None else population[at[0]]
-                part = self._piece(policy, some, seeds[at[1]], centre, steps)
+                part = self._piece(asked, some, seeds[at[1]])
                 if part is None:
                     pieces = [half for piece in pieces for half in halves(piece)]
                     continue
-                returns[at] = part.returns.double().cpu().numpy().reshape(returns[at].shape)
-                lengths[at] = part.lengths.cpu().numpy().reshape(lengths[at].shape)
+                for all_of, of_part in zip((returns, lengths, stretches), part, strict=False):
+                    all_of[at] = of_part.double().cpu().numpy().reshape(all_of[at].shape)
                 sums[at[0], : len(part.sums)] += part.sums.cpu().numpy().T
                 del pieces[0]
         problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
-        return returns, Played(returns.reshape(-1), lengths.reshape(-1), seen, problem)
+        lengths = lengths.reshape(-1).astype(np.int64)
+        told = stretches.reshape(-1) if stretch else None
+        return returns, Played(returns.reshape(-1), lengths, seen, problem, told)
 
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
         """All episodes at their start in one piece, for callers who advance them themselves."""
         policy = self._fitted(policy)
-        return self._start(policy, population, seeds, self._centre(policy, seeds))
+        return self._start(Asked(policy, self._centre(policy, seeds), self._limit()), population, seeds)
 
     def _limit(self) -> int:
         limit = getattr(self.envs, "max_episode_steps", None)
@@ -180,15 +185,13 @@ class Engine:
         starts = itertools.product(range(0, pop_size, n), range(0, episodes, m))
         return [(slice(i, min(i + n, pop_size)), slice(j, min(j + m, episodes))) for i, j in starts]
 
-    def _piece(
-        self, policy: Policy, some: np.ndarray | None, seeds: Sequence[int], centre: Tensor, limit: int
-    ) -> Sums | None:
+    def _piece(self, asked: Asked, some: np.ndarray | None, seeds: Sequence[int]) -> Sums | None:
         """Play a piece; None if there is too little memory for it: smaller ones are played from now on.
 
         Raises: MemoryError if one episode is too much.
         """
         try:
-            return self._play(self._start(policy, some, seeds, centre), 1 if some is None else len(some), limit)
+            return self._play(self._start(asked, some, seeds), 1 if some is None else len(some), asked.limit)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -211,20 +214,22 @@ class Engine:
     def _seen(self, policy: Policy) -> tuple[int, ...]:
         return policy.visible if policy.visible is not None else tuple(range(policy.encode.total))
 
-    def _start(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], centre: Tensor) -> Prepared:
+    def _start(self, asked: Asked, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:
+        policy, centre, _, stretch = asked
         parameters = None if population is None else torch.as_tensor(population).to(self.device, self.dtype)
         c = policy.coefficients(parameters)
         form = form_of(policy, len(seeds))
         world = World(self.envs.func_env, self.envs.params, self.envs.uniforms, self._seen(policy))
         # Only compiled functions are kept. Their graphs hold the task's constants and all of `key` as they were.
         coefficients = form.coefficients(c, len(seeds))
-        key = (type(form), *form.key(), type(policy.head), getattr(policy.head, "squash", None), world.visible)
+        head = type(policy.head), getattr(policy.head, "squash", None)
+        key = type(form), *form.key(), *head, world.visible, not stretch
         if self._params is not self.envs.params:
             self._known, self._params = {}, self.envs.params
         known = self._known.get(key)
         fused = known[0] if known else Fused(world, form, self.moments)
         keys = self.envs.lane_keys(seeds, self.device).repeat(len(c.initial_potentials))
-        episodes = fused.start(keys, coefficients, self.dtype)
+        episodes = fused.start(keys, coefficients, self.dtype, stretch)
         wanted = self.moments or policy.normalizer.count > 0
         normal = normalisation(policy.normalizer, centre) if wanted else None
         if not known and self.mode != "eager":
@@ -250,7 +255,7 @@ class Engine:
         fused, episodes, coefficients, normal, per_call, advance = prepared
         n_seen = len(fused.world.visible) if self.moments else 0
         n_all = episodes.numbers.shape[1]
-        final = torch.zeros(HEAD + 2 * n_seen, n_all, dtype=self.dtype, device=self.device)
+        final = torch.zeros(Row.SUMS + 2 * n_seen, n_all, dtype=self.dtype, device=self.device)
         where: Tensor | None = None  # of the episodes that are left, among all
 
         t = 0
@@ -263,7 +268,7 @@ class Engine:
             t += n
             if t >= limit:
                 break
-            alive = episodes.numbers[ALIVE] > 0
+            alive = episodes.numbers[Row.ALIVE] > 0
             n_alive = int(alive.sum())
             if not n_alive:
                 break
@@ -276,16 +281,10 @@ class Engine:
                     episodes = picked(episodes, left, fused.form.group)
         final[:, slice(None) if where is None else where] = episodes.numbers[: len(final)]
         # An episode whose numbers cannot be used has no return; where these are features, it has no moments either.
-        sums, lengths = final[HEAD:], final[LENGTH]
+        sums, lengths = final[Row.SUMS :], final[Row.LENGTH]
         seen = sums.sum(0).isfinite() & (sums[n_seen:] <= lengths * LARGEST**2).all(0)
-        returns = torch.where(seen & (final[RETURN].abs() <= lengths * LARGEST), final[RETURN], torch.nan)
+        returns = torch.where(seen & (final[Row.RETURN].abs() <= lengths * LARGEST), final[Row.RETURN], torch.nan)
+        stretches = torch.where(returns.isnan(), torch.nan, final[Row.STRETCH])
         sums = torch.where(seen, torch.cat((lengths[None] * bool(n_seen), sums)), 0.0).double()
         # Each candidate's by themselves, so that they do not depend on who plays beside whom.
-        return Sums(returns, lengths, sums.reshape(len(sums), n_candidates, -1).sum(-1))
-
-
-def whole_groups(alive: Tensor, group: int) -> Tensor:
-    """Indices of the episodes in groups with at least one that is alive."""
-    if group > 1:
-        alive = alive.reshape(-1, group).any(1).repeat_interleave(group)
-    return alive.nonzero().squeeze(1)
+        return Sums(returns, lengths, stretches, sums.reshape(len(sums), n_candidates, -1).sum(-1))

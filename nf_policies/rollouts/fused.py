@@ -5,6 +5,7 @@ Their state is packed into few tensors, because each tensor that enters a compil
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import torch
@@ -30,17 +31,22 @@ class Episodes(NamedTuple):
     """Episodes under way; every tensor's first axis is theirs, but for `numbers` (rows, n)."""
 
     numbers: Tensor
-    """Return, number of steps, whether alive, sums and squared sums of the features, then packed states."""
+    """Return, number of steps, whether alive, the running average of the rewards and the highest one, sums and squared
+    sums of the features, then packed states."""
     others: tuple[Tensor, ...]
     """Parts of the state that cannot be packed. Shape: (n, ...)."""
     memory: tuple[Tensor, ...]
     """Parts of the policy's memory that cannot be packed; a row per group of episodes."""
     keys: Tensor
     """Of the random numbers. Shape: (n,), int32."""
+    stretch: Tensor | None = None
+    """Steps of a stretch, as for `play`. Shape: ()."""
 
 
-RETURN, LENGTH, ALIVE, HEAD = 0, 1, 2, 3
-"""Rows of `Episodes.numbers`; `HEAD` is the number of rows before the sums."""
+class Row(IntEnum):
+    """Rows of `Episodes.numbers`, the first of them; `SUMS` is the number of rows before the sums."""
+
+    RETURN, LENGTH, ALIVE, AVERAGE, STRETCH, SUMS = range(6)
 
 
 class Normal(NamedTuple):
@@ -68,7 +74,7 @@ class Fused:
         self._state: Any = None
         self._memory: Any = None
 
-    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype) -> Episodes:
+    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype, stretch: int | None = None) -> Episodes:
         """Begin an episode for each key (n,), from the vector environment's `lane_keys`; dtype is the physics'."""
         zeros = torch.zeros_like(keys)
         task, params = self.world.task, self.world.params
@@ -78,8 +84,9 @@ class Fused:
         sums = [zero] * (2 * len(self.world.visible) if self.moments else 0)
         unpacked: Any = self.form.unpack(coefficients)
         memory = self.form.start(unpacked)
+        during = None if stretch is None else torch.tensor(stretch, dtype=dtype, device=keys.device)
         self._state, self._memory = plan(state, dtype), plan(memory, dtype)
-        return self._packed([zero, zero, zero + 1, *sums], state, memory, keys)
+        return self._packed([zero, zero, zero + 1, zero, zero - torch.inf, *sums], state, memory, keys, during)
 
     def advance(self, episodes: Episodes, coefficients: Any, normal: Normal | None, t: Any, n_steps: int) -> Episodes:
         """Take steps in every episode.
@@ -94,10 +101,10 @@ class Fused:
         task, params, draws = self.world.task, self.world.params, self.world.task.draws
         dtype = episodes.numbers.dtype
         n_seen = len(self.world.visible)
-        rows = episodes.numbers.unbind()
-        total, length, alive = rows[RETURN], rows[LENGTH], rows[ALIVE] > 0
-        sums = rows[HEAD : HEAD + 2 * n_seen] if self.moments else ()
-        numbers = iter(rows[HEAD + len(sums) :])
+        total, length, lives, average, best, *rows = episodes.numbers.unbind()
+        alive = lives > 0
+        sums = rows[: 2 * n_seen] if self.moments else []
+        numbers = iter(rows[len(sums) :])
         state = unpack(self._state, numbers, iter(episodes.others))
         memory = unpack(self._memory, numbers, iter(episodes.memory))
         zeros = torch.zeros_like(episodes.keys)
@@ -109,10 +116,10 @@ class Fused:
             inputs, centred = (seen, seen) if scaling is None else normalised(seen, scaling)
             if self.moments:
                 counted = [torch.where(alive, x, 0.0) for x in centred]
-                sums = (
+                sums = [
                     *(s + x for s, x in zip(sums[:n_seen], counted, strict=True)),
                     *(torch.addcmul(s, x, x) for s, x in zip(sums[n_seen:], counted, strict=True)),
-                )
+                ]
             action, memory = self.form.act(unpacked, inputs, memory)
             rng: tuple[Tensor, ...] = ()
             if draws.transition:
@@ -122,9 +129,15 @@ class Fused:
             reward = task.reward(state, action, after, rng, params)
             total = total + torch.where(alive, reward, 0.0)
             length = length + alive
-            alive = alive & ~task.terminal(after, (), params)
+            ends = task.terminal(after, (), params)
+            if episodes.stretch is not None:
+                average = average + (reward - average) / episodes.stretch
+                told = alive & (ends | (length >= episodes.stretch))
+                best = torch.where(told, torch.maximum(best, average), best)
+            alive = alive & ~ends
             state = after
-        return self._packed([total, length, alive.to(dtype), *sums], state, memory, episodes.keys)
+        rows = [total, length, alive.to(dtype), average, best, *sums]
+        return self._packed(rows, state, memory, *episodes[3:])
 
     def operations(self, episodes: Episodes, coefficients: Any, normal: Any) -> int:
         """How many operations on tensors a step takes, the policy's and the task's."""
@@ -132,13 +145,13 @@ class Fused:
             self.advance(episodes, coefficients, normal, 0, n_steps=1)
         return operations.count
 
-    def _packed(self, rows: list[Tensor], state: Any, memory: tuple[Tensor, ...], keys: Tensor) -> Episodes:
+    def _packed(self, rows: list[Tensor], state: Any, memory: tuple[Tensor, ...], *rest: Any) -> Episodes:
         rows = [*rows]
         others: list[Tensor] = []
         kept: list[Tensor] = []
         take_apart(self._state, state, rows, others)
         take_apart(self._memory, memory, rows, kept)
-        return Episodes(torch.stack(rows), tuple(others), tuple(kept), keys)
+        return Episodes(torch.stack(rows), tuple(others), tuple(kept), *rest)
 
 
 def normalisation(normalizer: Normalizer, centre: Tensor) -> Normal:
@@ -192,4 +205,11 @@ def picked(episodes: Episodes, which: Tensor, group: int) -> Episodes:
     groups = which if group == 1 else which[::group] // group
     others = tuple(x[which] for x in episodes.others)
     memory = tuple(x[groups] for x in episodes.memory)
-    return Episodes(episodes.numbers[:, which], others, memory, episodes.keys[which])
+    return Episodes(episodes.numbers[:, which], others, memory, episodes.keys[which], episodes.stretch)
+
+
+def whole_groups(alive: Tensor, group: int) -> Tensor:
+    """Indices of the episodes in groups with at least one that is alive."""
+    if group > 1:
+        alive = alive.reshape(-1, group).any(1).repeat_interleave(group)
+    return alive.nonzero().squeeze(1)

@@ -85,6 +85,8 @@ class Played:
     sums: FeatureSums
     problem: str | None
     """What could not be used in the first such episode, as a sentence."""
+    stretches: np.ndarray | None = None
+    """The best stretch of each episode, where one was asked for: see `play`. Shape: (episodes,)."""
 
     @property
     def moments(self) -> tuple[float, Tensor, Tensor]:
@@ -100,6 +102,7 @@ def play(
     parameters: Tensor | None = None,
     watch: Callable[[Step], None] | None = None,
     limit: int | None = None,
+    stretch: int | None = None,
 ) -> Played:
     """Play episodes with a policy, or with a population of its parameter vectors.
 
@@ -110,6 +113,9 @@ def play(
         parameters: Parameter vectors. Shape: (pop_size, n_parameters); by default the policy's own.
         watch: Called after every step of the environments.
         limit: Steps after which an episode is cut, before the task's own limit.
+        stretch: If given, how good an episode was at its best is told, too: the highest that an exponential average of
+            its rewards had with a time constant of so many steps, from so many steps on, or at an end before them. The
+            average begins at 0.
     Raises: ValueError if the environments reset themselves or have other spaces than the policy.
     """
     if envs.metadata.get("autoreset_mode") != AutoresetMode.DISABLED:
@@ -121,6 +127,8 @@ def play(
     potentials = policy.field.start(n).to(like)
 
     returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), dtype=np.int64)
+    stretches = np.full(len(episodes), -np.inf)
+    average = np.zeros(n)
     current, waiting = np.full(n, -1), 0
     centre = policy.normalizer.mean.cpu().double().numpy()
     # Summed up by episode, so that the sums do not depend on who plays beside whom.
@@ -182,11 +190,17 @@ def play(
         returns[current[broken]] = np.nan
         over = terminated | truncated
         cut = alive & (lengths[current] >= (limit or np.inf))
+        if stretch:
+            average = np.where(starts, 0.0, average)
+            average += (np.where(lost, 0.0, rewards) - average) / stretch
+            told = alive & (over | (lengths[current] >= stretch))
+            stretches[current[told]] = np.maximum(stretches[current[told]], average[told])
         ended = np.flatnonzero(alive & (over | broken | cut))
         running.hand_over(ended, sums, current[ended])
         current[ended] = -1
 
-    return Played(returns, lengths, sums, problems[min(problems)] if problems else None)
+    problem = problems[min(problems)] if problems else None
+    return Played(returns, lengths, sums, problem, np.where(np.isnan(returns), np.nan, stretches) if stretch else None)
 
 
 def shown(encode: ObservationEncoder, obs: Any) -> np.ndarray:
@@ -202,9 +216,15 @@ class Evaluator(Protocol):
     """Plays the same episodes with every candidate: an `Engine`, or `evaluate` with its environments."""
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
+        self,
+        policy: Policy,
+        population: np.ndarray | None,
+        seeds: Sequence[int],
+        *,
+        limit: int | None = None,
+        stretch: int | None = None,
     ) -> tuple[np.ndarray, Played]:
-        """Returns (pop_size, episodes), and what was played, at most `limit` steps of each episode."""
+        """Returns (pop_size, episodes), and what was played. `limit` and `stretch` are as for `play`."""
 
 
 def first_seed(seed: int, purpose: int, *more: int) -> int:
@@ -220,7 +240,9 @@ def evaluate(
     policy: Policy,
     population: np.ndarray | None,
     seeds: Sequence[int],
+    *,
     limit: int | None = None,
+    stretch: int | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> tuple[np.ndarray, Played]:
     """Play the same episodes with every candidate.
@@ -230,14 +252,15 @@ def evaluate(
         policy: Whose field has the parameters; its normaliser is used as it is.
         population: Parameter vectors (pop_size, n_parameters); None for the policy's own, a population of one.
         seeds: One per episode.
-        limit: Steps after which an episode is cut, before the task's own limit.
-        watch: As that of `play`.
+        limit: As for `play`.
+        stretch: As for `play`.
+        watch: As for `play`.
     Returns: Returns (pop_size, episodes), NaN where an episode met something that is not finite, and what was played.
     """
     parameters = None if population is None else torch.as_tensor(population).to(policy.normalizer.mean)
     pop_size = 1 if parameters is None else len(parameters)
     episodes = [Episode(seed, candidate) for candidate in range(pop_size) for seed in seeds]
-    played = play(envs, policy, episodes, parameters, watch, limit)
+    played = play(envs, policy, episodes, parameters, watch, limit, stretch)
     return played.returns.reshape(pop_size, len(seeds)), played
 
 

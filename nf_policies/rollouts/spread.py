@@ -20,7 +20,8 @@ class Piece(NamedTuple):
     """Parameter vectors. Shape: (candidates, n_parameters); None for the policy's own."""
     seeds: Sequence[int]
     limit: int | None = None
-    """Steps after which an episode is cut."""
+    stretch: int | None = None
+    """As for `play`."""
 
     @property
     def episodes(self) -> int:
@@ -55,10 +56,10 @@ class Spread:
         self.pool, self.smallest, self.whole = pool, smallest, whole
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], limit: int | None = None
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], **more: int | None
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate. Arguments and returns are those of `evaluate`."""
-        whole = Piece(population, list(seeds), limit)
+        whole = Piece(population, list(seeds), **more)
         count = min(self.pool.room, max(whole.episodes // self.smallest, 1))
         pieces = list(cut(whole, count, whole=self.whole))
         answers: list[Played | None] = [None] * len(pieces)
@@ -73,25 +74,28 @@ def cut(piece: Piece, count: int, *, whole: bool = False) -> Iterator[Piece]:
 
     With `whole`, a candidate's episodes are not parted.
     """
-    population, seeds, limit = piece
+    population, seeds, *_ = piece
     candidates = 1 if population is None else len(population)
     if population is not None and candidates > 1:
         for rows in np.array_split(population, min(count, candidates)):
             yield from (
-                cut(Piece(rows, seeds, limit), -(-count // candidates), whole=whole)
+                cut(piece._replace(population=rows), -(-count // candidates), whole=whole)
                 if len(rows) == 1
-                else [Piece(rows, seeds, limit)]
+                else [piece._replace(population=rows)]
             )
     elif whole:
         yield piece
     else:
         for part in np.array_split(np.arange(len(seeds)), min(max(count, 1), len(seeds))):
-            yield Piece(population, [seeds[i] for i in part], limit)
+            yield piece._replace(seeds=[seeds[i] for i in part])
 
 
 def joined(parts: Sequence[Played]) -> Played:
     """What was played in all pieces, in their order."""
     returns, lengths = (np.concatenate([getattr(part, name) for part in parts]) for name in ("returns", "lengths"))
+    told = [part.stretches for part in parts if part.stretches is not None]
     rows = [np.concatenate(rows) for rows in list(zip(*(part.sums for part in parts), strict=True))[1:]]
     problem = next((part.problem for part in parts if part.problem), None)
-    return Played(returns, lengths, FeatureSums(parts[0].sums.centre, *rows), problem)
+    return Played(
+        returns, lengths, FeatureSums(parts[0].sums.centre, *rows), problem, np.concatenate(told) if told else None
+    )

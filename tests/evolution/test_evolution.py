@@ -170,7 +170,7 @@ class Far:
     def __init__(self, start: float, scale: float) -> None:
         self.start, self.scale = start, scale
 
-    def __call__(self, policy, population, seeds, limit=None):
+    def __call__(self, policy, population, seeds, limit=None, stretch=None):
         first = np.full(1, self.start) if population is None else population[:, 0]
         found = np.abs(first - self.start) >= 5 * self.scale
         returns = found[:, None].repeat(len(seeds), 1).astype(float)

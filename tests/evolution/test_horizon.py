@@ -16,7 +16,7 @@ class Falling:
     def __init__(self, falls_after: int, one_falls: bool = True) -> None:
         self.falls_after, self.one_falls, self.limits = falls_after, one_falls, []
 
-    def __call__(self, policy, population, seeds, limit=None):
+    def __call__(self, policy, population, seeds, limit=None, stretch=None):
         shape = 1 if population is None else len(population), len(seeds)
         self.limits.append((population is not None, limit))
         lengths = np.full(shape, min(self.falls_after, limit or WHOLE))
@@ -77,8 +77,8 @@ def test_a_horizon_beyond_the_episodes_is_refused() -> None:
     evolution = falling_after(5)
     evolution.step()
     numbers, tensors = through_a_file(evolution.state())
-    with pytest.raises(ValueError, match="its horizon is beyond the episodes"):
-        falling_after(5).load(({**numbers, "horizon": 2 * WHOLE}, tensors))
+    with pytest.raises(ValueError, match="its horizon is not of these episodes"):
+        falling_after(5).load(({**numbers, "horizon": {**numbers["horizon"], "steps": 2 * WHOLE}}, tensors))
 
 
 def test_half_of_the_episodes_of_the_median_candidate_decide() -> None:

@@ -8,8 +8,8 @@ import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, quiet
-from nf_policies.kernels.compiling import PARALLEL_FROM
-from nf_policies.rollouts.engine import Engine, eager_seconds, engine_mode
+from nf_policies.kernels.compiling import PARALLEL_FROM, eager_seconds, engine_mode
+from nf_policies.rollouts.engine import Engine
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.registry import register_installed
@@ -39,14 +39,14 @@ def population_for(policy: Policy, pop_size: int, scale: float = 0.7) -> np.ndar
     return np.random.default_rng(1).normal(size=(pop_size, policy.n_parameters)) * scale
 
 
-def alone(envs, policy: Policy, vector: np.ndarray, seed: int, limit: int) -> tuple[float, int]:
-    """One candidate, one episode, step by step with the policy's own step."""
+def alone(envs, policy: Policy, vector: np.ndarray, seed: int, limit: int, stretch: int) -> tuple[float, int, float]:
+    """One candidate, one episode, step by step with the policy's own step: return, length and best stretch."""
     task, dtype = envs.func_env, policy.field.resting_level.dtype
     keys, zero = envs.lane_keys([seed], torch.device("cpu")), torch.zeros(1, dtype=torch.int32)
     state = task.initial(envs.uniforms(keys, zero, zero, task.draws.initial, dtype), envs.params)
     coefficients = policy.coefficients(torch.as_tensor(vector).to(dtype)[None])
     potentials = torch.zeros(1, policy.field.memory_size, dtype=dtype)
-    total, seen = 0.0, policy.visible or range(policy.encode.total)
+    rewards, seen = [], policy.visible or range(policy.encode.total)
     for t in range(limit):
         features = torch.stack([task.features(state, (), envs.params)[k] for k in seen], -1)
         action, trace = policy.step(features, potentials, torch.tensor([t == 0]), coefficients)
@@ -54,22 +54,32 @@ def alone(envs, policy: Policy, vector: np.ndarray, seed: int, limit: int) -> tu
         used = torch.tensor([task.draws.initial + t * task.draws.transition], dtype=torch.int32)
         rng = envs.uniforms(keys, zero, used, task.draws.transition, dtype)
         after = task.transition(state, action, rng, envs.params)
-        total += float(task.reward(state, action, after, rng, envs.params))
+        rewards.append(float(task.reward(state, action, after, rng, envs.params)))
         state = after
-        if bool(task.terminal(state, (), envs.params)):
-            return total, t + 1
-    return total, limit
+        if ended := bool(task.terminal(state, (), envs.params)):
+            break
+    return sum(rewards), len(rewards), best_stretch(rewards, stretch, ended)
 
 
-def assert_equal_to_alone(envs, policy, limit, rtol=1e-9) -> None:
+def best_stretch(rewards: list[float], steps: int, ended: bool) -> float:
+    """Of an episode, from the definition: the highest weighted mean of rewards, the latest weighing most."""
+    of_each = [
+        sum(reward * (1 - 1 / steps) ** (t - i) for i, reward in enumerate(rewards[: t + 1])) / steps
+        for t in range(len(rewards))
+    ]
+    return max(of_each[steps - 1 :] + of_each[-1:] * ended)
+
+
+def assert_equal_to_alone(envs, policy, limit, rtol=1e-9, stretch=5) -> None:
     engine = Engine(envs, dtype=torch.float64)
     policy = policy.double()
     population, seeds = population_for(policy, 3), [11, 12]
     with torch.no_grad():
-        returns, played = engine(policy, population, seeds)
-        expected = [[alone(envs, policy, v, s, limit) for s in seeds] for v in population]
+        returns, played = engine(policy, population, seeds, stretch=stretch)
+        expected = [[alone(envs, policy, v, s, limit, stretch) for s in seeds] for v in population]
     np.testing.assert_allclose(returns, np.array(expected)[..., 0], rtol=rtol, atol=rtol)
     np.testing.assert_array_equal(played.lengths, np.array(expected)[..., 1].reshape(-1))
+    np.testing.assert_allclose(played.stretches, np.array(expected)[..., 2].reshape(-1), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("hidden_size", [2, 12], ids=["neuron by neuron", "as matrices"])
