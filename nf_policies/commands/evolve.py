@@ -83,7 +83,7 @@ class Evolve(RunOptions):
         options: Any = self
         from nf_policies.commands.backends import batched_task, device_of, operations_of_step, played_on, played_on_ray
         from nf_policies.commands.task import asked, check_file, shown
-        from nf_policies.kernels.compiling import eager_seconds, engine_mode
+        from nf_policies.rollouts.fused import eager_seconds, engine_mode
         from nf_policies.rollouts.play import CHOICE, CONFIRMATION, FINAL, first_seed
         from nf_policies.rollouts.score import Score, rollout, score_of
 

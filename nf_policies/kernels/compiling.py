@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,17 +14,11 @@ from nf_policies.kernels.cache import keep_torchs_to_ourselves
 from nf_policies.memory import out_of_memory
 from nf_policies.wording import in_short
 
-Mode = Literal["auto", "eager", "compiled"]
-
 PARALLEL_FROM = 4096
 """Environments from which the generated loop is worth more than one thread."""
 GUARDS = ("TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "DEFAULT_DEVICE")
 """Guards that are kept, for each costs time in every call: shapes and dtypes of tensors, whether two arguments are one
 tensor, grad mode, default dtype and device. What is compiled belongs to one owner, whose policy does not change."""
-COMPILE_SECONDS = 30.0
-"""What compiling costs on two cores, generously."""
-SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 4e-6, 3e-10
-"""What an operation on tensors costs without compiling: for all episodes, and for each."""
 VALUES = ("CONSTANT_MATCH", "EQUALS_MATCH")
 ISOLATES = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 
@@ -126,13 +120,3 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += 1
         return func(*args, **(kwargs or {}))
-
-
-def eager_seconds(operations: int, env_steps: int, episodes: int = 1) -> float:
-    """How long so many steps of all environments take, so many episodes at once, from the operations of a step."""
-    return operations * env_steps * (SECONDS_PER_OPERATION / max(episodes, 1) + SECONDS_PER_NUMBER)
-
-
-def engine_mode(seconds: float) -> Mode:
-    """Whether compiling pays for so much work ahead, which is not measured: so a resumed run decides the same."""
-    return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"

@@ -16,12 +16,12 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from nf_policies.fields.dynamics import has_hooks
-from nf_policies.kernels.compiling import Mode, compiled, eager_seconds, engine_mode, steps_per_call, where_possible
+from nf_policies.kernels.compiling import compiled, steps_per_call, where_possible
 from nf_policies.memory import out_of_memory
 from nf_policies.policies.numbers import DEMAND, LARGEST, usable
 from nf_policies.policies.policy import Normalizer, Policy
 from nf_policies.rollouts.forms import form_of
-from nf_policies.rollouts.fused import Episodes, Fused, Row, World, normalisation, picked, whole_groups
+from nf_policies.rollouts.fused import Episodes, Fused, Mode, Row, World, eager_seconds, engine_mode, normalisation
 from nf_policies.rollouts.pieces import Piece, halves
 from nf_policies.rollouts.play import FeatureSums, Played
 
@@ -273,12 +273,12 @@ class Engine:
             if not n_alive:
                 break
             if len(alive) >= COMPACT_FROM and n_alive < len(alive) / 2:
-                left = whole_groups(alive, fused.form.group)
+                left = fused.left(alive)
                 if len(left) < 0.75 * len(alive):
                     final[:, slice(None) if where is None else where] = episodes.numbers[: len(final)]
                     where = left if where is None else where[left]
                     coefficients = fused.form.pick(coefficients, left)
-                    episodes = picked(episodes, left, fused.form.group)
+                    episodes = fused.picked(episodes, left)
         final[:, slice(None) if where is None else where] = episodes.numbers[: len(final)]
         # An episode whose numbers cannot be used has no return; where these are features, it has no moments either.
         sums, lengths = final[Row.SUMS :], final[Row.LENGTH]

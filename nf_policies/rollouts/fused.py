@@ -6,13 +6,20 @@ Their state is packed into few tensors, because each tensor that enters a compil
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nf_policies.kernels.compiling import Operations
 from nf_policies.policies.policy import CLIP, Normalizer
+
+Mode = Literal["auto", "eager", "compiled"]
+
+COMPILE_SECONDS = 30.0
+"""What compiling costs on two cores, generously."""
+SECONDS_PER_OPERATION, SECONDS_PER_NUMBER = 4e-6, 3e-10
+"""What an operation on tensors costs without compiling: for all episodes, and for each."""
 
 
 class World(NamedTuple):
@@ -145,6 +152,20 @@ class Fused:
             self.advance(episodes, coefficients, normal, 0, n_steps=1)
         return operations.count
 
+    def picked(self, episodes: Episodes, which: Tensor) -> Episodes:
+        """Some episodes, by indices from `left`; the memory has a row per group."""
+        group = self.form.group
+        groups = which if group == 1 else which[::group] // group
+        others = tuple(x[which] for x in episodes.others)
+        memory = tuple(x[groups] for x in episodes.memory)
+        return Episodes(episodes.numbers[:, which], others, memory, episodes.keys[which], episodes.stretch)
+
+    def left(self, alive: Tensor) -> Tensor:
+        """Indices of the episodes in groups with at least one that is alive."""
+        if self.form.group > 1:
+            alive = alive.reshape(-1, self.form.group).any(1).repeat_interleave(self.form.group)
+        return alive.nonzero().squeeze(1)
+
     def _packed(self, rows: list[Tensor], state: Any, memory: tuple[Tensor, ...], *rest: Any) -> Episodes:
         rows = [*rows]
         others: list[Tensor] = []
@@ -200,16 +221,11 @@ def unpack(plan: Any, rows: Iterator[Tensor], others: Iterator[Tensor]) -> Any:
     return type(plan)(*parts) if hasattr(plan, "_fields") else tuple(parts)
 
 
-def picked(episodes: Episodes, which: Tensor, group: int) -> Episodes:
-    """Some episodes, by indices of whole groups; the memory has a row per group of so many."""
-    groups = which if group == 1 else which[::group] // group
-    others = tuple(x[which] for x in episodes.others)
-    memory = tuple(x[groups] for x in episodes.memory)
-    return Episodes(episodes.numbers[:, which], others, memory, episodes.keys[which], episodes.stretch)
+def eager_seconds(operations: int, env_steps: int, episodes: int = 1) -> float:
+    """How long so many steps of all environments take, so many episodes at once, from the operations of a step."""
+    return operations * env_steps * (SECONDS_PER_OPERATION / max(episodes, 1) + SECONDS_PER_NUMBER)
 
 
-def whole_groups(alive: Tensor, group: int) -> Tensor:
-    """Indices of the episodes in groups with at least one that is alive."""
-    if group > 1:
-        alive = alive.reshape(-1, group).any(1).repeat_interleave(group)
-    return alive.nonzero().squeeze(1)
+def engine_mode(seconds: float) -> Mode:
+    """Whether compiling pays for so much work ahead, which is not measured: so a resumed run decides the same."""
+    return "compiled" if seconds > 1.5 * COMPILE_SECONDS else "eager"

@@ -69,11 +69,12 @@ def test_pieces_played_in_any_order_give_the_bits_of_one_machine(make, activatio
     noise = np.random.default_rng(0).standard_normal((5, len(vector)))
     population, seeds = vector.start.double().numpy() + noise, [3, 4, 11]
     spread = Spread(Shuffled(make, workers, seed=workers), whole=make is on_engine)
-    for candidates, limit in ((population, None), (population, 5), (None, None)):
-        returns, played = make(15)(policy, candidates, seeds, limit)
-        mine, pieced = spread(policy, candidates, seeds, limit)
+    for candidates, more in ((population, {}), (population, {"limit": 5}), (population, {"stretch": 4}), (None, {})):
+        returns, played = make(15)(policy, candidates, seeds, **more)
+        mine, pieced = spread(policy, candidates, seeds, **more)
         np.testing.assert_array_equal(mine, returns)
         np.testing.assert_array_equal(pieced.lengths, played.lengths)
+        np.testing.assert_array_equal(pieced.stretches, played.stretches)
         for a, b in zip(pieced.moments, played.moments, strict=True):
             assert torch.equal(torch.as_tensor(a), torch.as_tensor(b))
 
@@ -105,7 +106,7 @@ def test_pieces_hold_every_episode_once_in_order(count, candidates) -> None:
     assert len(pieces) >= min(count, whole.episodes) // 2
 
 
-def broken(*_):
+def broken(*_, **more):
     raise ZeroDivisionError("no motor")
 
 

@@ -8,8 +8,9 @@ import torch
 
 from nf_policies import NeuralField, Policy, SimpleNeuralField, field_sizes
 from nf_policies.evolution import Evolution, quiet
-from nf_policies.kernels.compiling import PARALLEL_FROM, eager_seconds, engine_mode
+from nf_policies.kernels.compiling import PARALLEL_FROM
 from nf_policies.rollouts.engine import Engine
+from nf_policies.rollouts.fused import eager_seconds, engine_mode
 from nf_policies.rollouts.play import Episode, play
 from nf_policies.tasks.batched import batched_twin, make_batched
 from nf_policies.tasks.registry import register_installed
