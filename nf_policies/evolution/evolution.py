@@ -15,7 +15,7 @@ from torch import Tensor
 from nf_policies.evolution.generation import Generation
 from nf_policies.evolution.objective import Incumbent, Objective, duel, episodes_of, mean, noise_dominates, rounds
 from nf_policies.evolution.schema import check_numbers, check_sizes
-from nf_policies.evolution.stages import WIDER, Horizon, Plateau, falling_hides, larger, median, patience_of
+from nf_policies.evolution.stages import WIDER, Horizon, Plateau, larger, median, patience_of
 from nf_policies.evolution.start import scale_factors
 from nf_policies.evolution.strategy import State, Strategy
 from nf_policies.fields.dynamics import under
@@ -177,14 +177,12 @@ class Evolution:
         self.not_finite += int((~np.isfinite(candidates)).sum())
         sigma = self.strategy.sigma
         finite = candidates[np.isfinite(candidates)]
-        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought), self.env_steps)
+        at_rest = (is_short or self.grow is not None) and self.plateau.reached(median(sought))
         if is_short and (lasting or at_rest):
             self.horizon.grow(lengths[:-1])
             self.plateau = Plateau(self.plateau.patience)  # later returns are others
-        elif not is_short and self.grow is not None:
-            stands = not self.horizon.stretch and self.plateau.is_flat
-            if at_rest or (stands and falling_hides(returns[:-1], lengths[:-1])):
-                self._go_on()
+        elif at_rest:
+            self._go_on()
 
         seconds = time.perf_counter() - began
         self._record = Generation(

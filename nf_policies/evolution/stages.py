@@ -9,10 +9,6 @@ FOLLOW = 0.2
 """Weight of the newest generation in the running average of the medians."""
 RISE = 0.01
 """Of all that the average has risen so far: what is less is no rise."""
-STEEP = 0.1
-"""The same, of a rise that is worth many steps."""
-FEW = 5
-"""Generations that a search is given in any case."""
 WIDER = 3.0
 """The first deviation of a search after one whose candidates were all alike, in that of others."""
 LASTING = 0.5
@@ -91,50 +87,22 @@ class Plateau:
     lowest: float = math.inf
     best: float = -math.inf
     waited: int = 0
-    landmark: float = -math.inf
-    """Where the last steep rise led."""
-    passed: int = 0
-    """Generations since."""
-    steps_then: int = 0
-    steps_now: int = 0
-    """Of the environment, until the landmark and until now."""
 
-    def reached(self, median: float, env_steps: int = 0) -> bool:
+    def reached(self, median: float) -> bool:
         """Take a generation's median return, NaN if there is none. Whether the search has come to rest."""
-        self.waited, self.passed, self.steps_now = self.waited + 1, self.passed + 1, env_steps
+        self.waited += 1
         if math.isfinite(median):
             self.level = median if math.isnan(self.level) else self.level + FOLLOW * (median - self.level)
             self.lowest = min(self.lowest, self.level)
         if self.level > self.best + RISE * max(self.best - self.lowest, 0):
             self.best, self.waited = self.level, 0
-        if self.level > self.landmark + STEEP * max(self.landmark - self.lowest, 0):
-            self.landmark, self.passed, self.steps_then = self.level, 0, env_steps
         return self.waited >= self.patience
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether half as many steps again as the last steep rise had taken have brought no other."""
-        return self.passed >= FEW and self.steps_now >= 1.5 * self.steps_then
 
 
 def median(values: np.ndarray) -> float:
     """Of the finite values; NaN if there are none."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if len(finite) else math.nan
-
-
-def falling_hides(returns: np.ndarray, lengths: np.ndarray) -> bool:
-    """Whether candidates last, and an end only costs the reward of every further step.
-
-    Standing still is hard to leave then: who moves faster falls at first.
-
-    Args:
-        returns: Of the last generation. Shape: (candidates, episodes).
-        lengths: Steps of its episodes; same shape.
-    """
-    rate = median(returns.sum(1) / lengths.sum(1))
-    lasting = np.median((lengths == lengths.max()).mean(1)) >= LASTING and lengths.min() < lengths.max()
-    return bool(lasting and rate > 0 and np.ptp(returns - rate * lengths) > 0)
 
 
 def patience_of(n_parameters: int, pop_size: int) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 from small_evolution import assert_same, evolution_for, whole_and_continued
 
-from nf_policies.evolution.stages import Horizon, Plateau, falling_hides
+from nf_policies.evolution.stages import Horizon
 from nf_policies.fields.parameters import ParameterVector
 from nf_policies.rollouts.play import FeatureSums, Played
 
@@ -43,31 +43,6 @@ def balancing(horizon=(10, WHOLE)):
     )
     evolution.evaluate = Balancing(float(evolution.vector.start[0]))
     return evolution
-
-
-def test_falling_hides_what_moving_brings_where_candidates_last_and_each_step_brings_something() -> None:
-    lengths = np.array([[100, 100], [100, 100], [100, 100], [10, 30]])
-    faster = np.array([[0], [0], [0], [5]])
-    assert falling_hides(2.0 * lengths + faster, lengths)
-    assert not falling_hides(2.0 * lengths, lengths), "every step brings the same, as on CartPole"
-    assert not falling_hides(-1.0 * lengths + faster, lengths), "an early end is a gain"
-    assert not falling_hides(2.0 * lengths[::-1] + faster, lengths[[3, 3, 3, 0]]), "most candidates fall"
-    assert not falling_hides(np.full((4, 2), np.nan), lengths)
-
-
-def test_a_search_is_flat_when_half_as_many_steps_again_brought_no_steep_rise() -> None:
-    plateau = Plateau(patience=100)
-    for generation, median in enumerate([0, 100, 200, 300, 400], 1):
-        plateau.reached(median, 1000 * generation)
-    at_most = plateau.level
-    flat = []
-    for generation in range(6, 12):
-        plateau.reached(at_most, 1000 * generation)
-        flat.append(plateau.is_flat)
-    assert flat == [False, False, False, False, True, True], "5 generations, and 1.5 times the steps"
-    plateau.reached(1000, 12_000)
-    assert not plateau.is_flat, "a steep rise"
-    assert not plateau.reached(1000, 13_000), "and that is not yet a search at rest"
 
 
 def test_stretches_double_up_to_the_whole_episode() -> None:
