@@ -59,7 +59,6 @@ class Train(RunOptions):
     sde_sample_freq: int | None = None  # Steps after which gSDE draws new noise; -1 for once per update.
     privileged_critic: Switch = None  # Whether the critic, not saved, sees what is hidden from the policy.
     log_std_init: float | None = None  # First log standard deviation of Box actions, in units of half their range.
-    noise_color: float | None = None  # Of Box actions' noise without gSDE: 0 white, 1 pink, at first; white in the end.
     evaluation_share: float | None = None  # Steps of evaluations that choose the best, as a share of those of training.
     evaluation_envs: int | None = None  # Of their own for evaluations and the score; 0 if those of training are given.
     compile: bool = False  # Compile the policy, and a batched task with it: faster, after a quarter of a minute.
@@ -217,7 +216,6 @@ def new_model(options: Any, envs: "VectorEnv", task: "Shown", **policy_kwargs: A
     names = ("n_steps", "batch_size", "seq_len", "n_epochs", "gamma", "gae_lambda", "ent_coef", "normalize_rewards")
     policy = {
         **{name: getattr(options, name) for name in ("field", "hidden_size", "log_std_init")},
-        "noise_color": options.noise_color or 0.0,  # runs of earlier versions have none
         "visible": task.visible,
         "privileged_critic": bool(options.privileged_critic),
         "field_kwargs": pairs(options.field_option),

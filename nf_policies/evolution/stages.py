@@ -19,20 +19,17 @@ LASTING = 0.5
 class Horizon:
     """How much of an episode counts: its first steps, few at first, or its best stretch, or all of it.
 
-    Episodes of a generation are cut after `steps`, which become more once candidates last so long. What comes soon is
-    learnt first, where chance and long episodes of the few best cost little. Where no episode ends early, this does not
-    hold, and what pays at once leads astray: there they are whole.
+    Episodes are cut after `steps`, more once candidates last so long: what comes soon is learnt first, where chance and
+    long episodes of the few best cost little. Where no episode ends early, what pays at once leads astray.
 
-    Whole episodes have a trap of their own: a policy that never does what is asked, but earns something in every step,
-    as one that spins a pole which it should balance. Whoever balances it for a moment and then lets it fall earns less.
-    By the best stretch of an episode (see `play`), a short one at first, candidates earn the more the longer they
-    manage, and nothing is lost by what comes before or afterwards.
+    By whole returns, a policy that spins a pole is better than one that balances it for a moment and lets it fall. By
+    the best `stretch` of an episode (see `play`), candidates are the better the longer they manage what is asked.
 
     Args:
         first: Steps at first, of an episode or a stretch.
         whole: Of a whole episode.
-        steps: After which episodes are cut now.
-        stretch: Steps of the stretch that is looked for now; 0 or all where returns count.
+        steps: Now, of an episode.
+        stretch: Now; 0 or all where returns count.
     """
 
     first: int

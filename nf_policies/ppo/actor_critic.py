@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -19,7 +19,7 @@ from nf_policies.policies.kinds import images_of, make_head, single
 from nf_policies.policies.policy import Memory, Normalizer
 from nf_policies.policies.spaces import each
 from nf_policies.ppo.buffer import Evaluated, Sequences, shape_of, some
-from nf_policies.ppo.distributions import action_scaling, colored_noise, make_distribution
+from nf_policies.ppo.distributions import action_scaling, make_distribution
 from nf_policies.ppo.networks import NetworkOptions, make_networks, visible_features
 from nf_policies.ppo.vec_env import Features
 from nf_policies.ranks import ALONE, Ranks
@@ -39,8 +39,6 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         squash: How Box actions stay within bounds: "tanh" or "clip".
         normalize_observations: By running statistics of the features, learned while collecting.
         features_extractor_class: SB3's. If it learns, its outputs are not normalised. No policy file can hold it.
-        noise_color: Of the noise of Box actions, whose power falls with the frequency f as f^-color: at first, from 0
-            (white) to 2 (brown). It falls to 0 with the last update. Not with `use_sde` (arXiv:2312.11091).
         normalize_images: Whether images are divided by 255, which no policy file can hold; by default only in front of
             a `features_extractor_class`.
         options: The networks', see `NetworkOptions`, and SB3's: `log_std_init` (in units of half the actions' range),
@@ -68,15 +66,12 @@ class NeuralFieldPolicy(ActorCriticPolicy):
         *,
         squash: str = "tanh",
         normalize_observations: bool = True,
-        noise_color: float = 0.0,
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         normalize_images: bool | None = None,
         **options: Any,
     ) -> None:
         make_head(action_space, squash)  # refuses what cannot be acted in
-        if not 0 <= noise_color <= 2:
-            raise ValueError(f"noise_color must be from 0 (white) to 2, not {noise_color}.")
-        self.squash, self.normalize_observations, self.noise_color = squash, normalize_observations, noise_color
+        self.squash, self.normalize_observations = squash, normalize_observations
         own = {field.name: options.pop(field.name) for field in fields(NetworkOptions) if field.name in options}
         self.networks = NetworkOptions(**own)
         if unknown := options.keys() - SB3_OPTIONS:
@@ -175,18 +170,11 @@ class NeuralFieldPolicy(ActorCriticPolicy):
             memories.append(kind(self.critic, self.normalizer, of_critic, self.critic_entries))
         return memories
 
-    def noise(self, n_steps: int, num_envs: int, remaining: float) -> Iterator[Tensor | None]:
-        """Of one step after the other for `sample`: (num_envs, ·), or None, with which it draws white noise itself."""
-        colored = self.noise_color > 0 and isinstance(self.action_dist, DiagGaussianDistribution)
-        shape = (n_steps, num_envs, len(self.log_std)) if colored else ()
-        while True:
-            yield from colored_noise(self.noise_color * remaining, *shape, device=self.device) if colored else (None,)
-
-    def sample(self, latent: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Random actions (num_envs, ·) from the actor's latents, with that of `noise`, of deviation 1, or their own."""
+    def sample(self, latent: Tensor) -> Tensor:
+        """Random actions (num_envs, ·) from the actor's latents."""
         if isinstance(self.action_dist, DiagGaussianDistribution):  # SB3 checks and builds for longer than it draws
             mean = self.action_net(latent)
-            return torch.addcmul(mean, torch.randn_like(mean) if noise is None else noise, self.log_std.exp())
+            return torch.addcmul(mean, torch.randn_like(mean), self.log_std.exp())
         return self._get_action_dist_from_latent(latent).get_actions()
 
     def run_actor(self, obs: Sequences) -> tuple[Tensor, Tensor]:

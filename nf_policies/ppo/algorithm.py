@@ -162,7 +162,6 @@ class FieldPPO(PPO):
         buffer.reset()
         remaining = max(self._current_progress_remaining, 0.0)
         buffer.gamma = 1 - (1 - self.gamma) * self.horizon_growth ** (remaining - 1)
-        noise = policy.noise(self.n_steps, env.num_envs, remaining)
         if self.use_sde:
             policy.reset_noise(env.num_envs)
         callback.on_rollout_start()
@@ -187,7 +186,7 @@ class FieldPPO(PPO):
             features: Any = policy.extract_features(kept) if policy.extractor_learns else kept
             outputs = [memory.step(features, starts) for memory in memories]
             try:
-                actions, now = step_envs(outputs[0][:, : policy.latent_size], next(noise))
+                actions, now = step_envs(outputs[0][:, : policy.latent_size])
             except (ValueError, AssertionError):
                 check_numbers("observation", kept, buffer.pos)  # the more useful complaint, if that was why
                 raise
@@ -252,7 +251,7 @@ class FieldPPO(PPO):
     def _memory(self) -> Callable[..., Memory]:
         return partial(CompiledMemory, compile_torch(step, dynamic=False)) if self.compile else Memory
 
-    def _step_of(self, env: VecEnv) -> Callable[[Tensor, Tensor | None], tuple[Tensor, Advance]]:
+    def _step_of(self, env: VecEnv) -> Callable[[Tensor], tuple[Tensor, Advance]]:
         """From latents (num_envs, ·) to actions as a buffer has them and the environments' answer."""
         if not (self.compile and has_pure_step(env, self.device)):
             return partial(act, env, self.policy)

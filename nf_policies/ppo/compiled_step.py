@@ -57,20 +57,20 @@ class CompiledStep:
         fast = compile_torch(self._step, dynamic=False, **options(self.env.num_envs))
         self._take = where_possible(fast, self._step)
 
-    def __call__(self, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Advance]:
-        """Actions as a rollout keeps them, of latents and noise (num_envs, ·), and the environments' answer."""
+    def __call__(self, latents: Tensor) -> tuple[Tensor, Advance]:
+        """Actions as a rollout keeps them, of latents (num_envs, ·), and the environments' answer."""
         env, venv = self.env, self.venv
         if venv.lanes is None:
             raise ValueError("Reset the environments before the first step.")
         if self.params is not venv.params:
             self._compile()
         counts = env.counts_on(latents.device)
-        actions, answer, now, venv.lanes, env.counts = self._take(latents, noise, venv.lanes, counts)
+        actions, answer, now, venv.lanes, env.counts = self._take(latents, venv.lanes, counts)
         env.finished.append((answer.over, now))
         return actions, answer
 
-    def _step(self, latents: Tensor, noise: Tensor | None, lanes: Any, counts: Counts) -> tuple[Any, ...]:
-        actions = self.policy.sample(latents, noise)
+    def _step(self, latents: Tensor, lanes: Any, counts: Counts) -> tuple[Any, ...]:
+        actions = self.policy.sample(latents)
         lanes, obs, rewards, terminated, truncated, info = self.venv.pure_step(
             lanes, self.policy.action_scaling(actions)
         )

@@ -219,19 +219,6 @@ def make_distribution(
     return BernoulliDistribution(size)
 
 
-def colored_noise(color: float, n_steps: int, *shape: int, device: torch.device | None = None) -> Tensor:
-    """Gaussian noise (n_steps, *shape) of variance 1, whose power falls with the frequency f as f^-color.
-
-    Steps that follow each other are unrelated where `color` is 0 (white), and the more alike the larger it is.
-
-    Reference: Timmer and König (1995), On generating power law noise.
-    """
-    frequencies = torch.fft.fftfreq(n_steps, device=device).abs().clamp(min=1 / n_steps)
-    size = frequencies ** (-color / 2)
-    spectrum = torch.fft.fft(torch.randn(*shape, n_steps, device=device)) * size / size.square().mean().sqrt()
-    return torch.fft.ifft(spectrum).real.movedim(-1, 0).contiguous()
-
-
 class FirstLogitZero(nn.Module):
     """Logits of choices from the n - 1 outputs of each, as the heads of a policy have them."""
 

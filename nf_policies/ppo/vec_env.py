@@ -219,9 +219,9 @@ def with_rows(obs: Any, where: np.ndarray, rows: Any) -> Any:
     return copy
 
 
-def act(env: VecEnv, policy: Any, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Advance]:
-    """Actions of `policy.sample` for latents and noise (num_envs, ·), as a buffer has them, and what they brought."""
-    actions = policy.sample(latents, noise)
+def act(env: VecEnv, policy: Any, latents: Tensor) -> tuple[Tensor, Advance]:
+    """Actions of `policy.sample` for latents (num_envs, ·), as a buffer has them, and what they brought."""
+    actions = policy.sample(latents)
     return as_stored(actions), advance(env, policy.action_scaling(actions))
 
 

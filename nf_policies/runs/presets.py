@@ -69,7 +69,7 @@ def _train(facts: Facts) -> dict[str, Any]:
         "num_envs": 8, "n_steps": 256, "batch_size": 512, "seq_len": 32, "n_epochs": 10, "learning_rate": 1e-3,
         "gamma": 1 - 1 / horizon, "horizon_growth": 1.0 if facts.batched else min(max(facts.steps / horizon / 2, 1), 5),
         "gae_lambda": 0.95, "ent_coef": 0.0, "log_std_init": -0.5 if many and not facts.batched else 0.0,
-        "use_sde": False, "sde_sample_freq": -1, "noise_color": 0.0,
+        "use_sde": False, "sde_sample_freq": -1,
         "normalize_rewards": True, "privileged_critic": True, "evaluation_share": 0.1,
         "workers": facts.workers and 8, "minutes": 10.0, "patience": 0.5,
     } | of_choices | many  # fmt: skip

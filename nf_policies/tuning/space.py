@@ -63,7 +63,6 @@ SPACES: dict[str, Space] = {
         "ent_coef": Choice((0.0, 1e-4, 1e-3, 1e-2)),
         "normalize_rewards": YES_OR_NO,
         "use_sde": YES_OR_NO,
-        "noise_color": Choice((0.0, 0.5, 1.0, 2.0)),
         "log_std_init": Range(-2.0, 0.5),
     },
     "evolve": {
@@ -82,7 +81,7 @@ SPACES: dict[str, Space] = {
 }
 """By command. `times_X` multiplies the start's X. `minibatches` per update set the batch size, and `horizon` =
 1 / (1 - gamma). `tau_init` is an option of the field."""
-OF_BOXES = {"use_sde", "noise_color", "log_std_init"}
+OF_BOXES = {"use_sde", "log_std_init"}
 """What only the actions of a Box have."""
 LEAST_SEQUENCE = 16
 """Steps through which gradients flow at least, or as many as an update plays in each environment."""

@@ -229,30 +229,3 @@ def test_a_whole_episode_is_told_even_if_its_return_is_no_number() -> None:
     infos = [lanes.step(np.zeros((2, 1)))[3] for _ in range(4)][-1]
     assert np.isnan(infos[0]["episode"]["r"])
     assert infos[0]["episode"]["l"] == 4
-
-
-@pytest.mark.parametrize(("remaining", "alike"), [(1.0, 0.65), (0.0, 0.0)])
-def test_actions_that_follow_each_other_are_alike_at_first_and_unrelated_in_the_end(remaining, alike) -> None:
-    envs = gym.make_vec("nf_envs:nf/Pendulum-v1", num_envs=64, vectorization_mode="vector_entry_point")
-    model = FieldPPO(
-        "NeuralFieldPolicy",
-        envs,
-        n_steps=64,
-        batch_size=64,
-        seed=0,
-        policy_kwargs={"noise_color": 1.0, "squash": "clip"},
-    )
-    _, callback = model._setup_learn(10**6)
-    model._current_progress_remaining = remaining
-    model.collect_rollouts(model.env, callback, model.rollout_buffer, 64)
-    stored = model.rollout_buffer.stored
-    noise = stored["actions"] / model.policy.log_std.detach().exp()  # the first policy's means are about 0
-    assert noise.std() == pytest.approx(1, abs=0.05)
-    assert (noise[1:] * noise[:-1]).mean() == pytest.approx(alike, abs=0.05)
-    density = torch.distributions.Normal(0, 1).log_prob(noise).squeeze(-1)
-    torch.testing.assert_close(stored["log_probs"], density, atol=0.2, rtol=0)
-
-
-def test_noise_of_a_color_beyond_brown_is_refused() -> None:
-    with pytest.raises(ValueError, match="noise_color must be from 0 \\(white\\) to 2, not 3"):
-        FieldPPO("NeuralFieldPolicy", "Pendulum-v1", policy_kwargs={"noise_color": 3})

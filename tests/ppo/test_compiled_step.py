@@ -95,17 +95,6 @@ def test_constants_that_change_are_seen() -> None:
 
 
 @COMPILER
-def test_the_compiled_step_adds_the_noise_that_it_is_given() -> None:
-    model = model_of("Pendulum-v1", compile=True)
-    model.env.reset()
-    latents, noise = torch.randn(2, 16, 1, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        actions, _ = CompiledStep(model.policy, model.env)(latents, noise)
-        torch.testing.assert_close(actions, act(model.env, model.policy, latents, noise)[0])
-        torch.testing.assert_close(actions, model.policy.action_net(latents) + model.policy.log_std.exp() * noise)
-
-
-@COMPILER
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "options"),
@@ -115,7 +104,6 @@ def test_the_compiled_step_adds_the_noise_that_it_is_given() -> None:
         ("Pendulum-v1", {}),
         ("Pendulum-v1", {"policy_kwargs": {"squash": "clip"}, "normalize_rewards": True}),
         ("Pendulum-v1", {"use_sde": True, "sde_sample_freq": 4}),
-        ("Pendulum-v1", {"policy_kwargs": {"noise_color": 1.0}}),
     ],
 )
 def test_every_policy_trains_in_one_compiled_function_with_its_task(task, options) -> None:

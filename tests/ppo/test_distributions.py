@@ -10,7 +10,6 @@ from nf_policies.ppo.distributions import (
     FastCategorical,
     SquashedGaussian,
     action_scaling,
-    colored_noise,
     log_tanh_slope,
     make_distribution,
     parameters_layer,
@@ -109,15 +108,3 @@ def test_the_entropy_of_choices_is_torchs_and_so_is_its_gradient() -> None:
     torch.testing.assert_close(ours, theirs)
     gradients = [torch.autograd.grad(entropy.sum(), logits)[0] for entropy in (ours, theirs)]
     torch.testing.assert_close(*gradients)
-
-
-@pytest.mark.parametrize("color", [0.0, 0.5, 1.0, 2.0])
-def test_the_power_of_colored_noise_falls_with_the_frequency_and_its_variance_is_one(color) -> None:
-    torch.manual_seed(0)
-    noise = colored_noise(color, 64, 500, 4)
-    assert noise.shape == (64, 500, 4)
-    assert noise.var() == pytest.approx(1, abs=0.02)
-    power = torch.fft.rfft(noise, dim=0).abs().square().mean((1, 2))[1:]
-    expected = torch.arange(1, 33) ** -color
-    torch.testing.assert_close(power / power[0], expected, rtol=0.15, atol=0)
-    assert torch.nn.functional.cosine_similarity(noise[:, 0, 0], noise[:, 0, 1], dim=0).abs() < 0.9, "each its own"
