@@ -202,9 +202,9 @@ class Evolution:
         return self._record
 
     def _go_on(self) -> None:
-        """Look for the best stretch, for a longer one, or begin a larger search."""
+        """Look for the best stretch, then for twice as long ones up to the whole episode; or begin a larger search."""
         if self.horizon.seeks_stretch:
-            self.horizon.lengthen()
+            self.horizon.stretch = min(2 * self.horizon.stretch, self.horizon.whole)
             self.plateau = Plateau(self.plateau.patience)
             return
         has_changed = self.plateau.best > self.plateau.lowest

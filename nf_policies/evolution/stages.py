@@ -57,10 +57,6 @@ class Horizon:
         limit = {"limit": self.steps} if self.is_short else {}
         return limit | ({"stretch": self.stretch} if self.seeks_stretch else {})
 
-    def lengthen(self) -> None:
-        """Look for stretches twice as long, or for all that an episode brings."""
-        self.stretch = min(2 * self.stretch, self.whole)
-
     def is_reached(self, lengths: np.ndarray) -> bool:
         """Whether the median candidate lasts. `lengths` are of shape (candidates, episodes)."""
         return bool(np.median((lengths >= self.steps).mean(1)) >= LASTING)

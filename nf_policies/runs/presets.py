@@ -1,6 +1,6 @@
 """Settings per task: option values that a command uses where nothing else is given. Every one is an option.
 
-Those of evolve without velocities were chosen by searching grids (CartPole, Pendulum, MountainCarContinuous) or on a
+Those of evolve without velocities were chosen by searching grids (CartPole, MountainCarContinuous) or on a
 simulation of the poles outside this repository, on few seeds, and then measured on others (docs/evolution.md). That of
 MountainCarContinuous with velocities is a target and a budget. `nf-policies tune` finds such settings.
 """
@@ -140,13 +140,6 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "MountainCarContinuous": {**SEARCH, "target": 92.0, "steps": 3_000_000},
         "MountainCarContinuousNoVel": {
             **SEARCH, "restart_after": 60, "normalise": False, "hidden_size": 1, "target": 94.5, "steps": 100_000_000,
-        },
-        "PendulumNoVel": {
-            **SEARCH, "population": 32, "episodes": 32, "sigma": 0.2, "restart_after": 200, "normalise": False,
-            "hidden_size": 2, "self_excitation": 0.0, "field_option": {"tau_init": 1.2, "tau_min": 1.0},
-            # The torque is the small difference of large numbers: a slope of the angle's sine.
-            "scale": {"output_embedding": 100, **STILL},
-            "target": -170.0, "steps": 1_000_000_000,
         },
     },
     "train": {

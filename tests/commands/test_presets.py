@@ -121,12 +121,12 @@ def test_a_missing_file_is_named(tmp_path, capsys) -> None:
 
 
 def test_the_table_says_where_each_setting_comes_from(capsys) -> None:
-    assert main(["presets", "Pendulum-v1", "--hide-velocity"]) == 0
+    assert main(["presets", "MountainCarContinuous-v0", "--hide-velocity"]) == 0
     rows = {tuple(line.split(maxsplit=2)) for line in map(str.strip, capsys.readouterr().out.splitlines()) if line}
-    assert ("gamma", "0.93", "the task's preset") in rows
+    assert ("use_sde", "true", "the task's preset") in rows
     assert ("learning_rate", "0.003", "the task's preset") in rows
     assert any((name, source) == ("ent_coef", "general") for name, _, source in rows)
-    assert ("field_option.tau_init", "1.2", "the task's preset") in rows
+    assert ("field_option.tau_init", "5.0", "the task's preset") in rows
     assert ("field_option.activation", '"tanh"', "general") in rows
 
 

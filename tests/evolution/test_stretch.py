@@ -45,16 +45,6 @@ def balancing(horizon=(10, WHOLE)):
     return evolution
 
 
-def test_stretches_double_up_to_the_whole_episode() -> None:
-    horizon = Horizon(30, WHOLE, stretch=30)
-    horizon.begin()
-    asked = [horizon.asked]
-    while horizon.seeks_stretch:
-        horizon.lengthen()
-        asked.append(horizon.asked)
-    assert asked == [{"stretch": 30}, {"stretch": 60}, {}], "of whole episodes; in the end returns count"
-
-
 def test_a_search_that_spins_is_followed_by_one_for_longer_and_longer_stretches_and_then_by_a_larger_one() -> None:
     evolution = balancing()
     rows = [evolution.step()]
