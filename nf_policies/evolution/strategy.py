@@ -221,8 +221,9 @@ class Strategy:
                     raise ValueError(f"This search cannot be continued exactly: it began with another {name}{values}.")
             if numbers["begun"][1].get("popsize", self._pop_size) != candidates_of(numbers):
                 raise TypeError("it is of another population")
-            self._continue(numbers, tensors)
-            self._try_out()
+            for slope in (1.0, 0.0, -1.0):  # each from there: one generation may hide what another misses
+                self._continue(numbers, tensors)
+                self._try_out(slope)
             self._continue(numbers, tensors)
         except Exception as error:  # whatever a damaged state makes go wrong, in pycma too
             if type(error) is ValueError:
@@ -245,11 +246,11 @@ class Strategy:
             setattr(self, name, type(value)(numbers[name]))
         self._search, self._asked = search, []
 
-    def _try_out(self) -> None:
-        """Play three generations, one of them of equals, so that what cannot go on is found now."""
+    def _try_out(self, slope: float) -> None:
+        """Play two generations, of equals where the slope is 0, so that what cannot go on is found now."""
         with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
             warnings.simplefilter("ignore")
-            for slope in (1.0, 0.0, -1.0):
+            for _ in range(2):
                 population = self.ask()
                 if population.shape[1:] != self._start.shape or not np.isfinite([*population, self.mean]).all():
                     raise TypeError("its numbers are not finite")

@@ -190,3 +190,12 @@ def test_a_state_that_does_not_fit_is_refused_in_one_sentence() -> None:
     search.ask()
     with pytest.raises(ValueError, match="under way"):
         search.state()
+
+
+def test_what_is_missing_only_where_all_returns_are_alike_is_found_before_it_is_needed() -> None:
+    search = Strategy(np.zeros(3), np.ones(3), seed=1, restarts="ipop")
+    play(search, 3)
+    state = through_a_file(search.state())
+    del state.numbers["search"]["attributes"]["fit"]["attributes"]["flatfit_iterations"]
+    with pytest.raises(ValueError, match="flatfit_iterations"):
+        Strategy(np.zeros(3), np.ones(3), seed=1, restarts="ipop").load(state)
