@@ -47,7 +47,7 @@ class Evolve(RunOptions):
     sigma: float | None = None  # First standard deviation of the search, in units of each parameter's scale.
     sigma_min: float | None = None  # Lower bound of the standard deviation.
     scale: Repeated = ()  # NAME=FACTOR: change the natural scale of parameters whose names begin with NAME. Repeatable.
-    restarts: Restarts | None = None  # After one at rest: with more candidates, neurons in turn (grow), or pycma's.
+    restarts: Restarts | None = None  # After one at rest: for stretches, then a larger one (grow), or pycma's.
     restart_after: int | None = None  # Restart after this many generations.
     objective: str = "mean"  # Maximised of the returns: mean, worst:K (mean of the K worst) or cvar:SHARE (of a share).
     normalise: Switch = None  # Whether observations are normalised by what has been seen.
