@@ -157,11 +157,10 @@ class Evolution:
         worth = returns if played.stretches is None else played.stretches.reshape(returns.shape)
 
         lasting = is_short and self.horizon.is_reached(lengths[:-1])
-        if is_short:  # returns of short episodes do not say who is better
-            hopeful = lasting or self.iteration % CHALLENGE_EVERY == 0
-        else:
-            hopeful = not self.incumbent or of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
-        if np.isfinite(of_mean) and (hopeful or not self.incumbent):
+        hopeful = self.incumbent is None or (is_short and (lasting or self.iteration % CHALLENGE_EVERY == 0))
+        if self.incumbent and not is_short:  # returns of short episodes do not say who is better
+            hopeful = of_mean > replace(self.incumbent, episodes=self.episodes).worst_score
+        if np.isfinite(of_mean) and hopeful:
             challenger = Incumbent(self.last(), np.empty(0), self.objective, self.episodes, self.stage)
             fresh = rounds(self._seeds(DUEL, DUEL_EPISODES), max(DUEL_FIRST, self.episodes))
             before = self.incumbent
@@ -187,13 +186,15 @@ class Evolution:
         seconds = time.perf_counter() - began
         self._record = Generation(
             generation=self.iteration,
-            **{name: getattr(self, name) for name in ("evaluations", "env_steps", "not_finite")},
+            evaluations=self.evaluations,
+            env_steps=self.env_steps,
             seconds=seconds,
             steps_per_second=(self.env_steps - steps_before) / seconds,
             sigma=sigma,
             pop_size=len(candidates),
             horizon=self.horizon.steps,
             stretch=self.horizon.stretch,
+            not_finite=self.not_finite,
             return_best=float(finite.max()) if len(finite) else math.nan,
             return_median=median(candidates),
             return_of_mean=of_mean,

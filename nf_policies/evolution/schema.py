@@ -94,7 +94,8 @@ def check_sizes(
     if pop_size * larger(numbers["stage"])[0] > candidates_of(numbers["strategy"]):
         raise TypeError("it is of another population")
     now = Horizon(**numbers["horizon"])
-    if (now.first, now.whole) != (horizon.first, horizon.whole) or max(now.steps, now.stretch) > now.whole:
+    is_within = 1 <= now.steps <= now.whole and 0 <= now.stretch <= now.whole
+    if (now.first, now.whole) != (horizon.first, horizon.whole) or not is_within:
         raise TypeError("its horizon is not of these episodes")
     if max(numbers["episodes"], numbers.get("incumbent_episodes", 1)) > episodes_max:
         raise TypeError("it is of more episodes")

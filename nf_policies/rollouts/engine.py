@@ -148,8 +148,7 @@ class Engine:
         problem = None if np.isfinite(returns).all() else f"An observation or a reward is not usable: {DEMAND}."
         seen = FeatureSums(centre.double().cpu().numpy(), sums[:, 0], sums[:, 1 : 1 + n_seen], sums[:, 1 + n_seen :])
         lengths = lengths.reshape(-1).astype(np.int64)
-        told = stretches.reshape(-1) if stretch else None
-        return returns, Played(returns.reshape(-1), lengths, seen, problem, told)
+        return returns, Played(returns.reshape(-1), lengths, seen, problem, stretches.reshape(-1) if stretch else None)
 
     @torch.no_grad()
     def prepare(self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int]) -> Prepared:

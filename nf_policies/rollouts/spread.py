@@ -96,6 +96,5 @@ def joined(parts: Sequence[Played]) -> Played:
     told = [part.stretches for part in parts if part.stretches is not None]
     rows = [np.concatenate(rows) for rows in list(zip(*(part.sums for part in parts), strict=True))[1:]]
     problem = next((part.problem for part in parts if part.problem), None)
-    return Played(
-        returns, lengths, FeatureSums(parts[0].sums.centre, *rows), problem, np.concatenate(told) if told else None
-    )
+    stretches = np.concatenate(told) if told else None
+    return Played(returns, lengths, FeatureSums(parts[0].sums.centre, *rows), problem, stretches)

@@ -73,12 +73,13 @@ def test_an_evolution_with_a_short_horizon_continues_byte_for_byte() -> None:
     assert_same(*whole_and_continued(make, 2, 7))
 
 
-def test_a_horizon_beyond_the_episodes_is_refused() -> None:
+@pytest.mark.parametrize("damage", [{"steps": 2 * WHOLE}, {"steps": 0}, {"stretch": 2 * WHOLE}, {"stretch": -1}])
+def test_a_horizon_beyond_the_episodes_is_refused(damage) -> None:
     evolution = falling_after(5)
     evolution.step()
     numbers, tensors = through_a_file(evolution.state())
     with pytest.raises(ValueError, match="its horizon is not of these episodes"):
-        falling_after(5).load(({**numbers, "horizon": {**numbers["horizon"], "steps": 2 * WHOLE}}, tensors))
+        falling_after(5).load(({**numbers, "horizon": {**numbers["horizon"], **damage}}, tensors))
 
 
 def test_half_of_the_episodes_of_the_median_candidate_decide() -> None:

@@ -193,6 +193,24 @@ def test_twins_of_gymnasium_tasks_are_found_and_play_alike() -> None:
     assert abs(batched.mean() - single.mean()) < 4 * np.hypot(batched.std(), single.std()) / 200**0.5
 
 
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("stretch", [1, 15])
+def test_the_best_stretch_of_gymnasiums_episodes_is_that_of_the_definition(env_id, stretch) -> None:
+    lanes = make_envs(env_id, 3)
+    rewards = [[] for _ in range(8)]
+
+    def watch(step) -> None:
+        for episode, reward in zip(step.episodes, step.rewards, strict=True):
+            if episode >= 0:
+                rewards[episode].append(float(reward))
+
+    policy = policy_for(lanes)
+    population = torch.as_tensor(population_for(policy, 8)).to(policy.normalizer.mean)
+    played = play(lanes, policy, [Episode(i, candidate=i) for i in range(8)], population, watch, stretch=stretch)
+    assert env_id == "Pendulum-v1" or played.lengths.min() < 15 < played.lengths.max(), "some end before the stretch"
+    np.testing.assert_allclose(played.stretches, [best_stretch(r, stretch, ended=True) for r in rewards], rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_evolution_learns_on_the_engine_and_the_reward_of_broken_lanes_is_nan() -> None:
     envs = make_batched("nf/CartPole-v1")
