@@ -131,6 +131,7 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
             evaluation_envs,
             seed,
             episodes=EVALUATION_EPISODES,
+            most=EVALUATION_EPISODES,
             share=np.inf,
         )
         while training.env_steps < options.steps:

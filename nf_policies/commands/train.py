@@ -138,7 +138,7 @@ class Train(RunOptions):
                     f"playing {options.env}: in {in_words(workers or options.num_envs, workers)}"
                     f"{f' of {ranks.size} ranks' * (ranks.size > 1)}, a policy of "
                     f"{training.last().n_parameters:,} parameters, rollouts of {bytes_in_words(rollout)}, "
-                    f"{training.episodes} episodes to evaluate and {SCORE_EPISODES} for the score"
+                    f"{training.episodes} episodes or more to evaluate and {SCORE_EPISODES} for the score"
                 )
                 yield Begun(options, training, score, playing, {"env_spec": task.env_spec})
 

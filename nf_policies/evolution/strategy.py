@@ -4,7 +4,8 @@ By default pycma minimises, draws from NumPy's global generator and stops on tol
 the generator is the strategy's own, and only the caller's budget ends the search (or a tolerance restarts it).
 
 References: Hansen (2016), The CMA Evolution Strategy: A Tutorial; Auger and Hansen (2005), A restart CMA evolution
-strategy with increasing population size; Hansen (2009), Benchmarking a BI-population CMA-ES.
+strategy with increasing population size; Hansen (2009), Benchmarking a BI-population CMA-ES; Akimoto and Hansen (2020),
+Diagonal acceleration for covariance matrix adaptation evolution strategies.
 """
 
 import copy
@@ -127,6 +128,7 @@ class Strategy:
             "seed": np.nan,
             "verbose": -9,
             "signals_filename": "",
+            "CMA_diagonal_decoding": 1,
         }
         tolerances = NEVER if self._restarts == "none" else {"tolflatfitness": 20}
         self._begun = sigma, dict(options)

@@ -75,14 +75,16 @@ class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
-    training; the later of two policies that differ by no more than chance is kept. Evaluations come as often as `share`
-    allows, and the last policy is always evaluated, on fewer episodes if need be.
+    training, and more of them where `share` allows; the later of two policies that differ by no more than chance is
+    kept. Evaluations come as often as `share` allows, and the last policy is always evaluated, on fewer episodes if
+    need be.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.
         evaluator: Environments from `make_envs`, or whatever plays a policy's episodes.
         seed: Of evaluations, confirmations, and the episodes of a continued training.
-        episodes: Of an evaluation.
+        episodes: Of an evaluation, at least.
+        most: Of an evaluation.
         share: Environment steps of all evaluations, as a share of those of the training.
     """
 
@@ -104,9 +106,17 @@ class Training:
     """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
-        self, model: Any, evaluator: VectorEnv | Evaluator, seed: int = 0, *, episodes: int = 10, share: float = 0.1
+        self,
+        model: Any,
+        evaluator: VectorEnv | Evaluator,
+        seed: int = 0,
+        *,
+        episodes: int = 10,
+        most: int = 100,
+        share: float = 0.1,
     ) -> None:
         self.model, self.seed, self.episodes, self.share = model, seed, episodes, share
+        self._most = max(episodes, most)
         self._evaluate = evaluator_of(evaluator)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
         self.confirmed_at, self._used = -1, 0.0
@@ -135,19 +145,26 @@ class Training:
         update(model, self._callback, self.ranks.told(used))
         self.iteration += 1
         self.return_evaluated = math.nan
-        if used - self._used >= 1 / OFTEN and self._affordable():
+        if used - self._used >= 1 / OFTEN and (episodes := self._affordable()):
             self._used = used
-            self.evaluate()
+            self.evaluate(episodes)
         model.dump_logs(self.iteration)
         row = {column: float(self._logged.values.get(tag, math.nan)) for column, tag in TAGS.items()}
         return {**row, "env_steps": self.env_steps, **self._evaluated()}
 
-    def _affordable(self) -> bool:
-        """Whether an evaluation and the last one stay within the share, if episodes last as long as those so far."""
+    def _affordable(self) -> int:
+        """Episodes of an evaluation now, for half of what the share has left, if they last as long as those so far.
+
+        0 where that is less than an evaluation's `episodes`. The other half is for the last policy.
+        """
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
-        length = max(float(np.mean(lengths)), self._length) if lengths else self.longest
-        cost = self.episodes * min(length, self.longest)
-        return self.evaluation_steps + 2 * cost <= self.share * self.env_steps
+        length = min(max(float(np.mean(lengths)), self._length) if lengths else math.inf, self.longest)
+        affordable = self._left() / 2 / max(length, 1)
+        return int(min(affordable, self._most)) if affordable >= self.episodes else 0
+
+    def _left(self) -> float:
+        """Environment steps that the share has left."""
+        return self.share * self.env_steps - self.evaluation_steps
 
     def _evaluated(self) -> dict[str, float]:
         """What the latest evaluation says, as cells of a row."""
@@ -160,10 +177,9 @@ class Training:
         Returns the cells of the row that change.
         """
         if self.evaluated_at < self.env_steps:
-            left = self.share * self.env_steps - self.evaluation_steps
             longest = min(max([self._length, *(e["l"] for e in self.model.ep_info_buffer)]), self.longest)
-            affordable = left / longest if longest else self.episodes
-            self.evaluate(int(min(max(affordable, 1), self.episodes)))
+            affordable = self._left() / longest if longest else self.episodes
+            self.evaluate(int(min(max(affordable, 1), self._most)))
         return self._evaluated()
 
     def evaluate(self, episodes: int | None = None) -> None:

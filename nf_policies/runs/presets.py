@@ -99,15 +99,16 @@ def _neurons(facts: Facts) -> int:
 def _evolve(facts: Facts) -> dict[str, Any]:
     """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest.
 
-    Where a thousand episodes at once take little more time than a few, searches are large from the beginning.
+    Chance is averaged out by many candidates on a few episodes rather than by few on many, with which a search learns
+    less of as many steps (docs/evolution.md). Batches, of which many cost little, play more of both.
     """
-    many = {"hidden_size": max(facts.n_outputs, 4), "population": 64, "episodes": 8} if facts.batched else {}
+    many = {"hidden_size": max(facts.n_outputs, 4), "episodes": 8, "episodes_max": 16} if facts.batched else {}
     return {
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "output_weight": 1.0,
         "scale": {}, "field_option": {
             "dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0, "changes": facts.changes,
         },
-        "population": 16, "episodes": 1, "episodes_max": 16, "horizon": round(horizon_of(facts)),
+        "population": 64, "episodes": 1, "episodes_max": 4, "horizon": round(horizon_of(facts)),
         "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
     } | many  # fmt: skip

@@ -48,7 +48,7 @@ def test_training_judges_and_scores_in_the_environments_that_were_asked_for(num_
     told = capsys.readouterr().err
     environments = "1 environment," if num_envs == 1 else "2 environments,"
     assert f"playing test/Robot-v0: in {environments} a policy of" in told
-    assert "10 episodes to evaluate and 100 for the score" in told
+    assert "10 episodes or more to evaluate and 100 for the score" in told
 
 
 def test_with_a_worker_this_process_has_one_environment_at_a_time_too(tmp_path) -> None:

@@ -18,7 +18,7 @@ def make(env_id: str = "CartPole-v1", **options: float) -> Training:
     model = FieldPPO(
         "NeuralFieldPolicy", make_vec_env(env_id, 2), n_steps=32, batch_size=32, n_epochs=2, seed=0, device="cpu"
     )
-    return Training(model, make_envs(env_id, 5), **{"seed": 0, "share": 0.9, "episodes": 5} | options)
+    return Training(model, make_envs(env_id, 5), **{"seed": 0, "share": 0.9, "episodes": 5, "most": 5} | options)
 
 
 def acts(policy, n: int = 20) -> list[int]:
@@ -70,6 +70,22 @@ def test_the_later_of_two_policies_that_chance_may_tell_apart_is_kept(monkeypatc
         (110, 110, True),
         (105, 110, False),  # worse by 5 in each episode: that is no chance
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "spent", "episodes"), [(180, 0, 0), (200, 0, 5), (2000, 600, 20), (2000, 995, 0), (20_000, 0, 40)]
+)
+def test_an_evaluation_plays_as_many_episodes_as_half_of_what_the_share_has_left(
+    monkeypatch, steps: int, spent: int, episodes: int
+) -> None:
+    training, asked = make(share=0.5, most=40), []
+    monkeypatch.setattr("nf_policies.ppo.training.update", lambda *_: None)
+    monkeypatch.setattr(training, "evaluate", asked.append)
+    training.step(0.0)
+    training.model.num_timesteps, training.evaluation_steps = steps, spent
+    training.model.ep_info_buffer.extend({"r": 0.0, "l": length} for length in (8, 12))
+    training.step(0.5)
+    assert asked == [episodes] * (episodes > 0)
 
 
 def test_the_last_evaluation_plays_what_is_left_of_the_share() -> None:
