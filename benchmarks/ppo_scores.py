@@ -131,9 +131,9 @@ def train_ours(env_id: str, method: str, seed: int) -> dict[str, Any]:
             evaluation_envs,
             seed,
             episodes=EVALUATION_EPISODES,
-            most=EVALUATION_EPISODES,
             share=np.inf,
         )
+        training.most = EVALUATION_EPISODES
         while training.env_steps < options.steps:
             training.step(training.env_steps / options.steps)
         training.conclude()

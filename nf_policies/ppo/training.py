@@ -84,7 +84,6 @@ class Training:
         evaluator: Environments from `make_envs`, or whatever plays a policy's episodes.
         seed: Of evaluations, confirmations, and the episodes of a continued training.
         episodes: Of an evaluation, at least.
-        most: Of an evaluation.
         share: Environment steps of all evaluations, as a share of those of the training.
     """
 
@@ -98,6 +97,8 @@ class Training:
     }
     is_judged = True
     last_panel = "explained_variance"
+    most = 100
+    """Episodes of an evaluation where the share pays for more than `episodes`."""
     longest: float = math.inf
     """Steps after which an evaluated episode is cut."""
     ranks: Ranks = ALONE
@@ -106,17 +107,9 @@ class Training:
     """Whether evaluations play in the environments of the training, which then begins new episodes."""
 
     def __init__(
-        self,
-        model: Any,
-        evaluator: VectorEnv | Evaluator,
-        seed: int = 0,
-        *,
-        episodes: int = 10,
-        most: int = 100,
-        share: float = 0.1,
+        self, model: Any, evaluator: VectorEnv | Evaluator, seed: int = 0, *, episodes: int = 10, share: float = 0.1
     ) -> None:
         self.model, self.seed, self.episodes, self.share = model, seed, episodes, share
-        self._most = max(episodes, most)
         self._evaluate = evaluator_of(evaluator)
         self.iteration = self.evaluations = self.evaluation_steps = self.evaluated_at = self.improved_at = 0
         self.confirmed_at, self._used = -1, 0.0
@@ -159,12 +152,8 @@ class Training:
         """
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
         length = min(max(float(np.mean(lengths)), self._length) if lengths else math.inf, self.longest)
-        affordable = self._left() / 2 / max(length, 1)
-        return int(min(affordable, self._most)) if affordable >= self.episodes else 0
-
-    def _left(self) -> float:
-        """Environment steps that the share has left."""
-        return self.share * self.env_steps - self.evaluation_steps
+        affordable = (self.share * self.env_steps - self.evaluation_steps) / (2 * max(length, 1))
+        return int(min(affordable, max(self.most, self.episodes))) if affordable >= self.episodes else 0
 
     def _evaluated(self) -> dict[str, float]:
         """What the latest evaluation says, as cells of a row."""
@@ -178,8 +167,9 @@ class Training:
         """
         if self.evaluated_at < self.env_steps:
             longest = min(max([self._length, *(e["l"] for e in self.model.ep_info_buffer)]), self.longest)
-            affordable = self._left() / longest if longest else self.episodes
-            self.evaluate(int(min(max(affordable, 1), self._most)))
+            left = self.share * self.env_steps - self.evaluation_steps
+            affordable = left / longest if longest else self.episodes
+            self.evaluate(int(min(max(affordable, 1), max(self.most, self.episodes))))
         return self._evaluated()
 
     def evaluate(self, episodes: int | None = None) -> None:

@@ -29,6 +29,15 @@ def test_the_scale_is_the_standard_deviation_of_each_entry() -> None:
     np.testing.assert_allclose(search.ask().std(0), [2, 20, 0.2], rtol=0.1)
 
 
+def test_scales_of_entries_are_learnt_in_few_generations_of_few_candidates() -> None:
+    weights = np.logspace(0, 3, 50)
+    search = Strategy(np.ones(50), np.ones(50), pop_size=16)
+    for _ in range(200):
+        population = search.ask()
+        search.tell(-(population**2) @ weights)
+    assert search.mean**2 @ weights < weights.sum() / 1000
+
+
 def test_the_same_seed_gives_the_same_run_and_seed_0_is_a_seed() -> None:
     runs = []
     for seed in (0, 0, 1):

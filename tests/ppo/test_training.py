@@ -18,7 +18,9 @@ def make(env_id: str = "CartPole-v1", **options: float) -> Training:
     model = FieldPPO(
         "NeuralFieldPolicy", make_vec_env(env_id, 2), n_steps=32, batch_size=32, n_epochs=2, seed=0, device="cpu"
     )
-    return Training(model, make_envs(env_id, 5), **{"seed": 0, "share": 0.9, "episodes": 5, "most": 5} | options)
+    training = Training(model, make_envs(env_id, 5), **{"seed": 0, "share": 0.9, "episodes": 5} | options)
+    training.most = 5
+    return training
 
 
 def acts(policy, n: int = 20) -> list[int]:
@@ -78,7 +80,8 @@ def test_the_later_of_two_policies_that_chance_may_tell_apart_is_kept(monkeypatc
 def test_an_evaluation_plays_as_many_episodes_as_half_of_what_the_share_has_left(
     monkeypatch, steps: int, spent: int, episodes: int
 ) -> None:
-    training, asked = make(share=0.5, most=40), []
+    training, asked = make(share=0.5), []
+    training.most = 40
     monkeypatch.setattr("nf_policies.ppo.training.update", lambda *_: None)
     monkeypatch.setattr(training, "evaluate", asked.append)
     training.step(0.0)
