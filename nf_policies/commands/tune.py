@@ -109,7 +109,8 @@ class Tune:
                 "preset": str(run_dir / PRESET),
             }
             write_json(run_dir / "result.json", result)
-            return to_json(result) + "\n" if self.json else text_of(result, plan, options._task())
+            play = shlex.join(["nf-policies", options.learner, *task_words(options)])
+            return to_json(result) + "\n" if self.json else text_of(result, plan, play)
 
     def plan(self) -> "Plan":
         """What these options search. A TaskError or a RunError if there is nothing to search."""
@@ -142,10 +143,6 @@ class Tune:
             seeds=self.seeds,
             seed=self.seed,
         )
-
-    def _task(self) -> str:
-        """The command that plays the task like the runs of the search."""
-        return shlex.join(["nf-policies", self.learner, *task_words(self)])
 
     def _check(self) -> None:
         """A RunError naming the option that does not fit."""

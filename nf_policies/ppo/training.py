@@ -75,9 +75,8 @@ class Training:
     """Trains a model, evaluates its actor from time to time, and keeps the best one.
 
     It is a `Learner` of `nf_policies.runs`. An evaluation plays the same episodes each time, which are no part of the
-    training, and more of them where `share` allows; the later of two policies that differ by no more than chance is
-    kept. Evaluations come as often as `share` allows, and the last policy is always evaluated, on fewer episodes if
-    need be.
+    training; the later of two policies that differ by no more than chance is kept. Evaluations come as often, and are
+    as long, as `share` allows. The last policy is always evaluated, on fewer episodes if need be.
 
     Args:
         model: A `FieldPPO` at its start; its logger is replaced.
@@ -146,10 +145,7 @@ class Training:
         return {**row, "env_steps": self.env_steps, **self._evaluated()}
 
     def _affordable(self) -> int:
-        """Episodes of an evaluation now, for half of what the share has left, if they last as long as those so far.
-
-        0 where that is less than an evaluation's `episodes`. The other half is for the last policy.
-        """
+        """Episodes now for half of what the share has left, the other being for the last policy; 0 if too few."""
         lengths = [episode["l"] for episode in self.model.ep_info_buffer]
         length = min(max(float(np.mean(lengths)), self._length) if lengths else math.inf, self.longest)
         affordable = (self.share * self.env_steps - self.evaluation_steps) / (2 * max(length, 1))

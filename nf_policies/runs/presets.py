@@ -1,8 +1,7 @@
 """Settings per task: option values that a command uses where nothing else is given. Every one is an option.
 
-Those of evolve without velocities were chosen by searching grids (CartPole, MountainCarContinuous) or on a
-simulation of the poles outside this repository, on few seeds, and then measured on others (docs/evolution.md). That of
-MountainCarContinuous with velocities is a target and a budget. `nf-policies tune` finds such settings.
+Those of evolve without velocities were chosen on grids (CartPole, MountainCarContinuous) or on a simulation of the
+poles outside this repository, on few seeds, and measured on others (docs/evolution.md); `nf-policies tune` finds such.
 """
 
 import math
@@ -99,8 +98,7 @@ def _neurons(facts: Facts) -> int:
 def _evolve(facts: Facts) -> dict[str, Any]:
     """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest.
 
-    Chance is averaged out by many candidates on a few episodes rather than by few on many, with which a search learns
-    less of as many steps (docs/evolution.md). Batches, of which many cost little, play more of both.
+    Many candidates on few episodes average out chance as few on many do, and learn more (docs/evolution.md).
     """
     many = {"hidden_size": max(facts.n_outputs, 4), "episodes": 8, "episodes_max": 16} if facts.batched else {}
     return {
