@@ -36,11 +36,12 @@ class Evolve(RunOptions):
     command = "evolve"
     changeable = (*RunOptions.changeable, "workers")
     near_start: ClassVar = {"sigma": 0.1}
-    positive = (*RunOptions.positive, "generations", "episodes", "episodes_max", "horizon")
+    positive = (*RunOptions.positive, "generations", "population_max", "episodes", "episodes_max", "horizon")
 
     field: Literal["simple", "neural"] | None = None  # Neurons that all interact (simple), or a convolution (neural).
     generations: int | None = None  # Stop after this many generations, those before --resume included.
     population: int | None = None  # Candidates per generation.
+    population_max: int | None = None  # Candidates grow up to this number, and then episodes, while chance decides.
     episodes: int | None = None  # Episodes per candidate and generation, the same for all of a generation.
     episodes_max: int | None = None  # Episodes grow up to this number while chance decides which candidate looks best.
     horizon: int | None = None  # Steps of an episode at first: they become more where candidates last so long.
@@ -61,8 +62,7 @@ class Evolve(RunOptions):
     def from_preset(self, preset: dict[str, Any]) -> dict[str, Any]:
         """Values for the options that are not given."""
         scale = words({**preset.pop("scale"), **pairs(self.scale)})
-        if self.episodes is not None:
-            preset["episodes_max"] = self.episodes
+        preset |= {f"{name}_max": n for name in ("population", "episodes") if (n := getattr(self, name)) is not None}
         if self.ray is not None:  # the cores of this machine do not matter
             preset["workers"] = None
         return {**super().from_preset(preset), "scale": scale}
@@ -169,6 +169,7 @@ def new_evolution(options: Any, policy: "Policy", evaluator: "Evaluator", task: 
         evaluator,
         episodes_max=max(options.episodes, options.episodes_max or 1),
         pop_size=options.population,
+        pop_size_max=options.population_max or 0,
         horizon=None if options.start or not options.horizon else (options.horizon, task.limit.steps),
         objective=objective_of(options.objective),
         scales=pairs(options.scale),

@@ -42,9 +42,6 @@ class Evolution:
     Every candidate of a generation plays the same episodes, and the next generation fresh ones. The mean of the search
     distribution plays along; where it may be better than the incumbent, both meet on further fresh episodes.
 
-    With a horizon, a generation's episodes are short at first, and longer once the median candidate lasts so long (see
-    `Horizon`). The incumbent always plays whole ones.
-
     Args:
         policy: What evolves: its field's parameters are the start, its normaliser follows what is seen.
         envs: From `make_envs`; or an `Engine` on a batched task, or whatever is called as one.
@@ -52,8 +49,10 @@ class Evolution:
         episodes: Per candidate and generation.
         objective: What is maximised of a policy's returns over its episodes, from `objective_of`.
         normalise: Whether the policy's normaliser follows what is seen.
-        episodes_max: Episodes grow up to this number while noise dominates (see `noise_dominates`).
-        horizon: Steps of an episode at first, and of a whole one; by default all episodes are whole.
+        pop_size_max, episodes_max: Candidates of the first stage, and then episodes, grow up to these numbers while
+            noise dominates (see `noise_dominates`).
+        horizon: Steps of an episode at first, and of a whole one, as the incumbent plays (see `Horizon`); by default all
+            are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start for a stage, 0 for the first. A search that comes to rest is then followed by
             one for the best stretch of an episode (see `Horizon`), and that by one that is `larger`, or wider if the
@@ -81,6 +80,7 @@ class Evolution:
         objective: Objective = mean,
         normalise: bool = True,
         episodes_max: int | None = None,
+        pop_size_max: int = 0,
         horizon: tuple[int, int] | None = None,
         scales: Mapping[str, float] | None = None,
         grow: Callable[[int], Policy] | None = None,
@@ -92,8 +92,8 @@ class Evolution:
             raise ValueError(f"The seed must be 0 or greater, not {seed}.")
         self.policy, self.seed, self._episodes = policy, seed, episodes
         self.evaluate = evaluator_of(envs)
-        self.objective, self.normalise, self.episodes_max = objective, normalise, episodes_max or episodes
-        self.scales, self.grow, self._search = dict(scales or {}), grow, search
+        self.objective, self.normalise, self.grow, self._search = objective, normalise, grow, search
+        self.scales, self.pop_size_max, self.episodes_max = dict(scales or {}), pop_size_max, episodes_max or episodes
         self.horizon, self.width = Horizon(*horizon or (1, 1)), 1.0
         self._pop_size, self._sigma = search.pop("pop_size", None), search.pop("sigma", 1.0)
         self.incumbent: Incumbent | None = None
@@ -126,9 +126,7 @@ class Evolution:
 
     def _policy_of(self, stage: int) -> Policy:
         """A policy of a stage's size, with today's statistics."""
-        if self.grow is None:
-            return copy.deepcopy(self.policy)
-        policy = self.grow(stage)
+        policy = self.grow(stage) if self.grow else copy.deepcopy(self.policy)
         policy.normalizer.load_state_dict(self.policy.normalizer.state_dict())
         return policy
 
@@ -169,9 +167,12 @@ class Evolution:
                 self.improved_at = self.env_steps
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
-        if self.episodes < self.episodes_max and noise_dominates(worth[:-1], self.objective):
-            self.episodes = min(2 * self.episodes, self.episodes_max)
         self.strategy.tell(sought := self.objective(worth)[:-1])
+        if noise_dominates(worth[:-1], self.objective):
+            if 2 * len(candidates) <= self.pop_size_max * larger(self.stage)[0]:
+                self.strategy.double()
+            else:
+                self.episodes = min(2 * self.episodes, self.episodes_max)
         self.iteration += 1
         self.not_finite += int((~np.isfinite(candidates)).sum())
         sigma = self.strategy.sigma

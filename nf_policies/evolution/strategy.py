@@ -112,7 +112,7 @@ class Strategy:
         self._sigma_min, self._restart_after = float(sigma_min), restart_after
         self._rng = np.random.default_rng(seed)
         self._options = dict(options or {})
-        self._search = self._begin(start, self._sigma, {} if pop_size is None else {"popsize": pop_size})
+        self._search = self._begin(start, scale, self._sigma, {} if pop_size is None else {"popsize": pop_size})
         self._pop_size, self._first_max_iterations = int(self._search.popsize), self._search.opts["maxiter"]
         self._spent, self._regime, self._doublings = {"small": 0, "large": 0}, "first", 0
         self._asked: list[np.ndarray] = []
@@ -121,9 +121,9 @@ class Strategy:
         self.stop_reasons: Counter[str] = Counter()
         """Why finished runs were restarted, in pycma's words, and how often."""
 
-    def _begin(self, start: np.ndarray, sigma: float, options: Mapping[str, Any]) -> Any:
+    def _begin(self, start: np.ndarray, scale: np.ndarray, sigma: float, options: Mapping[str, Any]) -> Any:
         own = {
-            "CMA_stds": self._scale.copy(),
+            "CMA_stds": scale.copy(),
             "randn": lambda *shape: self._rng.standard_normal(shape),
             "seed": np.nan,
             "verbose": -9,
@@ -178,8 +178,14 @@ class Strategy:
             self._restart()
         elif self._restart_after and self._search.countiter >= self._restart_after:
             self.stop_reasons["restart_after"] += 1
-            self._search = self._begin(self._another_start(), self._sigma, {"popsize": self._pop_size})
+            self._search = self._begin(self._another_start(), self._scale, self._sigma, {"popsize": self._pop_size})
         self._asked = []
+
+    def double(self) -> None:
+        """Go on with twice the candidates from the mean and deviations there are; correlations are learnt anew."""
+        before = self._search
+        options = {"popsize": 2 * before.popsize}
+        self._search = self._begin(self.mean, before.stds / before.sigma, before.sigma, options)
 
     def _restart(self) -> None:
         used = int(self._search.countevals)
@@ -197,7 +203,8 @@ class Strategy:
         else:
             self._regime = "large"
             self._doublings += 1
-        self._search = self._begin(self._another_start(), sigma, {"popsize": pop_size, "maxiter": max_iterations})
+        options = {"popsize": pop_size, "maxiter": max_iterations}
+        self._search = self._begin(self._another_start(), self._scale, sigma, options)
 
     def _another_start(self) -> np.ndarray:
         return self._start + self._sigma * self._scale * self._rng.standard_normal(len(self._start))
@@ -236,7 +243,7 @@ class Strategy:
     def _continue(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Go to where a search was."""
         sigma, options = numbers["begun"]
-        search = self._begin(self._start, sigma, options)
+        search = self._begin(self._start, self._scale, sigma, options)
         search.ask()  # pycma makes some of its objects late
         sizes = {name: value for name, value in vars(search.sp).items() if isinstance(value, int)}
         restore(search, numbers["search"], {name: tensor.numpy() for name, tensor in tensors.items()})

@@ -53,7 +53,7 @@ class Asked(NamedTuple):
     centre: Tensor
     """Of the features. Shape: (features,)."""
     limit: int
-    stretch: int | None = None
+    stretch: int = 0
     """As for `play`."""
 
 
@@ -112,13 +112,7 @@ class Engine:
         self._limit()
 
     def __call__(
-        self,
-        policy: Policy,
-        population: np.ndarray | None,
-        seeds: Sequence[int],
-        *,
-        limit: int | None = None,
-        stretch: int | None = None,
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], *, limit: int = 0, stretch: int = 0
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate.
 

@@ -81,7 +81,7 @@ class Fused:
         self._state: Any = None
         self._memory: Any = None
 
-    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype, stretch: int | None = None) -> Episodes:
+    def start(self, keys: Tensor, coefficients: Any, dtype: torch.dtype, stretch: int = 0) -> Episodes:
         """Begin an episode for each key (n,), from the vector environment's `lane_keys`; dtype is the physics'."""
         zeros = torch.zeros_like(keys)
         task, params = self.world.task, self.world.params
@@ -91,7 +91,7 @@ class Fused:
         sums = [zero] * (2 * len(self.world.visible) if self.moments else 0)
         unpacked: Any = self.form.unpack(coefficients)
         memory = self.form.start(unpacked)
-        during = None if stretch is None else torch.tensor(stretch, dtype=dtype, device=keys.device)
+        during = torch.tensor(stretch, dtype=dtype, device=keys.device) if stretch else None
         self._state, self._memory = plan(state, dtype), plan(memory, dtype)
         return self._packed([zero, zero, zero + 1, zero, zero - torch.inf, *sums], state, memory, keys, during)
 

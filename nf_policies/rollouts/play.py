@@ -101,8 +101,8 @@ def play(
     episodes: Sequence[Episode],
     parameters: Tensor | None = None,
     watch: Callable[[Step], None] | None = None,
-    limit: int | None = None,
-    stretch: int | None = None,
+    limit: int = 0,
+    stretch: int = 0,
 ) -> Played:
     """Play episodes with a policy, or with a population of its parameter vectors.
 
@@ -112,8 +112,8 @@ def play(
         episodes: Seeds, and which row of `parameters` plays.
         parameters: Parameter vectors. Shape: (pop_size, n_parameters); by default the policy's own.
         watch: Called after every step of the environments.
-        limit: Steps after which an episode is cut, before the task's own limit.
-        stretch: If given, how good an episode was at its best is told, too: the highest that an exponential average of
+        limit: If not 0, steps after which an episode is cut, before the task's own limit.
+        stretch: If not 0, how good an episode was at its best is told, too: the highest that an exponential average of
             its rewards had with a time constant of so many steps, from so many steps on, or at an end before them. The
             average begins at 0.
     Raises: ValueError if the environments reset themselves or have other spaces than the policy.
@@ -216,13 +216,7 @@ class Evaluator(Protocol):
     """Plays the same episodes with every candidate: an `Engine`, or `evaluate` with its environments."""
 
     def __call__(
-        self,
-        policy: Policy,
-        population: np.ndarray | None,
-        seeds: Sequence[int],
-        *,
-        limit: int | None = None,
-        stretch: int | None = None,
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], *, limit: int = 0, stretch: int = 0
     ) -> tuple[np.ndarray, Played]:
         """Returns (pop_size, episodes), and what was played. `limit` and `stretch` are as for `play`."""
 
@@ -241,8 +235,8 @@ def evaluate(
     population: np.ndarray | None,
     seeds: Sequence[int],
     *,
-    limit: int | None = None,
-    stretch: int | None = None,
+    limit: int = 0,
+    stretch: int = 0,
     watch: Callable[[Step], None] | None = None,
 ) -> tuple[np.ndarray, Played]:
     """Play the same episodes with every candidate.

@@ -19,8 +19,8 @@ class Piece(NamedTuple):
     population: np.ndarray | None
     """Parameter vectors. Shape: (candidates, n_parameters); None for the policy's own."""
     seeds: Sequence[int]
-    limit: int | None = None
-    stretch: int | None = None
+    limit: int = 0
+    stretch: int = 0
     """As for `play`."""
 
     @property
@@ -56,7 +56,7 @@ class Spread:
         self.pool, self.smallest, self.whole = pool, smallest, whole
 
     def __call__(
-        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], **more: int | None
+        self, policy: Policy, population: np.ndarray | None, seeds: Sequence[int], **more: int
     ) -> tuple[np.ndarray, Played]:
         """Play the same episodes with every candidate. Arguments and returns are those of `evaluate`."""
         whole = Piece(population, list(seeds), **more)

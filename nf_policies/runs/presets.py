@@ -98,18 +98,18 @@ def _neurons(facts: Facts) -> int:
 def _evolve(facts: Facts) -> dict[str, Any]:
     """Of CMA-ES: few and fast neurons, few and short episodes at first, and larger searches after one at rest.
 
-    Many candidates on few episodes average out chance as few on many do, and learn more (docs/evolution.md).
+    Many candidates on few episodes average out chance as few on many do, and learn more: their number grows first.
     """
-    many = {"hidden_size": max(facts.n_outputs, 4), "episodes": 8, "episodes_max": 16} if facts.batched else {}
+    many = {"hidden_size": max(facts.n_outputs, 4), "population": 64, "episodes": 8, "episodes_max": 16}
     return {
         "field": "simple", "hidden_size": max(facts.n_outputs, 2), "self_excitation": 0.0, "output_weight": 1.0,
         "scale": {}, "field_option": {
             "dynamics": "linear", "activation": "tanh", "tau_init": 1.5, "tau_min": 1.0, "changes": facts.changes,
         },
-        "population": 64, "episodes": 1, "episodes_max": 4, "horizon": round(horizon_of(facts)),
-        "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
+        "population": 16, "population_max": 64, "episodes": 1, "episodes_max": 4,
+        "horizon": round(horizon_of(facts)), "sigma": 1.0, "sigma_min": 0.0, "restart_after": None,
         "restarts": "grow", "normalise": True, "workers": facts.workers, "minutes": 10.0, "patience": 0.5,
-    } | many  # fmt: skip
+    } | (many if facts.batched else {})  # fmt: skip
 
 
 # fmt: off
@@ -117,14 +117,15 @@ SMALL: Preset = {"field": "neural", "hidden_size": 16, "learning_rate": 3e-3, "h
 """A field of about a hundred parameters, which can learn faster than larger ones."""
 
 SEARCH: Preset = {
-    "population": 16, "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
+    "population": 16, "population_max": 16, "episodes": 8, "episodes_max": 32, "horizon": None, "restarts": "none",
     "hidden_size": None, "self_excitation": 1.0, "output_weight": 0.0,
     "field_option": {"tau_init": 5.0, "tau_min": 1e-5},
 }
 """One search from slow neurons that excite themselves."""
 
 POLES: Preset = {
-    "population": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6, "restart_after": 60,
+    "population": 10, "population_max": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6,
+    "restart_after": 60,
     "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "output_weight": 0.0,
     "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights

@@ -20,6 +20,8 @@ def test_what_is_not_given_comes_from_the_preset() -> None:
         env="CartPole-v1", episodes=7, scale=("resting_level=2",), field_option=("tau_min=0.5",)
     ).resolved()
     assert (options.population, options.episodes, options.episodes_max, options.target) == (16, 7, 7, 498.0)
+    sizes = [Evolve(env="Hopper-v5", population=n).resolved() for n in (None, 20)]
+    assert [(o.population, o.population_max, o.episodes_max) for o in sizes] == [(16, 64, 4), (20, 20, 4)]
     assert pairs(options.scale) == {"resting_level": 2, "activation_scale": 0.01}
     of_preset = {"dynamics": "linear", "activation": "tanh", "tau_init": 5.0, "changes": False}
     assert pairs(options.field_option) == of_preset | {"tau_min": 0.5}
@@ -49,6 +51,7 @@ def test_another_kind_of_field_has_its_own_size() -> None:
         Evolve(env="A-v0", hidden_size=0),
         Train(env="A-v0", hidden_size=0),
         Evolve(env="A-v0", episodes_max=0),
+        Evolve(env="A-v0", population_max=0),
         Train(env="A-v0", max_episode_steps=0),
         Evolve(env="A-v0", max_episode_steps=-1),
     ],

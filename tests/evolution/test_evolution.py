@@ -59,6 +59,21 @@ def test_a_search_on_one_episode_goes_on_with_more_where_returns_are_noise() -> 
     assert skill.episodes == 1
 
 
+def test_candidates_grow_before_episodes_where_returns_are_noise() -> None:
+    def make() -> Evolution:
+        return evolution_for("test/Noise-v0", episodes=1, pop_size=4, episodes_max=2, pop_size_max=16)
+
+    whole, again, sizes = make(), make(), []
+    for _ in range(80):
+        continued = make()
+        continued.load(through_a_file(again.state()))
+        again = continued
+        again.step()
+        sizes.append((whole.step().pop_size, whole.episodes))
+    assert_same(whole, again)
+    assert list(dict.fromkeys(sizes)) == [(4, 1), (8, 1), (16, 1), (16, 2)]
+
+
 def test_every_generation_has_fresh_episodes_the_same_for_all_candidates() -> None:
     played = []
     for _ in range(2):

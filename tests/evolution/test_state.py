@@ -88,6 +88,24 @@ def test_fixed_restarts_and_a_least_step_size_continue_exactly(options) -> None:
         assert_continued_exactly(make, first, 30, "sphere")
 
 
+@pytest.mark.parametrize("after", [0, 1, 30])
+@pytest.mark.parametrize("kind", ["sphere", "rotated", "noise"])
+def test_a_search_whose_candidates_were_doubled_continues_exactly(after, kind) -> None:
+    def make() -> Strategy:
+        return Strategy(np.zeros(5), np.linspace(0.1, 3, 5), pop_size=6, seed=3)
+
+    whole = make()
+    play(whole, 40, kind)
+    whole.double()
+    play(whole, after, kind)
+    again = make()
+    again.load(through_a_file(whole.state()))
+    assert_equal(whole, again)
+    for search in (whole, again):
+        play(search, 20, kind)
+    assert_equal(whole, again)
+
+
 @pytest.mark.parametrize("restarts", ["ipop", "bipop"])
 def test_a_state_of_any_generation_around_restarts_continues_exactly(restarts) -> None:
     def make() -> Strategy:

@@ -38,6 +38,19 @@ def test_scales_of_entries_are_learnt_in_few_generations_of_few_candidates() -> 
     assert search.mean**2 @ weights < weights.sum() / 1000
 
 
+def test_a_search_with_twice_the_candidates_goes_on_from_its_mean_and_deviations() -> None:
+    as_it_is, doubled = (Strategy(np.zeros(3), np.array([1.0, 10.0, 0.1]), pop_size=1000) for _ in range(2))
+    for search in (as_it_is, doubled):
+        for _ in range(5):
+            search.tell(sphere(search.ask()))
+    doubled.double()
+    np.testing.assert_array_equal(doubled.mean, as_it_is.mean)
+    assert doubled.sigma == as_it_is.sigma
+    population = doubled.ask()
+    assert len(population) == 2000
+    np.testing.assert_allclose(population.std(0), as_it_is.ask().std(0), rtol=0.1)
+
+
 def test_the_same_seed_gives_the_same_run_and_seed_0_is_a_seed() -> None:
     runs = []
     for seed in (0, 0, 1):
