@@ -23,7 +23,7 @@ from nf_policies.fields.parameters import ParameterVector
 from nf_policies.policies.policy import Policy
 from nf_policies.rollouts.play import DUEL, GENERATION, TARGET, Evaluator, evaluator_of
 
-DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 20, 100
+DUEL_FIRST, DUEL_EPISODES, TARGET_EPISODES = 5, 100, 100
 CHALLENGE_EVERY = 10
 """Generations after which a mean whose episodes were cut meets the incumbent anyway."""
 COUNTS: tuple[str, ...] = ("seed", "stage", "width", "iteration", "env_steps", "evaluations", "improved_at")

@@ -15,6 +15,8 @@ import numpy as np
 from nf_policies.policies.policy import Policy
 
 Objective = Callable[[np.ndarray], np.ndarray]
+ENOUGH = 20
+"""Episodes after which a challenger that is better, if not clearly, has won."""
 PROBE_EVERY = 5
 """Generations, of which one looks for noise."""
 KEPT = 4096
@@ -155,9 +157,10 @@ def duel(
 ) -> Incumbent | None:
     """Who is the incumbent after the challenger, without returns, has played fresh episodes?
 
-    The challenger wins if it is clearly better after a round, or better after each of them: both on these episodes and
-    than the incumbent on all of its own. The incumbent plays the same episodes wherever its score may be luck, so that
-    a lucky one is found out. Without an incumbent, one round is enough.
+    The challenger wins if it is clearly better after a round, or better after `ENOUGH` episodes or all rounds: both on
+    these episodes and than the incumbent on all of its own, of which it must play as many: few say nothing about rare
+    failures. The incumbent plays the same wherever its score may be luck, so that a lucky one is found out. Without an
+    incumbent, one round is enough.
 
     Args:
         incumbent: None if there is none yet.
@@ -165,7 +168,7 @@ def duel(
         play: Returns of a policy on episodes with these seeds.
         rounds: Seeds of the episodes.
     """
-    theirs = np.empty(0)
+    theirs, known = np.empty(0), 0 if incumbent is None else len(incumbent.returns)
     for seeds in rounds:
         challenger = challenger.with_returns(play(challenger.policy, seeds))
         if not np.isfinite(challenger.returns).all():
@@ -180,6 +183,6 @@ def duel(
         on_these = replace(incumbent, returns=(theirs := np.concatenate((theirs, same))))
         if challenger.score <= max(incumbent.score, on_these.score):
             return incumbent
-        if challenger.worst_score > on_these.best_score:
+        if known <= len(theirs) and (challenger.worst_score > on_these.best_score or len(theirs) >= ENOUGH):
             break
     return challenger

@@ -125,9 +125,8 @@ SEARCH: Preset = {
 
 POLES: Preset = {
     "population": 10, "population_max": 10, "episodes": 1, "episodes_max": 1, "horizon": None, "sigma_min": 1 / 6,
-    "restart_after": 60,
-    "normalise": False, "restarts": "none", "hidden_size": 1, "self_excitation": 0.0, "output_weight": 0.0,
-    "field_option": {"tau_init": 1.5, "tau_min": 1.0},
+    "restart_after": 60, "restarts": "none", "normalise": False, "hidden_size": 1, "self_excitation": 0.0,
+    "output_weight": 0.0, "field_option": {"tau_init": 1.5, "tau_min": 1.0},
     "scale": {"input_embedding": 10.4, "log_tau": 3.0, **STILL},  # small angles need large weights
     "steps": 20_000_000,
 }

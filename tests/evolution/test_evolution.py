@@ -357,7 +357,7 @@ def test_a_duel_is_as_long_as_it_is_unclear_who_is_better() -> None:
     }
 
     def of(challenger):
-        meet(Incumbent("held", luck), challenger, returns=returns, seen=(seen := []))
+        meet(Incumbent("held", luck[:5]), challenger, returns=returns, seen=(seen := []))
         return [(policy, len(seeds)) for policy, seeds in seen]
 
     assert of("far better") == [("far better", 5), ("held", 5)]
@@ -365,6 +365,13 @@ def test_a_duel_is_as_long_as_it_is_unclear_who_is_better() -> None:
         (policy, episodes) for episodes in (5, 5, 10) for policy in ("a little better", "held")
     ]
     assert len(of("worse")) <= 2, "who is behind loses at once"
+
+
+@pytest.mark.parametrize(("known", "winner"), [(5, "a little better"), (20, "sure")])
+def test_a_policy_that_seldom_fails_does_not_replace_one_that_is_known_not_to(known, winner) -> None:
+    returns = {"sure": lambda seed: 10.0 + seed / 1e6, "a little better": lambda seed: 0.0 if seed == 12 else 10.1}
+    sure = Incumbent("sure", np.full(known, 10.0))
+    assert meet(sure, "a little better", returns=returns).policy == winner
 
 
 def test_a_target_is_confirmed_on_a_hundred_fresh_episodes() -> None:
