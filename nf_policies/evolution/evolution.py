@@ -51,8 +51,8 @@ class Evolution:
         normalise: Whether the policy's normaliser follows what is seen.
         pop_size_max, episodes_max: Candidates of the first stage, and then episodes, grow up to these numbers while
             noise dominates (see `noise_dominates`).
-        horizon: Steps of an episode at first, and of a whole one, as the incumbent plays (see `Horizon`); by default all
-            are whole.
+        horizon: Steps of an episode at first, and of a whole one, as the incumbent plays (see `Horizon`); all are whole
+            by default.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start for a stage, 0 for the first. A search that comes to rest is then followed by
             one for the best stretch of an episode (see `Horizon`), and that by one that is `larger`, or wider if the
