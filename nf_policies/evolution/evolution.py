@@ -51,8 +51,7 @@ class Evolution:
         normalise: Whether the policy's normaliser follows what is seen.
         pop_size_max, episodes_max: Candidates of the first stage, and then episodes, grow up to these numbers while
             noise dominates (see `noise_dominates`).
-        horizon: Steps of an episode at first, and of a whole one, as the incumbent plays (see `Horizon`); all are whole
-            by default.
+        horizon: Steps of an episode at first, and of a whole one, which the incumbent plays; by default all are whole.
         scales: Factors of the natural scales of the parameters whose names begin so.
         grow: Makes a policy at its start for a stage, 0 for the first. A search that comes to rest is then followed by
             one for the best stretch of an episode (see `Horizon`), and that by one that is `larger`, or wider if the
@@ -168,8 +167,9 @@ class Evolution:
         if self.normalise:
             self.policy.normalizer.update(*played.moments)
         self.strategy.tell(sought := self.objective(worth)[:-1])
-        if noise_dominates(worth[:-1], self.objective):
-            if 2 * len(candidates) <= self.pop_size_max * larger(self.stage)[0]:
+        may_double = 2 * len(candidates) <= self.pop_size_max * larger(self.stage)[0]
+        if (may_double or self.episodes < self.episodes_max) and noise_dominates(worth[:-1], self.objective):
+            if may_double:
                 self.strategy.double()
             else:
                 self.episodes = min(2 * self.episodes, self.episodes_max)
