@@ -115,7 +115,7 @@ class Training:
         self.return_evaluated, self.return_best, self._length = math.nan, -math.inf, 0.0
         self._best: Policy | None = None
         self._highest = np.empty(0)
-        """Returns (episodes,) of the evaluation that was best on episodes it shares with others; mean: `return_best`."""
+        """Returns (episodes,), with mean `return_best`, of the evaluation that was best on episodes it shares."""
         self._logged = Latest(None, [])
         model.set_logger(self._logged)
         self._callback: BaseCallback | None = None
